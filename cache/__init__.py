@@ -1,0 +1,1 @@
+"""What this machine holds: the item tree, the outbox, the cached bytes. No network here."""

@@ -1,0 +1,192 @@
+"""The values that every layer speaks: frozen, without behaviour beyond what can be derived from them. Pure.
+
+A *node* is what the mount shows, keyed by inode number. An *item* is what the remote holds, keyed by item id. A node
+that the remote has never seen has no item id. Times are integer nanoseconds since the epoch, sizes are bytes,
+ranges are half-open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+Ino = NewType("Ino", int)
+"""Inode number: allocated once, stored, never reused. The root is 1."""
+
+ItemId = NewType("ItemId", str)
+"""The remote's permanent id of an item; unchanged by rename, move and overwrite."""
+
+Version = NewType("Version", str)
+"""An opaque version token of the remote; equal tokens mean equal state."""
+
+Anchor = NewType("Anchor", str)
+"""An opaque position in the remote's change feed."""
+
+ContentId = NewType("ContentId", int)
+"""Names one version's bytes in the blob store; never reused."""
+
+ROOT_INO = Ino(1)
+NAME_MAX_BYTES = 255
+FILE_SIZE_MAX_BYTES = 1 << 43  # 8 TiB: within what ext4 stores sparsely; larger sizes are EFBIG, not an endless loop
+
+
+class Kind(StrEnum):
+    """What an item is."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    SYMLINK = "symlink"
+
+
+class Capability(StrEnum):
+    """What the remote lets this account do with an item."""
+
+    READ = "read"
+    WRITE = "write"
+    DELETE = "delete"
+    RENAME = "rename"
+    ADD_CHILDREN = "add_children"
+
+
+ALL_CAPABILITIES = frozenset(Capability)
+
+
+class Residency(StrEnum):
+    """How much of a file's content is on this machine (`user.anchorfs.state`)."""
+
+    ONLINE_ONLY = "online-only"
+    PARTIAL = "partial"
+    LOCAL = "local"
+
+
+class SyncState(StrEnum):
+    """Where a node stands against the remote (`user.anchorfs.sync`)."""
+
+    SYNCED = "synced"
+    PENDING = "pending"
+    UPLOADING = "uploading"
+    CONFLICT = "conflict"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One item as the remote last told it, whole: no answer that names an item tells only a part."""
+
+    item_id: ItemId
+    parent_id: ItemId | None  # None: the root
+    name: str
+    kind: Kind
+    size: int  # bytes; 0 for folders
+    mode: int  # permission bits, 0..0o7777
+    mtime_ns: int
+    ctime_ns: int  # created_at of the remote
+    content_version: Version | None  # None for folders
+    metadata_version: Version
+    digest: str | None = None  # "sha-256:<hex>" of the content, files only
+    symlink_target: str | None = None
+    capabilities: frozenset[Capability] = ALL_CAPABILITIES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One entry of the local tree: what stat and readdir tell."""
+
+    ino: Ino
+    parent: Ino | None  # None: the root, or a node without a name (unlinked while open)
+    name: str
+    kind: Kind
+    size: int
+    mode: int
+    mtime_ns: int
+    ctime_ns: int
+    item_id: ItemId | None  # None: never seen by the remote
+    content_id: ContentId | None  # files only
+    symlink_target: str | None
+    listed: bool  # folders only: every child is here
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """One version's bytes in the blob store, and which of them are there."""
+
+    content_id: ContentId
+    ino: Ino
+    version: Version | None  # None: local bytes that the remote has not seen
+    size: int
+    resident: tuple[tuple[int, int], ...]  # sorted, disjoint, half-open
+    dirty: bool  # holds local bytes: the evictor never touches it
+    durable: bool  # the resident bytes are known to have reached the disk
+    last_use_s: int
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes held on this machine."""
+        return sum(stop - start for start, stop in self.resident)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every byte is here."""
+        return self.resident_bytes >= self.size
+
+
+class Aspect(StrEnum):
+    """What about a node differs from the remote: at most one journal row per node and aspect."""
+
+    CREATE = "create"  # the remote has no such item yet (its content, place and attributes go with it)
+    CONTENT = "content"
+    PLACE = "place"  # parent or name
+    ATTRIBUTES = "attributes"  # mode, mtime
+    REMOVE = "remove"
+
+
+class ChangeState(StrEnum):
+    """Life of a journal row."""
+
+    PENDING = "pending"
+    RUNNING = "running"  # sent, the answer is not known: ask what happened before sending again
+    PARKED = "parked"  # cannot be pushed as things are; kept and shown until retried or resolved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalChange:
+    """One row of the outbox."""
+
+    seq: int
+    ino: Ino
+    aspect: Aspect
+    state: ChangeState
+    item_id: ItemId | None  # the item it is about; None for CREATE
+    base_content: Version | None  # content_version that the change was made on
+    base_metadata: Version | None
+    base_parent_id: ItemId | None
+    base_name: str | None
+    key: str  # durable idempotency key of the request that pushes it
+    sent_digest: str | None  # digest of content that was sent without a known answer
+    attempts: int
+    reason: str | None  # why it is parked, or the last error
+    not_before_s: int  # seconds since the epoch of the state's own clock: write-back delay, backoff
+    queued_at_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChanged:
+    """The kernel's attributes of `ino` are out of date; with `content`, its cached pages too."""
+
+    ino: Ino
+    content: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EntryChanged:
+    """What the kernel knows of `name` in folder `parent` (also that it does not exist) is out of date."""
+
+    parent: Ino
+    name: str
+    deleted: Ino | None = None  # set when the entry of that inode is gone: tells inotify watchers
+
+
+News = NodeChanged | EntryChanged
+"""What travels up from cache and sync to vfs on the news channel."""

@@ -1,0 +1,1 @@
+"""Moves state between the remote and the cache: pull, hydrate, push."""

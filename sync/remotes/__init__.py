@@ -1,0 +1,1 @@
+"""Adapters: one module or package per kind of remote, each an implementation of `sync.remote.Remote`."""
