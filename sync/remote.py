@@ -61,11 +61,15 @@ class Permanent(RemoteError):
 
 
 class Conflict(Permanent):
-    """A precondition failed; `current` is what stands there now, when the remote told it."""
+    """A precondition failed; `current` is what stands there now, when told; `code`: the remote's machine code.
 
-    def __init__(self, message: str = "", *, current: Item | None = None) -> None:
+    Codes: precondition_failed, name_taken, not_empty, would_cycle, not_a_folder, is_a_folder; "" when none was told.
+    """
+
+    def __init__(self, message: str = "", *, current: Item | None = None, code: str = "") -> None:
         super().__init__(message)
         self.current = current
+        self.code = code
 
 
 class Gone(Permanent):
