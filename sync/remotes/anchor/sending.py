@@ -1,0 +1,130 @@
+"""Headers and bodies of mutations. Pure but for reading the Source.
+
+A name that no remote of ours can hold is refused here, before it could become part of a path.
+"""
+
+from __future__ import annotations
+
+import base64
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sync.closing import closing
+from sync.remote import BadDigest, NameRefused, NewFile, Overwrite, Source
+from sync.remotes.anchor.asking import READ_S, Ask, segment
+from sync.remotes.anchor.times import text_of_ns
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+
+    from cache.model import Item, ItemId, Version
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_DURABLE_BYTES_PER_S = 20 << 20  # a slow server disk: the answer comes after the server's fsync
+
+
+def checked_name(name: str) -> str:
+    """`name`, if it can be one name of a folder; NameRefused."""
+    if name in {"", ".", ".."} or "/" in name or "\0" in name:
+        raise NameRefused("not a name of one entry")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise NameRefused("a name that is no UTF-8 text") from None
+    return name
+
+
+def quoted_key(key: str) -> str:
+    """The structured-field string of an idempotency key (RFC 8941, section 3.3.3)."""
+    return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def if_match(version: Version) -> dict[str, str]:
+    """The precondition that the item is still at `version`."""
+    return {"if-match": f'"{version}"'}
+
+
+def json_ask(
+    method: str,
+    path: str,
+    body: Mapping[str, Any],
+    *,
+    headers: Mapping[str, str] = _NO_HEADERS,
+    key: str | None = None,
+    mutates: bool = True,
+    asked: ItemId | None = None,
+) -> Ask:
+    """A request with a JSON body; a mutation has its idempotency key."""
+    return Ask(
+        method=method,
+        path=path,
+        headers={
+            **headers,
+            "content-type": "application/json",
+            **({} if key is None else {"idempotency-key": quoted_key(key)}),
+        },
+        content=msgspec.json.encode(body),
+        mutates=mutates,
+        asked=asked,
+        expect=frozenset({200, 201}) if mutates else frozenset({200}),
+    )
+
+
+def put_ask(
+    target: NewFile | Overwrite,
+    source: Source,
+    body: AsyncIterator[bytes],
+    *,
+    mtime_ns: int,
+    mode: int,
+    key: str,
+) -> Ask:
+    """A PUT of the whole content, under the condition that `target` stands for."""
+    if isinstance(target, NewFile):
+        path = f"items/{segment(target.parent_id)}/children/{segment(checked_name(target.name))}/content"
+        condition = {"if-none-match": "*"}
+    else:
+        path = f"items/{segment(target.item_id)}/content"
+        condition = if_match(target.base)
+    digest = base64.b64encode(bytes.fromhex(source.digest.removeprefix("sha-256:"))).decode()
+    return Ask(
+        method="PUT",
+        path=path,
+        headers={
+            **condition,
+            "content-type": "application/octet-stream",
+            "content-length": str(source.size),
+            "repr-digest": f"sha-256=:{digest}:",
+            "anchor-modified-at": text_of_ns(mtime_ns),
+            "anchor-mode": f"{mode & 0o7777:04o}",
+            "idempotency-key": quoted_key(key),
+        },
+        content=body,
+        mutates=True,
+        asked=target.item_id if isinstance(target, Overwrite) else None,
+        expect=frozenset({200, 201}),
+        read_s=READ_S + source.size / _DURABLE_BYTES_PER_S,
+        answer_s=float("inf"),  # as long as bytes move; a stall ends by the timeouts of each write and read
+    )
+
+
+async def exactly(source: Source) -> AsyncGenerator[bytes, None]:
+    """The bytes of `source`; BadDigest when they are not as many as announced: the file changed meanwhile."""
+    left = source.size
+    async with closing(source.chunks(0)) as chunks:
+        async for chunk in chunks:
+            left -= len(chunk)
+            if left < 0:
+                break
+            yield chunk
+    if left:
+        raise BadDigest("the source changed its size while it was sent")
+
+
+def require_stored(item: Item, source: Source) -> Item:
+    """`item`, if it is what was sent; BadDigest."""
+    if item.size != source.size or item.digest not in {None, source.digest}:
+        raise BadDigest("the remote stored other bytes than were sent")
+    return item

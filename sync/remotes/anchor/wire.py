@@ -1,0 +1,205 @@
+"""What the protocol's JSON may look like, and its translation into values. Pure.
+
+Everything decoded here was written by someone else: types are strict, sizes, ids and versions are bounded,
+and what does not fit is a ProtocolViolation. Names are kept exactly as sent (also `/` and NUL: making them
+safe for a kernel is the business of whoever shows them), but must be text: lone surrogates are refused by
+the decoder.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from cache.model import Anchor, Capability, Item, ItemId, Kind, Version
+from sync.remote import ProtocolViolation, Tombstone
+from sync.remotes.anchor.times import ns_of_text
+
+# Tokens travel in paths, queries and ETags: visible ASCII without the double quote.
+_Token = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=r"\A[!#-~]+\Z")]
+_Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+_Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+_Mode = Annotated[int, msgspec.Meta(ge=0, le=0o7777)]
+_Reason = Literal["deleted", "moved_out", "not_visible"]
+_DOTS = frozenset({".", ".."})  # would be resolved away as path segments
+_DIGEST = re.compile(r"sha-256:[0-9a-f]{64}")
+
+
+class WireItem(msgspec.Struct, frozen=True):
+    """A whole item."""
+
+    item_id: _Token
+    parent_id: _Token | None
+    name: str
+    kind: Kind
+    is_folder: bool
+    size: _Size
+    created_at: str
+    modified_at: str
+    content_version: _Token | None
+    metadata_version: _Token
+    digest: str | None
+    mode: _Mode
+    symlink_target: str | None
+    capabilities: list[str]
+    deleted: Literal[False] = False
+
+
+class WireTombstone(msgspec.Struct, frozen=True):
+    """An item that is gone for us."""
+
+    item_id: _Token
+    parent_id: _Token | None
+    deleted: Literal[True]
+    reason: _Reason = "deleted"
+
+
+class Changed(msgspec.Struct, frozen=True, tag="changed"):
+    """One row of the feed: the item as it is now."""
+
+    item: WireItem
+
+
+class Deleted(msgspec.Struct, frozen=True, tag="deleted"):
+    """One row of the feed: the item is gone."""
+
+    item_id: _Token
+    parent_id: _Token | None
+    reason: _Reason = "deleted"
+
+
+class WireChanges(msgspec.Struct, frozen=True):
+    """A page of the feed."""
+
+    changes: list[Changed | Deleted]
+    anchor: _Token
+    has_more: bool
+
+
+class WireChildren(msgspec.Struct, frozen=True):
+    """A page of a folder."""
+
+    items: list[WireItem]
+    anchor: _Token
+    cursor: _Cursor | None
+
+
+class WireResult(msgspec.Struct, frozen=True):
+    """One id of a batch; `item` is decoded by `status`."""
+
+    item_id: _Token
+    status: Literal[200, 404, 410]
+    item: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class WireResults(msgspec.Struct, frozen=True):
+    """The answer to a batch of ids."""
+
+    results: list[WireResult]
+
+
+class WireSpace(msgspec.Struct, frozen=True):
+    """Room in bytes."""
+
+    total: _Size
+    free: _Size
+
+
+class WireProblem(msgspec.Struct, frozen=True):
+    """An RFC 9457 problem; the facts stay raw, because each matters for some codes only."""
+
+    code: str = ""
+    detail: str = ""
+    current: msgspec.Raw = msgspec.Raw(b"null")
+    item: msgspec.Raw = msgspec.Raw(b"null")
+    anchor: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_T = TypeVar("_T")
+
+
+def decode(kind: type[_T], body: bytes | msgspec.Raw) -> _T:
+    """`body` as `kind`; ProtocolViolation for anything else, however deep or malformed."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ProtocolViolation(f"the answer is no {kind.__name__}: {error}") from None
+
+
+def anchor_of(body: msgspec.Raw) -> Anchor:
+    """An anchor that came as a raw fact."""
+    try:
+        return Anchor(msgspec.json.decode(body, type=_Token))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise ProtocolViolation("the answer holds no anchor") from None
+
+
+def item_of(wire: WireItem) -> Item:
+    """The value, after the checks that span more than one field."""
+    _check(wire)
+    try:
+        mtime_ns, ctime_ns = ns_of_text(wire.modified_at), ns_of_text(wire.created_at)
+    except ValueError as error:
+        raise ProtocolViolation(f"item {wire.item_id}: {error}") from None
+    return Item(
+        item_id=ItemId(wire.item_id),
+        parent_id=None if wire.parent_id is None else ItemId(wire.parent_id),
+        name=wire.name,
+        kind=wire.kind,
+        size=wire.size,
+        mode=wire.mode,
+        mtime_ns=mtime_ns,
+        ctime_ns=ctime_ns,
+        content_version=None if wire.content_version is None else Version(wire.content_version),
+        metadata_version=Version(wire.metadata_version),
+        digest=wire.digest,
+        symlink_target=wire.symlink_target,
+        capabilities=_capabilities(wire.capabilities),
+    )
+
+
+def _check(wire: WireItem) -> None:
+    folder = wire.kind is Kind.FOLDER
+    wrong = (
+        (wire.item_id in _DOTS or wire.parent_id in _DOTS, "an id that is a path segment"),
+        (wire.parent_id == wire.item_id, "its own parent"),
+        (wire.parent_id is not None and not wire.name, "no name"),
+        (wire.is_folder is not folder, "kind and is_folder disagree"),
+        (folder and wire.content_version is not None, "a folder with content"),
+        (wire.kind is Kind.FILE and wire.content_version is None, "a file without content_version"),
+        (
+            (wire.symlink_target is None) is (wire.kind is Kind.SYMLINK),
+            "symlink_target does not fit the kind",
+        ),
+        (wire.digest is not None and not _DIGEST.fullmatch(wire.digest), "a malformed digest"),
+    )
+    for is_wrong, what in wrong:
+        if is_wrong:
+            raise ProtocolViolation(f"item {wire.item_id}: {what}")
+
+
+def _capabilities(names: list[str]) -> frozenset[Capability]:
+    """Those that we know: a later server may tell more."""
+    return frozenset(capability for capability in Capability if capability in names)
+
+
+def tombstone_of(wire: WireTombstone | Deleted) -> Tombstone:
+    """The value of either shape."""
+    parent_id = None if wire.parent_id is None else ItemId(wire.parent_id)
+    return Tombstone(item_id=ItemId(wire.item_id), parent_id=parent_id, reason=wire.reason)
+
+
+def result_of(result: WireResult) -> Item | Tombstone | None:
+    """What a batch tells of one id."""
+    if result.status == 404:
+        return None
+    value: Item | Tombstone
+    if result.status == 200:
+        value = item_of(decode(WireItem, result.item))
+    else:
+        value = tombstone_of(decode(WireTombstone, result.item))
+    if value.item_id != result.item_id:
+        raise ProtocolViolation("a batch answers an id with another item")
+    return value

@@ -1,0 +1,179 @@
+"""A Remote that tries again: exponential backoff with full jitter, within one deadline per call.
+
+* Transient was certainly not applied: it is sent again, not before `retry_after_s` where the remote told
+one. * Unknown is sent again only with the same idempotency key, which makes a second arrival harmless.
+Every mutation of   `Remote` carries one; a remote that does not honour keys is told by
+`keys_are_honoured=False`. Once an attempt of a   mutation was Unknown, giving up is Unknown too: what
+failed last is not what may have been applied first. * Permanent is never sent again. `read` is retried
+until it is open; a download cut later is its reader's matter,   who knows from where to go on. `hints` is
+passed through: whoever listens also polls.
+
+Time is trio's clock, randomness an argument: the same seed waits the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from sync.remote import Transient, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from random import Random
+
+    from cache.model import Anchor, Item, ItemId, Version
+    from sync.remote import (
+        ChangePage,
+        Listing,
+        NewFile,
+        Overwrite,
+        Reader,
+        Remote,
+        Replaced,
+        Source,
+        Space,
+        Tombstone,
+    )
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Waits are drawn from 0 to `first_s` doubled per attempt, at most `longest_s`; none goes past `deadline_s`."""
+
+    deadline_s: float = 120.0
+    first_s: float = 0.5
+    longest_s: float = 30.0
+
+    def wait_s(self, attempt: int, retry_after_s: float | None, random: Random) -> float:
+        """Before the attempt after `attempt` (from 0): jitter on top of what the remote asked for."""
+        spread_s = min(self.longest_s, self.first_s * 2.0 ** min(attempt, 60))
+        return (retry_after_s or 0.0) + random.uniform(0.0, spread_s)
+
+
+class Retrying:
+    """See the module."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        *,
+        random: Random,
+        backoff: Backoff | None = None,
+        keys_are_honoured: bool = True,
+    ) -> None:
+        self._remote = remote
+        self._random = random
+        self._backoff = backoff or Backoff()
+        self._again = (Transient, Unknown) if keys_are_honoured else (Transient,)
+
+    async def _persist(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        deadline = trio.current_time() + self._backoff.deadline_s
+        attempt, unknown = 0, False
+        while True:
+            try:
+                return await call()
+            except self._again as error:
+                unknown |= isinstance(error, Unknown)
+                wait_s = self._backoff.wait_s(attempt, error.retry_after_s, self._random)
+                if trio.current_time() + wait_s > deadline:
+                    if unknown and not isinstance(error, Unknown):
+                        raise Unknown("an earlier attempt may have been applied") from error
+                    raise
+            attempt += 1
+            await trio.sleep(wait_s)
+
+    async def root(self) -> Item:
+        """As the remote."""
+        return await self._persist(self._remote.root)
+
+    async def newest_anchor(self) -> Anchor:
+        """As the remote."""
+        return await self._persist(self._remote.newest_anchor)
+
+    async def changes(self, anchor: Anchor) -> ChangePage:
+        """As the remote."""
+        return await self._persist(lambda: self._remote.changes(anchor))
+
+    def hints(self, anchor: Anchor) -> AsyncIterator[None]:
+        """As the remote, without another try."""
+        return self._remote.hints(anchor)
+
+    async def children(self, folder: ItemId) -> Listing:
+        """As the remote."""
+        return await self._persist(lambda: self._remote.children(folder))
+
+    async def get_many(self, item_ids: Sequence[ItemId]) -> dict[ItemId, Item | Tombstone | None]:
+        """As the remote."""
+        return await self._persist(lambda: self._remote.get_many(item_ids))
+
+    @contextlib.asynccontextmanager
+    async def read(self, item_id: ItemId, version: Version, start: int, stop: int) -> AsyncIterator[Reader]:
+        """As the remote; tries again until the answer's headers are here."""
+        async with AsyncExitStack() as stack:
+            yield await self._persist(
+                lambda: stack.enter_async_context(self._remote.read(item_id, version, start, stop))
+            )
+
+    async def put(
+        self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str
+    ) -> Item:
+        """As the remote; each attempt reads the source from its start."""
+        return await self._persist(
+            lambda: self._remote.put(target, source, mtime_ns=mtime_ns, mode=mode, key=key)
+        )
+
+    async def make_folder(self, parent_id: ItemId, name: str, *, mode: int, mtime_ns: int, key: str) -> Item:
+        """As the remote."""
+        return await self._persist(
+            lambda: self._remote.make_folder(parent_id, name, mode=mode, mtime_ns=mtime_ns, key=key)
+        )
+
+    async def make_symlink(
+        self, parent_id: ItemId, name: str, *, target: str, mtime_ns: int, key: str
+    ) -> Item:
+        """As the remote."""
+        return await self._persist(
+            lambda: self._remote.make_symlink(parent_id, name, target=target, mtime_ns=mtime_ns, key=key)
+        )
+
+    async def move(
+        self,
+        item_id: ItemId,
+        base: Version,
+        parent_id: ItemId,
+        name: str,
+        *,
+        replace: Replaced | None,
+        key: str,
+    ) -> Item:
+        """As the remote."""
+        return await self._persist(
+            lambda: self._remote.move(item_id, base, parent_id, name, replace=replace, key=key)
+        )
+
+    async def set_attributes(
+        self, item_id: ItemId, base: Version, *, mode: int, mtime_ns: int, key: str
+    ) -> Item:
+        """As the remote."""
+        return await self._persist(
+            lambda: self._remote.set_attributes(item_id, base, mode=mode, mtime_ns=mtime_ns, key=key)
+        )
+
+    async def remove(self, item_id: ItemId, base: Version, *, key: str) -> None:
+        """As the remote."""
+        await self._persist(lambda: self._remote.remove(item_id, base, key=key))
+
+    async def space(self) -> Space:
+        """As the remote."""
+        return await self._persist(self._remote.space)
+
+    async def aclose(self) -> None:
+        """As the remote."""
+        await self._remote.aclose()
