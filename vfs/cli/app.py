@@ -1,0 +1,30 @@
+"""The commands by name."""
+
+from __future__ import annotations
+
+import typer
+
+from vfs.cli import doctor, mount, run, state
+
+app = typer.Typer(
+    name="anchorfs",
+    help="Mount a cloud drive so that it feels local.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(mount.mount)
+app.command()(mount.unmount)
+app.command()(run.run)
+app.command()(state.status)
+app.command()(state.sync)
+app.command()(state.queue)
+app.command()(state.retry)
+app.command()(state.hydrate)
+app.command()(state.evict)
+app.command()(doctor.doctor)
+
+
+def main() -> None:
+    """Entry point of the command `anchorfs`."""
+    app()

@@ -1,0 +1,96 @@
+"""Asking a running mount: find it by a path, connect to its control socket, one request, one reply."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vfs import mountpoint as table
+from vfs.control import Reply, Request, Verb
+from vfs.failure import ExitStatus, Failure
+from vfs.registry import Record, Registry, runtime_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONNECT_TIMEOUT_S = 10.0
+
+
+def registry() -> Registry:
+    """This user's mounts."""
+    return Registry(runtime_folder(dict(os.environ)))
+
+
+def ask(mountpoint: str, request: Request) -> dict[str, object]:
+    """The result of a request; Failure as the mount told it, or because it does not answer."""
+    reply = _exchange(registry().socket_path(mountpoint), mountpoint, request)
+    if reply.error is not None:
+        raise Failure.of(reply.error)
+    return reply.result if isinstance(reply.result, dict) else {"result": reply.result}
+
+
+def _exchange(path: Path, mountpoint: str, request: Request) -> Reply:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(CONNECT_TIMEOUT_S)
+            connection.connect(str(path))
+            connection.settimeout(None)  # a hydration may take as long as it takes; Ctrl-C ends it
+            connection.sendall(msgspec.json.encode(request) + b"\n")
+            with connection.makefile("rb") as answer:
+                line = answer.readline()
+        return msgspec.json.decode(line, type=Reply)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Failure(
+            "no-answer",
+            f"the mount at {mountpoint} does not answer: {error}",
+            hint="its process may just have ended; see `anchorfs status` and `anchorfs doctor`",
+        ) from error
+
+
+def mount_of(path: str) -> str:
+    """The mount point that holds `path`; Failure when none does, or it is dead."""
+    entry = table.containing(path)
+    if entry is None:
+        raise Failure(
+            "not-mounted",
+            f"{path} is in no AnchorFS mount",
+            hint="`anchorfs status` lists the mounts",
+            status=ExitStatus.FAILED,
+        )
+    if registry().find(entry.path) is None:
+        raise Failure(
+            "dead-mount",
+            f"the process that served {entry.path} is gone, or belongs to another user",
+            hint=f"mount again (that cleans up), or: anchorfs unmount {entry.path}",
+        )
+    return entry.path
+
+
+def records() -> list[Record]:
+    """Running mounts of this user."""
+    return registry().all()
+
+
+def the_mount(mountpoint: str | None) -> str:
+    """The named mount, else the only one there is."""
+    if mountpoint is not None:
+        return mount_of(mountpoint)
+    running = records()
+    if len(running) == 1:
+        return running[0].mountpoint
+    if not running:
+        raise Failure("not-mounted", "no AnchorFS mount is running", hint="anchorfs mount URL MOUNTPOINT")
+    names = ", ".join(record.mountpoint for record in running)
+    raise Failure(
+        "which-mount", f"several mounts are running: {names}", hint="name one", status=ExitStatus.USAGE
+    )
+
+
+def ask_about(path: str, verb: Verb) -> dict[str, object]:
+    """Ask the mount that holds `path` about that file or folder."""
+    mountpoint = mount_of(path)
+    status = os.lstat(path)
+    return ask(mountpoint, Request(verb=verb, ino=status.st_ino, path=path))

@@ -1,0 +1,132 @@
+"""`anchorfs run URL -- COMMAND`: mount, run with the mount as working folder, flush, unmount."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vfs.cli import daemon, options, preflight
+from vfs.cli.asking import ask, registry
+from vfs.cli.leaving import wait_for_end
+from vfs.cli.mount import say_left
+from vfs.cli.printing import Json, err, reporting
+from vfs.control import Request, Verb
+from vfs.failure import ExitStatus, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from vfs.config import MountConfig
+
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@reporting
+def run(
+    url: options.Url,
+    command: Annotated[list[str], typer.Argument(help="After `--`: the command and its arguments.")],
+    *,
+    mountpoint: Annotated[
+        str | None, typer.Option(help="An empty folder; else a temporary one.", metavar="DIR")
+    ] = None,
+    mount_options: options.MountOptions = None,
+    cache_dir: options.CacheDir = None,
+    cache_size: options.CacheSize = None,
+    token_file: options.TokenFile = None,
+    read_only: options.ReadOnly = False,
+    log_level: options.LogLevel = None,
+    as_json: Json = False,  # noqa: ARG001 - read by `reporting`
+) -> int:
+    """Run COMMAND inside a mount of URL; 75 when its changes could not all be sent."""
+    with _folder(mountpoint) as folder:
+        given = options.Given(
+            url=url,
+            mountpoint=folder,
+            mount_options=mount_options or (),
+            cache_dir=cache_dir,
+            cache_size=cache_size,
+            token_file=token_file,
+            read_only=read_only,
+            log_level=log_level,
+        )
+        environment = dict(os.environ)
+        config = options.make_config(given, environment)
+        preflight.check(config, registry())
+        child = daemon.start(config, options.log_file_for(config, environment), lifeline=True)
+        try:
+            status = _command(command, config.mountpoint)
+        finally:
+            left = _leave(config, child)
+    return left or status
+
+
+@contextmanager
+def _folder(mountpoint: str | None) -> Iterator[str]:
+    if mountpoint is not None:
+        yield mountpoint
+        return
+    folder = tempfile.mkdtemp(prefix="anchorfs-")
+    try:
+        yield folder
+    finally:
+        try:
+            Path(
+                folder
+            ).rmdir()  # never recursively: if the mount is still there, this fails and nothing is lost
+        except OSError as error:
+            err.print(f"anchorfs: {folder} is left behind: {error.strerror}")
+
+
+def _command(command: list[str], folder: str) -> int:
+    environment = {**os.environ, "PWD": folder, "ANCHORFS_MOUNTPOINT": folder}
+    environment.pop("ANCHORFS_TOKEN", None)  # the command works with files and needs no credential
+    try:
+        child = subprocess.Popen(command, cwd=folder, env=environment)  # noqa: S603 - it is what the user asked for
+    except FileNotFoundError:
+        raise Failure("command-missing", f"{command[0]}: command not found", status=127) from None
+    except PermissionError as error:
+        raise Failure("command-denied", f"{command[0]}: {error.strerror}", status=126) from None
+    with _forwarding(child):
+        status = child.wait()
+    return 128 - status if status < 0 else status
+
+
+@contextmanager
+def _forwarding(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Hand signals on to the command. A terminal's Ctrl-C reaches it by itself: ours is only swallowed."""
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        from_terminal = number in {signal.SIGINT, signal.SIGQUIT} and os.isatty(0)
+        if child.poll() is None and not from_terminal:
+            child.send_signal(number)
+
+    previous = {number: signal.signal(number, forward) for number in FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _leave(config: MountConfig, child: subprocess.Popen[bytes]) -> int:
+    """Flush and unmount; 0, or 75 when changes stay behind."""
+    try:
+        left = ask(config.mountpoint, Request(verb=Verb.UNMOUNT))
+    except Failure as failure:
+        err.print(f"anchorfs: {failure.told.message}; leaving by force")
+        child.terminate()
+        left = {}
+    wait_for_end(child.pid)
+    ended = child.wait()
+    if child.stdin is not None:
+        child.stdin.close()
+    status = say_left(int(str(left.get("pending", 0))), int(str(left.get("parked", 0))), config.cache_dir)
+    return status or (ExitStatus.TRY_AGAIN if ended == ExitStatus.TRY_AGAIN else ExitStatus.DONE)

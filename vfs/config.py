@@ -1,0 +1,226 @@
+"""What a mount is told, from the command line, the environment and fstab: parsed, checked, frozen.
+
+Nothing here touches the network or the kernel. A wrong value raises ConfigError, which names the value and
+the way out. A token comes from a private file or the environment, never from an argument that `ps` shows, and
+is never part of a repr.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+DEFAULT_CACHE_SIZE_BYTES = 10 << 30
+FLUSH_TIMEOUT_S = 60.0  # below the 90 s after which systemd kills a stopping service
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+# What mount(8), systemd and fstab say to every file system, and what is no business of ours.
+_IGNORED_OPTIONS = frozenset(
+    (
+        *(
+            "_netdev",
+            "nofail",
+            "fail",
+            "auto",
+            "noauto",
+            "user",
+            "nouser",
+            "users",
+            "owner",
+            "group",
+            "defaults",
+        ),
+        *(
+            "nodev",
+            "nosuid",
+            "atime",
+            "noatime",
+            "relatime",
+            "diratime",
+            "nodiratime",
+            "strictatime",
+            "lazytime",
+        ),
+        *("exec", "async", "rw", "silent", "loud", "comment"),
+    )
+)
+_KERNEL_OPTIONS = frozenset(("noexec",))
+_OUR_OPTIONS = (
+    "ro, rw, allow_other, token_file=, cache_dir=, cache_size=, poll_interval=, write_back_delay=, log_level="
+)
+
+
+class ConfigError(Exception):
+    """A value that cannot be used; the text names it and the way out."""
+
+
+class MountConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that one mount needs to know. It crosses to the daemon as JSON on a pipe."""
+
+    url: str
+    mountpoint: str
+    cache_dir: str
+    cache_size_bytes: int = DEFAULT_CACHE_SIZE_BYTES
+    token: str | None = None
+    read_only: bool = False
+    allow_other: bool = False
+    kernel_options: tuple[str, ...] = ()
+    poll_interval_s: float = 30.0
+    write_back_delay_s: float = 1.0
+    flush_timeout_s: float = FLUSH_TIMEOUT_S
+    log_level: str = "INFO"
+
+    def __repr__(self) -> str:
+        return f"MountConfig(url={self.url!r}, mountpoint={self.mountpoint!r}, cache_dir={self.cache_dir!r})"
+
+    __str__ = __repr__
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What `-o` said; None where it said nothing."""
+
+    read_only: bool | None = None
+    allow_other: bool = False
+    token_file: str | None = None
+    cache_dir: str | None = None
+    cache_size: str | None = None
+    poll_interval_s: float | None = None
+    write_back_delay_s: float | None = None
+    log_level: str | None = None
+    kernel_options: tuple[str, ...] = ()
+
+
+def parse_options(texts: list[str]) -> Options:
+    """Read `-o a,b=c` as fstab and mount(8) give it; later words win; ConfigError on an unknown word."""
+    known: dict[str, object] = {}
+    kernel: list[str] = []
+    for word in (word.strip() for text in texts for word in text.split(",")):
+        key, _, value = word.partition("=")
+        if not word or key in _IGNORED_OPTIONS or key.startswith("x-"):
+            if key == "rw":
+                known["read_only"] = False
+        elif key in _KERNEL_OPTIONS:
+            kernel.append(key)
+        else:
+            known.update([_option(key, value)])
+    return msgspec.convert({**known, "kernel_options": tuple(kernel)}, Options)
+
+
+def _option(key: str, value: str) -> tuple[str, object]:
+    match key:
+        case "ro":
+            return "read_only", True
+        case "allow_other":
+            return key, True
+        case "token_file" | "cache_dir" | "cache_size" if value:
+            return key, value
+        case "log_level" if value:
+            return key, parse_log_level(value)
+        case "poll_interval" | "write_back_delay" if value:
+            return f"{key}_s", parse_seconds(value)
+        case "token":
+            raise ConfigError(
+                "-o token=… would show the token to every user of this machine; use token_file=FILE"
+            )
+    raise ConfigError(f"-o {key}: unknown option, or one without its value; AnchorFS knows {_OUR_OPTIONS}")
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `10G`, `512 MiB`, `1.5T` or a plain number; the units are powers of 1024."""
+    found = _SIZE.fullmatch(text.strip())
+    size_bytes = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
+    if size_bytes < 1:
+        raise ConfigError(f"size {text!r} is not understood; write it like 500M or 10G")
+    return size_bytes
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds of `30` or `2.5`, more than zero."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"{text!r} is no number of seconds above zero")
+    return seconds
+
+
+def parse_log_level(text: str) -> str:
+    """One of the levels of `logging`, in capitals."""
+    level = text.upper()
+    if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise ConfigError(f"log level {text!r} is not one of debug, info, warning, error")
+    return level
+
+
+def parse_url(text: str) -> str:
+    """The drive's address, without a trailing slash; ConfigError says what is wrong with it."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"}:
+        raise ConfigError(f"{text!r} is not the address of a drive: it begins with http:// or https://")
+    if not parts.hostname or not _port_is_fine(text):
+        raise ConfigError(f"{text!r} names no host, or a port that cannot be")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(
+            "the address holds a user or a password; give the token with --token-file or ANCHORFS_TOKEN"
+        )
+    if parts.query or parts.fragment:
+        raise ConfigError(f"{text!r}: the address of a drive has no '?' and no '#' part")
+    return text.rstrip("/")
+
+
+def _port_is_fine(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
+def read_token(token_file: str | None, environment: dict[str, str]) -> str | None:
+    """The token of the file, else of ANCHORFS_TOKEN, else none; ConfigError when others can read the file."""
+    if token_file is None:
+        return environment.get("ANCHORFS_TOKEN", "").strip() or None
+    path = Path(token_file).expanduser()
+    try:
+        with path.open(encoding="ascii") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            token = file.read(8192).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no plain text"
+        raise ConfigError(f"token file {token_file}: {reason}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(
+            f"token file {token_file} can be read by others; make it private: chmod 600 {token_file}"
+        )
+    if not token or len(token.split()) != 1:
+        raise ConfigError(f"token file {token_file} holds no token: one line with nothing else is expected")
+    return token
+
+
+def state_home(environment: dict[str, str]) -> Path:
+    """Our folder below XDG_STATE_HOME. Drives live here, not in ~/.cache: they hold changes not yet sent."""
+    base = environment.get("XDG_STATE_HOME", "")
+    home = (
+        Path(base)
+        if base.startswith("/")
+        else Path(environment.get("HOME") or "~").expanduser() / ".local/state"
+    )
+    return home / "anchorfs"
+
+
+def default_cache_dir(url: str, environment: dict[str, str]) -> Path:
+    """One folder per drive address, wherever it is mounted: what one mount left unsent the next one sends."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(url).netloc)
+    return state_home(environment) / "drives" / f"{host}-{short_hash(url)}"
+
+
+def short_hash(text: str) -> str:
+    """A name for something with a longer name."""
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]

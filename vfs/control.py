@@ -1,0 +1,260 @@
+"""The control socket of a mount: JSON lines over a Unix socket, one request and one reply per connection.
+
+Served inside the daemon's nursery; asked by the commands. Only the same user (or root) is heard: the kernel
+tells who is at the other end. A client that hangs up cancels what it asked for. A request is input: bounded
+and typed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+import trio
+
+from cache.model import Ino, LocalChange
+from vfs.failure import Failure, Told, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+REQUEST_BYTES_MAX = 1 << 16
+REQUEST_TIMEOUT_S = 10.0
+
+
+class Verb(StrEnum):
+    """What can be asked of a mount."""
+
+    STATUS = "status"
+    SYNC = "sync"
+    EVICT = "evict"
+    HYDRATE = "hydrate"
+    QUEUE = "queue"
+    RETRY = "retry"
+    UNMOUNT = "unmount"
+    NUDGE = "nudge"
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line from a client."""
+
+    verb: Verb
+    ino: int | None = None
+    path: str = ""  # for messages only
+    timeout_s: float | None = None
+    flush: bool = True
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """One line to a client: a result, or what went wrong."""
+
+    result: object = None
+    error: Told | None = None
+
+
+class Statistics(Protocol):
+    """What the daemon itself reads of the engine's numbers; clients get all of them."""
+
+    @property
+    def connection(self) -> str:
+        """online, offline or signed-out."""
+        ...
+
+    @property
+    def queue_pending(self) -> int:
+        """Local changes not yet sent."""
+        ...
+
+    @property
+    def queue_parked(self) -> int:
+        """Local changes that cannot be sent as things are."""
+        ...
+
+
+class Engine(Protocol):
+    """What the control socket needs of the sync engine."""
+
+    def statistics(self) -> Statistics:
+        """The engine's numbers, as a dataclass."""
+        ...
+
+    async def settle(self, timeout_s: float | None) -> bool:
+        """Wait until everything is pushed and pulled; False when time ran out."""
+        ...
+
+    async def evict(self, ino: Ino) -> int:
+        """Give back a file's bytes; how many."""
+        ...
+
+    async def hydrate(self, ino: Ino) -> None:
+        """Fetch a file whole."""
+        ...
+
+    def nudge(self) -> None:
+        """Pull now."""
+        ...
+
+    def queue(self) -> Sequence[LocalChange]:
+        """The outbox."""
+        ...
+
+    async def retry(self) -> int:
+        """Un-park what is parked; how many."""
+        ...
+
+
+class Unmount(Protocol):
+    """How the daemon leaves: flush, unmount; what stays behind."""
+
+    async def __call__(self, *, flush: bool, timeout_s: float | None) -> object: ...
+
+
+class Control:
+    """Answers the requests of one mount."""
+
+    def __init__(self, engine: Engine, unmount: Unmount, facts: dict[str, object]) -> None:
+        self._engine = engine
+        self._unmount = unmount
+        self._facts = facts
+        self._active = 0
+        self._idle = trio.Event()
+        self._handlers: dict[Verb, Callable[[Request], Awaitable[object]]] = {
+            Verb.STATUS: self._status,
+            Verb.SYNC: self._sync,
+            Verb.EVICT: self._evict,
+            Verb.HYDRATE: self._hydrate,
+            Verb.QUEUE: self._queue,
+            Verb.RETRY: self._retry,
+            Verb.UNMOUNT: self._leave,
+            Verb.NUDGE: self._nudge,
+        }
+
+    async def serve(
+        self, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Listen on `path` (0600) until cancelled."""
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - a local tmpfs
+        listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with listener:
+            await listener.bind(os.fspath(path))
+            path.chmod(0o600)  # noqa: ASYNC240
+            listener.listen(16)
+            task_status.started()
+            await trio.serve_listeners(self._answer, [trio.SocketListener(listener)])
+
+    async def drain(self, timeout_s: float) -> None:
+        """Let running requests send their replies."""
+        with trio.move_on_after(timeout_s):
+            while self._active:
+                self._idle = trio.Event()
+                await self._idle.wait()
+
+    async def _answer(self, stream: trio.SocketStream) -> None:
+        self._active += 1
+        try:
+            async with stream:
+                if _peer_uid(stream.socket) in {os.geteuid(), 0}:
+                    await self._converse(stream)
+        except trio.BrokenResourceError:
+            log.debug("control: the client went away before its request")
+        finally:
+            self._active -= 1
+            self._idle.set()
+
+    async def _converse(self, stream: trio.SocketStream) -> None:
+        with trio.move_on_after(REQUEST_TIMEOUT_S) as patience:
+            line = await _read_line(stream)
+        if patience.cancelled_caught:
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_at_hang_up, stream, nursery.cancel_scope)
+            reply = await self._reply(line)
+            await _send(stream, reply)
+            nursery.cancel_scope.cancel()
+
+    async def _reply(self, line: bytes) -> Reply:
+        try:
+            request = msgspec.json.decode(line, type=Request)
+        except msgspec.MsgspecError as error:
+            return Reply(error=Told(kind="bad-request", message=f"not understood: {error}"))
+        try:
+            return Reply(result=await self._handlers[request.verb](request))
+        except Exception as error:
+            failure = describe(error, about=request.path or str(self._facts.get("mountpoint", "the mount")))
+            if failure.told.kind == "internal":
+                log.exception("control: %s failed", request.verb)
+            return Reply(error=failure.told)
+
+    async def _status(self, _request: Request) -> object:
+        numbers = msgspec.to_builtins(self._engine.statistics())
+        return {**self._facts, **numbers}
+
+    async def _sync(self, request: Request) -> object:
+        self._engine.nudge()
+        settled = await self._engine.settle(request.timeout_s)
+        return {"settled": settled, **msgspec.to_builtins(self._engine.statistics())}
+
+    async def _evict(self, request: Request) -> object:
+        return {"freed_bytes": await self._engine.evict(_ino(request))}
+
+    async def _hydrate(self, request: Request) -> object:
+        await self._engine.hydrate(_ino(request))
+        return {}
+
+    async def _queue(self, _request: Request) -> object:
+        return msgspec.to_builtins(list(self._engine.queue()))
+
+    async def _retry(self, _request: Request) -> object:
+        return {"retried": await self._engine.retry()}
+
+    async def _leave(self, request: Request) -> object:
+        return await self._unmount(flush=request.flush, timeout_s=request.timeout_s)
+
+    async def _nudge(self, _request: Request) -> object:
+        self._engine.nudge()
+        return {}
+
+
+def _ino(request: Request) -> Ino:
+    if request.ino is None:
+        raise Failure("bad-request", f"{request.verb} needs an inode number")
+    return Ino(request.ino)
+
+
+def _peer_uid(connection: trio.socket.SocketType) -> int:
+    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(uid)
+
+
+async def _read_line(stream: trio.SocketStream) -> bytes:
+    line = b""
+    while not line.endswith(b"\n") and len(line) < REQUEST_BYTES_MAX:
+        piece = await stream.receive_some(REQUEST_BYTES_MAX - len(line))
+        if not piece:
+            break
+        line += piece
+    return line
+
+
+async def _send(stream: trio.SocketStream, reply: Reply) -> None:
+    try:
+        await stream.send_all(msgspec.json.encode(reply) + b"\n")
+    except trio.BrokenResourceError:
+        log.debug("control: the client went away before its answer")
+
+
+async def _cancel_at_hang_up(stream: trio.SocketStream, scope: trio.CancelScope) -> None:
+    try:
+        while await stream.receive_some(1024):
+            continue  # a client has nothing more to say
+    except trio.BrokenResourceError:
+        log.debug("control: connection reset")
+    scope.cancel()

@@ -1,0 +1,112 @@
+"""A failure as a person and a script are told it: kind, what happened, the way out, and the exit status.
+
+The exit statuses are the few that a script can act on (sysexits.h): 75 means that trying again later may
+help. `describe` is the one place that turns errors of the layers below into words.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+
+import msgspec
+
+from cache.errors import CacheInUse, LocalError, StateUnusable
+from sync.remote import Busy, Denied, NotSignedIn, ProtocolViolation, Refused, RemoteError, Unreachable
+
+
+class ExitStatus(IntEnum):
+    """What every command ends with."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    TRY_AGAIN = 75
+    NOT_PERMITTED = 77
+    CONFIGURATION = 78
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure on a pipe, a socket or in `--json`."""
+
+    kind: str
+    message: str
+    hint: str = ""
+    exit_status: int = ExitStatus.FAILED
+
+
+class Failure(Exception):
+    """A command cannot do what it was asked; `told` is all there is to say."""
+
+    def __init__(self, kind: str, message: str, *, hint: str = "", status: int = ExitStatus.FAILED) -> None:
+        super().__init__(message)
+        self.told = Told(kind=kind, message=message, hint=hint, exit_status=int(status))
+
+    @classmethod
+    def of(cls, told: Told) -> Failure:
+        """The failure that another process told."""
+        return cls(told.kind, told.message, hint=told.hint, status=told.exit_status)
+
+
+def describe(error: BaseException, *, about: str) -> Failure:
+    """Words and exit status for an error of the layers below; `about` names the thing: an address, a path."""
+    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        return describe(error.exceptions[0], about=about)
+    if isinstance(error, Failure):
+        return error
+    kind = _kebab(type(error).__name__)
+    if isinstance(error, RemoteError):
+        return _of_remote(error, kind, about)
+    if isinstance(error, LocalError):
+        return _of_local(error, kind, about)
+    if isinstance(error, OSError):
+        return Failure("os-error", f"{error.filename or about}: {error.strerror or error}")
+    return Failure("internal", f"{about}: {type(error).__name__}: {error}", hint="the log has the details")
+
+
+def _of_remote(error: RemoteError, kind: str, about: str) -> Failure:
+    text = f"{about}: {error}"
+    match error:
+        case NotSignedIn():
+            return Failure(
+                kind,
+                f"{about} does not accept the token, or wants one",
+                hint="give a valid token with --token-file FILE or in ANCHORFS_TOKEN",
+                status=ExitStatus.NOT_PERMITTED,
+            )
+        case Denied():
+            return Failure(kind, text, hint="this account may not do that", status=ExitStatus.NOT_PERMITTED)
+        case Unreachable() | Busy():
+            return Failure(
+                kind,
+                f"{about} cannot be reached: {error}",
+                hint="is the server running, and the address right? try again later",
+                status=ExitStatus.TRY_AGAIN,
+            )
+        case ProtocolViolation() | Refused():
+            return Failure(
+                kind,
+                f"{about} answers, but not as an AnchorFS server: {error}",
+                hint="check the address",
+                status=ExitStatus.CONFIGURATION,
+            )
+    return Failure(kind, text)
+
+
+def _of_local(error: LocalError, kind: str, about: str) -> Failure:
+    match error:
+        case CacheInUse():
+            path, pid = error.facts.get("path", "the cache directory"), error.facts.get("pid")
+            owner = f"process {pid}" if pid else "another process"
+            return Failure(
+                kind,
+                f"{path} is in use by {owner}: one drive folder serves one mount at a time",
+                hint="unmount the other one first (see `anchorfs status`), or give another --cache-dir",
+            )
+        case StateUnusable():
+            return Failure(kind, str(error), hint="see `anchorfs doctor`", status=ExitStatus.CONFIGURATION)
+    return Failure(kind, f"{about}: {error}")
+
+
+def _kebab(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
