@@ -1,0 +1,188 @@
+"""Sparse content files, one per content id: `root/XX/<content_id>`, mode 0600 in folders of mode 0700.
+
+This module keeps bytes and knows nothing of versions: which bytes of a file mean anything is recorded
+elsewhere. Everything here is synchronous and touches the disk; the caller chooses the thread. An OSError passes
+as it is. A file is created exclusively and its name is never used again, so an open descriptor always means one
+content.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from cache.model import ContentId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
+_FALLOC_FL_KEEP_SIZE = 0x01
+_FALLOC_FL_PUNCH_HOLE = 0x02
+_COPY_CHUNK_BYTES = 1 << 20  # the plain copy's buffer: hides the system calls, small beside a thread
+_NO_REFLINK = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS})
+_STAT_BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's own block is
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate
+_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_fallocate.restype = ctypes.c_int
+
+
+class Blobs:
+    """The blob store below `root`, which is created when it is missing."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def path(self, content_id: ContentId) -> Path:
+        """Where the bytes of `content_id` are. 256 folders keep each small for file systems that scan."""
+        return self._root / f"{content_id & 0xFF:02x}" / str(content_id)
+
+    def create(self, content_id: ContentId, size: int) -> None:
+        """A new file of `size` bytes that takes no room. Raises FileExistsError: an id is used once."""
+        with self._new(content_id) as fd:
+            os.ftruncate(fd, size)
+
+    def open(self, content_id: ContentId, writable: bool) -> int:
+        """A descriptor of its own; the caller closes it. Raises FileNotFoundError."""
+        access = os.O_RDWR if writable else os.O_RDONLY
+        return os.open(self.path(content_id), access | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def delete(self, content_id: ContentId) -> None:
+        """Remove the file; descriptors that are open go on working. Nothing happens when it is not there."""
+        self.path(content_id).unlink(missing_ok=True)
+
+    def punch(self, content_id: ContentId, start: int, stop: int) -> None:
+        """Give the whole disk blocks inside [start, stop) back; all its bytes read as zero. The size stays.
+
+        Raises OSError(EOPNOTSUPP) where the file system cannot (fallocate(2))."""
+        if stop <= start:
+            return
+        with self._opened(content_id) as fd:
+            while _fallocate(fd, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, start, stop - start) != 0:
+                number = ctypes.get_errno()
+                if number != errno.EINTR:  # ctypes does not start an interrupted call again
+                    raise OSError(number, os.strerror(number), os.fspath(self.path(content_id)))
+
+    def disk_bytes(self, content_id: ContentId) -> int:
+        """What the file really takes on the disk."""
+        return self.path(content_id).stat().st_blocks * _STAT_BLOCK_BYTES
+
+    def size(self, content_id: ContentId) -> int:
+        """The file's length, holes included."""
+        return self.path(content_id).stat().st_size
+
+    def mtime_ns(self, content_id: ContentId) -> int:
+        """When the file's bytes last changed."""
+        return self.path(content_id).stat().st_mtime_ns
+
+    def sync(self, fd: int) -> None:
+        """Return when the bytes and the length behind `fd` are on the disk."""
+        os.fdatasync(fd)
+
+    def sync_name(self, content_id: ContentId) -> None:
+        """Return when the file's name is on the disk: a synced file without a name is lost in a power cut."""
+        _sync_folder(self.path(content_id).parent)
+
+    def ids(self) -> Iterator[ContentId]:
+        """Every content id that has a file here, in no order. Files of other names are passed over."""
+        for folder in self._root.iterdir():
+            if not folder.is_dir():
+                continue
+            for entry in folder.iterdir():
+                name = entry.name
+                if name.isascii() and name.isdecimal() and self.path(ContentId(int(name))) == entry:
+                    yield ContentId(int(name))
+
+    def copy(self, content_id: ContentId, new_id: ContentId) -> None:
+        """A second file with the same bytes and holes, sharing the disk blocks where the file system can.
+
+        Raises FileExistsError when `new_id` has a file already; leaves nothing behind when it fails."""
+        with self._opened(content_id) as source, self._new(new_id) as target:
+            try:
+                fcntl.ioctl(target, _FICLONE, source)
+            except OSError as error:
+                if error.errno not in _NO_REFLINK:
+                    raise
+                _copy_segments(source, target)
+
+    def free_bytes(self) -> int:
+        """Room left for us on the file system that holds the store."""
+        room = os.statvfs(self._root)
+        return room.f_bavail * room.f_frsize
+
+    @contextmanager
+    def _opened(self, content_id: ContentId) -> Iterator[int]:
+        fd = self.open(content_id, writable=True)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def _new(self, content_id: ContentId) -> Iterator[int]:
+        path = self.path(content_id)
+        self._ensure_folder(path.parent)
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            yield fd
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(fd)
+
+    def _ensure_folder(self, folder: Path) -> None:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            _sync_folder(self._root)  # 256 times in the life of a store: cheaper than asking later
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _copy_segments(source: int, target: int) -> None:
+    """Copy what is data and leave what is a hole."""
+    size = os.fstat(source).st_size
+    os.ftruncate(target, size)
+    position = 0
+    while position < size:
+        try:
+            start = os.lseek(source, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                return
+            raise
+        position = os.lseek(source, start, os.SEEK_HOLE)
+        _copy_range(source, target, start, position)
+
+
+def _copy_range(source: int, target: int, start: int, stop: int) -> None:
+    while start < stop:
+        try:
+            count = os.copy_file_range(source, target, stop - start, start, start)
+        except OSError as error:
+            if error.errno not in _NO_REFLINK:
+                raise
+            count = 0
+        # Some file systems answer 0 where there are bytes: the plain copy decides.
+        start += count or _copy_chunk(source, target, start, min(_COPY_CHUNK_BYTES, stop - start))
+
+
+def _copy_chunk(source: int, target: int, start: int, size: int) -> int:
+    chunk = os.pread(source, size, start)
+    if not chunk:
+        raise OSError(errno.EIO, "the file ended while it was copied")
+    return os.pwrite(target, chunk, start)
