@@ -35,11 +35,9 @@ _IGNORED_OPTIONS = frozenset(
             "users",
             "owner",
             "group",
-            "defaults",
+            "comment",
         ),
         *(
-            "nodev",
-            "nosuid",
             "atime",
             "noatime",
             "relatime",
@@ -47,8 +45,10 @@ _IGNORED_OPTIONS = frozenset(
             "nodiratime",
             "strictatime",
             "lazytime",
+            "silent",
+            "loud",
         ),
-        *("exec", "async", "rw", "silent", "loud", "comment"),
+        *("defaults", "exec", "async", "rw", "nodev", "nosuid"),
     )
 )
 _KERNEL_OPTIONS = frozenset(("noexec",))

@@ -1,0 +1,17 @@
+"""What every test shares: tests of a real mount are skipped, with a word, where the machine offers no FUSE."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked `fuse` where /dev/fuse cannot be opened."""
+    if os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return
+    skip = pytest.mark.skip(reason="no usable /dev/fuse on this machine: the real mount cannot be tested")
+    for item in items:
+        if item.get_closest_marker("fuse") is not None:
+            item.add_marker(skip)
