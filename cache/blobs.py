@@ -1,9 +1,9 @@
 """Sparse content files, one per content id: `root/XX/<content_id>`, mode 0600 in folders of mode 0700.
 
 This module keeps bytes and knows nothing of versions: which bytes of a file mean anything is recorded
-elsewhere. Everything here is synchronous and touches the disk; the caller chooses the thread. An OSError passes
-as it is. A file is created exclusively and its name is never used again, so an open descriptor always means one
-content.
+elsewhere. Everything here is synchronous and touches the disk; the caller chooses the thread. An OSError
+passes as it is. A file is created exclusively and its name is never used again, so an open descriptor always
+means one content.
 """
 
 from __future__ import annotations

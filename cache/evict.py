@@ -1,7 +1,7 @@
 """Which contents to drop when the cache is over its limit. Pure.
 
-The candidates are what may go: whole on the remote, not dirty, not pinned, not open. Who asks says which those
-are.
+The candidates are what may go: whole on the remote, not dirty, not pinned, not open. Who asks says which
+those are.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Candidate:
 def victims(candidates: Iterable[Candidate], excess_bytes: int) -> list[ContentId]:
     """The least recently used that free `excess_bytes`; all that free anything when they do not suffice.
 
-    `candidates` come least recently used first and are read only as far as needed, so the cost is that of what
-    is dropped, not of what is held. One that takes no room on the disk is passed over: it would gain nothing.
+    `candidates` come least recently used first and are read only as far as needed, so the cost is that of
+    what is dropped, not of what is held. One that takes no room on the disk is passed over: it gains nothing.
     """
     chosen: list[ContentId] = []
     remaining = iter(candidates)

@@ -1,7 +1,7 @@
 """Half-open byte ranges as a set: which bytes of a content are here. Pure.
 
 A `Ranges` is sorted, disjoint and non-adjacent, so equal sets are equal tuples. Every function takes and
-returns values in that form; positions are bytes from 0. A search costs O(log n); an answer costs its own length.
+returns values in that form; positions are bytes from 0. A search costs O(log n), an answer its own length.
 The stored form carries a checksum: a flipped bit must never turn a hole into bytes that seem to be here.
 """
 
@@ -85,7 +85,7 @@ def total(ranges: Ranges) -> int:
 
 
 def encode(ranges: Ranges) -> bytes:
-    """The stored form: gap and length of each range as LEB128 numbers, then a CRC-32; b"" for the empty set."""
+    """The stored form: gap and length of each range as LEB128 numbers, then a CRC-32; b"" for none."""
     if not ranges:
         return b""
     body = bytearray()
