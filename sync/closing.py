@@ -1,4 +1,4 @@
-"""Ends async iterators that may be generators: one left suspended is finalised by the garbage collector, too late."""
+"""Ends async iterators that may be generators: one left suspended waits for the garbage collector."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Bucket:
-    """A token bucket of `bytes_per_s`; None: no limit. Bursts of `burst_s` seconds' worth go through at once."""
+    """A token bucket of `bytes_per_s`; None: no limit; `burst_s` worth of it passes at once."""
 
     def __init__(self, bytes_per_s: float | None, *, burst_s: float = 0.25) -> None:
         self._bytes_per_s = bytes_per_s

@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """Waits are drawn from 0 to `first_s` doubled per attempt, at most `longest_s`; none goes past `deadline_s`."""
+    """Waits are drawn from 0 to `first_s` doubled per attempt, up to `longest_s`, within `deadline_s`."""
 
     deadline_s: float = 120.0
     first_s: float = 0.5

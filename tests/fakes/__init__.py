@@ -1,0 +1,1 @@
+"""Fakes: whole implementations in memory, not mocks."""
