@@ -1,4 +1,4 @@
-"""What every test shares: tests of a real mount are skipped, with a word, where the machine offers no FUSE."""
+"""What every test shares: tests of a real mount are skipped, with a word, where there is no FUSE."""
 
 from __future__ import annotations
 
