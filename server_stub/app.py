@@ -1,0 +1,39 @@
+"""The ASGI application: routes by resource over one service, and problem documents for what no route answers."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from server_stub.problems import Problem
+from server_stub.routes import changes, content, items, system, writing
+from server_stub.routes.http import problem_response
+from server_stub.service import Service
+
+log = logging.getLogger(__name__)
+
+
+def make_app(service: Service) -> Starlette:
+    """The application over a running service. More specific routes stand before the catch-all of a name."""
+    routes = [*system.routes, *changes.routes, *items.routes, *writing.routes, *content.routes]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse, Exception: _surprise})
+    app.state.service = service
+    return app
+
+
+async def _refuse(_request: Request, error: Exception) -> Response:
+    """404 and 405 of the router as problem documents."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "invalid_request")
+    headers = getattr(error, "headers", None)
+    return problem_response(Problem(code, status=status, headers=headers))
+
+
+async def _surprise(request: Request, error: Exception) -> Response:
+    """A fault of ours: one request fails, with its trace in the log, and no other."""
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem_response(Problem("internal", "the server failed on this request; its log says why"))

@@ -1,0 +1,212 @@
+"""The command `anchorfs-server`: serve, scan, token, doctor. Exit status: 0 done, 1 failed, 2 usage, 75 try again, 78 configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+import uvloop
+
+from server_stub.auth import TokensUnusable, create_token, load_tokens, revoke_token
+from server_stub.control import NotRunning, ask
+from server_stub.external.scan import Report, RootReplaced
+from server_stub.service import open_service
+from server_stub.serving import TOKENS_NAME, StateInUse, is_loopback, serve, state_lock
+from server_stub.settings import Settings
+from server_stub.sqlite_store import StateUnusable
+
+EX_TRY_AGAIN = 75
+EX_CONFIG = 78
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Serves a directory as a cloud drive.")
+token_app = typer.Typer(no_args_is_help=True, help="Make, list and revoke access tokens.")
+app.add_typer(token_app, name="token")
+
+RootOption = Annotated[Path, typer.Option("--root", help="The directory to serve.")]
+StateOption = Annotated[Path | None, typer.Option("--state", help="Where the server keeps its index.")]
+TokensOption = Annotated[Path, typer.Option("--tokens", help="The tokens file (mode 0600).")]
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """Say why on stderr and exit."""
+    sys.stderr.write(f"anchorfs-server: {message}\n")
+    raise typer.Exit(status)
+
+
+def default_state(root: Path) -> Path:
+    """A folder of its own for each root, in the XDG state folder."""
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    key = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+    return base / "anchorfs-server" / f"{root.name or 'root'}-{key}"
+
+
+def checked_root(root: Path) -> Path:
+    """The root's real path, or a clear end."""
+    resolved = root.expanduser().resolve()
+    if not resolved.is_dir():
+        fail(f"{root} is not a directory", EX_CONFIG)
+    return resolved
+
+
+def address(listen: str) -> tuple[str, int]:
+    """HOST:PORT, or a clear end."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65_535:
+        fail(f"--listen wants HOST:PORT, not {listen!r}", 2)
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+@app.command("serve")
+def serve_command(
+    root: RootOption,
+    state: StateOption = None,
+    listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 picks a free one.")] = "127.0.0.1:8420",
+    tokens: Annotated[Path | None, typer.Option(help="The tokens file (mode 0600).")] = None,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Ask for no token; on loopback only.")] = False,
+    scan_interval: Annotated[
+        float, typer.Option(help="Seconds between scans; 0: none by timer.", min=0)
+    ] = 60.0,
+    ready_file: Annotated[Path | None, typer.Option(help="Written when listening, as JSON.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
+) -> None:
+    """Serve a directory until SIGTERM or Ctrl-C."""
+    host, port = address(listen)
+    if no_auth and tokens is not None:
+        fail("--tokens and --no-auth exclude each other", 2)
+    if not is_loopback(host) and tokens is None:
+        fail(f"{host} can be reached from other machines: give --tokens FILE (see 'token create')", EX_CONFIG)
+    real_root = checked_root(root)
+    real_state = (state or default_state(real_root)).expanduser().absolute()
+    settings = Settings(
+        root=real_root,
+        state=real_state,
+        tokens=None if no_auth else (tokens or real_state / TOKENS_NAME),
+        no_auth=no_auth,
+        host=host,
+        port=port,
+        ready_file=ready_file,
+        scan_interval_s=scan_interval,
+    )
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("aiosqlite").setLevel(logging.WARNING)
+    run_server(settings)
+
+
+def run_server(settings: Settings) -> None:
+    """Run to the end, with a clear word for what prevents it."""
+    try:
+        uvloop.run(serve(settings))
+    except StateInUse as error:
+        fail(str(error), EX_TRY_AGAIN)
+    except (TokensUnusable, StateUnusable, sqlite3.DatabaseError) as error:
+        fail(str(error), EX_CONFIG)
+    except OSError as error:
+        fail(f"cannot serve: {error}")
+
+
+@app.command("scan")
+def scan_command(root: RootOption, state: StateOption = None) -> None:
+    """Find what others changed in the directory; through the running server, or alone when none runs."""
+    real_root = checked_root(root)
+    real_state = (state or default_state(real_root)).expanduser().absolute()
+    try:
+        answer = ask(real_state, "scan")
+    except NotRunning:
+        answer = scan_alone(Settings(root=real_root, state=real_state, no_auth=True))
+    if "error" in answer:
+        fail(str(answer["error"]))
+    typer.echo(json.dumps(answer["report"]))
+
+
+def scan_alone(settings: Settings) -> dict[str, object]:
+    """Open the state without a server."""
+
+    async def run() -> Report:
+        async with open_service(settings) as service:
+            return await service.scan()
+
+    try:
+        with state_lock(settings.state):
+            return {"report": asyncio.run(run()).as_dict()}
+    except (StateInUse, RootReplaced, StateUnusable, OSError, sqlite3.DatabaseError) as error:
+        return {"error": str(error)}
+
+
+@token_app.command("create")
+def token_create(
+    tokens: TokensOption,
+    name: Annotated[str, typer.Option(help="Whose it is.")],
+    root: Annotated[str, typer.Option(help="The folder that it sees as its root.")] = "/",
+    read_only: Annotated[bool, typer.Option("--read-only")] = False,
+) -> None:
+    """Make a token; its secret is printed once and kept nowhere."""
+    try:
+        typer.echo(create_token(tokens, name=name, root=root, read_only=read_only))
+    except (TokensUnusable, OSError) as error:
+        fail(str(error), EX_CONFIG)
+
+
+@token_app.command("list")
+def token_list(tokens: TokensOption) -> None:
+    """Show the tokens, without their secrets."""
+    try:
+        for token in load_tokens(tokens):
+            typer.echo(
+                f"{token.token_id}\t{token.name}\t{token.root}\t{'read-only' if token.read_only else 'read-write'}"
+            )
+    except TokensUnusable as error:
+        fail(str(error), EX_CONFIG)
+
+
+@token_app.command("revoke")
+def token_revoke(
+    tokens: TokensOption, token_id: Annotated[str, typer.Argument(help="Its id or name.")]
+) -> None:
+    """Take a token back; a running server notices at its next request."""
+    try:
+        if not revoke_token(tokens, token_id):
+            fail(f"no token {token_id!r} in {tokens}")
+    except TokensUnusable as error:
+        fail(str(error), EX_CONFIG)
+
+
+@app.command("doctor")
+def doctor_command(root: RootOption, state: StateOption = None) -> None:
+    """Check root, state and index, and say what is wrong."""
+    real_root = checked_root(root)
+    real_state = (state or default_state(real_root)).expanduser().absolute()
+    database = real_state / "drive.db"
+    if not database.exists():
+        fail(f"{real_state} holds no state yet; it is made by the first 'serve'", EX_CONFIG)
+    try:
+        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+        verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
+        items, orphans = connection.execute(
+            "SELECT count(*), count(*) FILTER (WHERE parent_id NOT IN (SELECT item_id FROM items)) FROM items"
+        ).fetchone()
+        connection.close()
+    except sqlite3.DatabaseError as error:
+        fail(f"the index cannot be read: {error}")
+    typer.echo(f"index: {verdict}; {items} items, {orphans} without a folder")
+    try:
+        typer.echo(f"server: running, {ask(real_state, 'status', timeout_s=10)}")
+    except NotRunning:
+        typer.echo("server: not running")
+    if verdict != "ok" or orphans:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point of `anchorfs-server`."""
+    app()

@@ -1,0 +1,100 @@
+"""The control socket in the state folder: commands of the same user to the running server, one JSON line each way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from server_stub.external.scan import RootReplaced
+from server_stub.service import Service
+
+SOCKET_NAME: Final = "control.sock"
+_LINE_MAX_BYTES: Final = 65_536
+
+
+class NotRunning(Exception):
+    """No server answers on this state folder."""
+
+
+@asynccontextmanager
+async def control_socket(service: Service) -> AsyncIterator[None]:
+    """Listen for the length of the block; the state folder's lock makes a stale socket ours to remove."""
+    path = service.settings.state / SOCKET_NAME
+    path.unlink(missing_ok=True)
+    previous = os.umask(0o177)
+    try:
+        with _short(path) as address:
+            server = await asyncio.start_unix_server(
+                lambda reader, writer: _serve(service, reader, writer), address, limit=_LINE_MAX_BYTES
+            )
+    finally:
+        os.umask(previous)
+    try:
+        yield
+    finally:
+        server.close()
+        path.unlink(missing_ok=True)
+
+
+async def _serve(service: Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        line = await reader.readline()
+        answer = await _obey(service, line)
+        writer.write(json.dumps(answer).encode() + b"\n")
+        await writer.drain()
+    except (ConnectionError, ValueError):
+        return
+    finally:
+        writer.close()
+
+
+async def _obey(service: Service, line: bytes) -> dict[str, object]:
+    try:
+        command = json.loads(line).get("command")
+    except (ValueError, AttributeError):
+        return {"error": "not a command"}
+    if command == "scan":
+        try:
+            return {"report": (await service.scan()).as_dict()}
+        except (RootReplaced, OSError) as error:
+            return {"error": str(error)}
+    if command == "status":
+        items, tombstones = await service.read(lambda view: view.counts())
+        return {"items": items, "tombstones": tombstones, "seq": service.notifier.newest_seq}
+    return {"error": "unknown command"}
+
+
+def ask(state: Path, command: str, *, timeout_s: float = 3600.0) -> dict[str, object]:
+    """Send a command to the running server. NotRunning."""
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
+        _short(state / SOCKET_NAME) as address,
+    ):
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(address)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise NotRunning(str(state)) from error
+        connection.sendall(json.dumps({"command": command}).encode() + b"\n")
+        with connection.makefile("rb") as answers:
+            line = answers.readline(_LINE_MAX_BYTES)
+    if not line:
+        raise NotRunning(str(state))
+    answer: dict[str, object] = json.loads(line)
+    return answer
+
+
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """A socket address below 108 bytes, whatever the path's length: through the folder's descriptor."""
+    fd = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{fd}/{path.name}"
+    finally:
+        os.close(fd)

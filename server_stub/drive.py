@@ -1,0 +1,167 @@
+"""Changing the drive: tree and index as one, on the writer's thread.
+
+decide → durable intent → steps on the tree → rows, change and answer in one transaction. An intent found at start is
+finished when the tree allows it, or dropped with the tree as it was: there is no half change.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from server_stub import failpoints
+from server_stub.intents import Intent, decode_intent, encode_intent
+from server_stub.keys import Answer, Keyed
+from server_stub.problems import Problem
+from server_stub.steps import Drift, Steps
+from server_stub.store import Ledger, Tx, View
+from server_stub.tree import Place, Tree
+from server_stub.values import Evidence
+from server_stub.vault import Vault
+from server_stub.wire import problem_answer
+
+log = logging.getLogger(__name__)
+
+Decide = Callable[[View], Intent]
+Refresh = Callable[[Ledger, tuple[str, ...]], None]
+
+_DRIFT_ERRNOS: Final = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+_ATTEMPTS: Final = 2  # one more after the index has caught up with the tree
+
+
+class Drive:
+    """Carries out intents. `refresh(ledger, folder_names)` brings the index in line with one folder."""
+
+    def __init__(self, tree: Tree, vault: Vault, refresh: Refresh) -> None:
+        self._tree = tree
+        self._vault = vault
+        self._steps = Steps(tree, vault)
+        self._refresh = refresh
+
+    def perform(self, ledger: Ledger, decide: Decide, keyed: Keyed | None = None) -> Answer:
+        """The answer to a mutation, done once per key; a refusal under a key is stored too. Problem."""
+        replay = None if keyed is None else replayed(ledger, keyed)
+        if replay is not None:
+            return replay
+        try:
+            return self._attempt(ledger, decide, keyed)
+        except Problem as problem:
+            if keyed is None or problem.status >= 500 or problem.status == 429:
+                raise
+            answer = problem_answer(problem)
+            with ledger.transaction() as tx:
+                tx.remember(keyed, answer, now_ns=_created_ns())
+            return answer
+
+    def _attempt(self, ledger: Ledger, decide: Decide, keyed: Keyed | None) -> Answer:
+        for _ in range(_ATTEMPTS):
+            intent = msgspec.structs.replace(decide(ledger), keyed=keyed)
+            try:
+                self._carry_out(ledger, intent)
+            except Drift as drift:
+                self._refresh(ledger, drift.place.folder)
+            except OSError as error:
+                if error.errno not in _DRIFT_ERRNOS:
+                    raise problem_of(error) from error
+                for folder in dict.fromkeys(place.folder for place in _places(intent)):
+                    self._refresh(ledger, folder)
+            else:
+                return intent.answer
+        raise Problem("unavailable", "the folder is being changed by others", headers={"retry-after": "1"})
+
+    def _carry_out(self, ledger: Ledger, intent: Intent) -> None:
+        for place, evidence in intent.checks:
+            if self._tree.evidence(place) != evidence:
+                raise Drift(place)
+        intent_id = None
+        if intent.steps:
+            with ledger.transaction() as tx:
+                intent_id = tx.add_intent(encode_intent(intent))
+            failpoints.reach("intended")
+            try:
+                self._steps.perform(intent.steps)
+            except (OSError, Drift):
+                self._drop(ledger, intent_id)
+                raise
+            failpoints.reach("performed")
+        with ledger.transaction() as tx:
+            self._apply(tx, intent, intent_id)
+        failpoints.reach("applied")
+
+    def _drop(self, ledger: Ledger, intent_id: int) -> None:
+        with ledger.transaction() as tx:
+            tx.drop_intent(intent_id)
+
+    def _apply(self, tx: Tx, intent: Intent, intent_id: int | None) -> None:
+        for item in intent.burials:
+            tx.bury(item, deleted_ns=intent.now_ns)
+        for item in intent.puts:
+            evidence = self._evidence(intent, item.item_id)
+            tx.put(msgspec.structs.replace(item, evidence=evidence))
+        for kept in intent.kept:
+            tx.keep(kept)
+        if intent.keyed is not None:
+            tx.remember(intent.keyed, intent.answer, now_ns=intent.now_ns)
+        if intent_id is not None:
+            tx.drop_intent(intent_id)
+
+    def _evidence(self, intent: Intent, item_id: str) -> Evidence | None:
+        place = intent.places.get(item_id)
+        return None if place is None else self._tree.evidence(place)
+
+    def recover(self, ledger: Ledger) -> tuple[int, int]:
+        """Finish or drop what a crash left; then empty the staging room. Returns (finished, dropped)."""
+        finished = dropped = 0
+        for intent_id, body in ledger.intents():
+            intent = decode_intent(body)
+            try:
+                if not self._steps.decided(intent.steps):
+                    self._steps.perform(intent.steps)
+                with ledger.transaction() as tx:
+                    self._apply(tx, intent, intent_id)
+                finished += 1
+            except (OSError, Drift) as error:
+                log.warning("an interrupted change could not be finished and was dropped: %s", error)
+                self._drop(ledger, intent_id)
+                dropped += 1
+        self._vault.sweep(ledger.kept_versions())
+        return finished, dropped
+
+
+def replayed(view: View, keyed: Keyed) -> Answer | None:
+    """The stored answer; Problem idempotency_key_reused when the key stood for another request."""
+    stored = view.answer(keyed)
+    if stored is None:
+        return None
+    if stored[0] != keyed.fingerprint:
+        raise Problem("idempotency_key_reused", "this key was used for another request")
+    return stored[1]
+
+
+def problem_of(error: OSError) -> Problem:
+    """What a client is told of an error of the file system."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Problem("quota_exceeded", "no space left on the drive")
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return Problem("forbidden", "the file system refuses it to the server")
+    if error.errno in {errno.ENAMETOOLONG}:
+        return Problem("name_too_long", "the file system cannot hold this name")
+    if error.errno in {errno.EFBIG}:
+        return Problem("too_large", "the file system cannot hold a file of this size")
+    return Problem("unavailable", "the file system answered with an error", headers={"retry-after": "1"})
+
+
+def _places(intent: Intent) -> list[Place]:
+    places = list(intent.places.values())
+    for step in intent.steps:
+        places += [place for place in (getattr(step, "place", None), getattr(step, "source", None)) if place]
+    return places
+
+
+def _created_ns() -> int:
+    return time.time_ns()

@@ -1,0 +1,1 @@
+"""HTTP only: parse, ask the service, answer. One module per resource."""

@@ -1,0 +1,28 @@
+"""The drive's room, and whether the server is well."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from server_stub.routes.http import endpoint, json_response, service_of
+from server_stub.service import Service
+from server_stub.values import Principal
+
+
+@endpoint
+async def space(_request: Request, service: Service, _principal: Principal) -> Response:
+    """statfs of the drive."""
+    return json_response(await asyncio.to_thread(service.space))
+
+
+async def healthz(request: Request) -> Response:
+    """Answers when the index answers; needs no token."""
+    await service_of(request).read(lambda view: view.newest_seq())
+    return json_response({"status": "ok"})
+
+
+routes = [Route("/v1/space", space, methods=["GET"]), Route("/healthz", healthz, methods=["GET"])]

@@ -1,0 +1,84 @@
+-- The state of one drive, version 1. Later versions are further files applied in order (see database.py).
+
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+-- epoch: hex, made once; root_id; seq: the newest change; floor: anchors below it are expired
+
+CREATE TABLE items (
+    item_id          TEXT PRIMARY KEY,
+    parent_id        TEXT,              -- NULL: the root
+    name             TEXT NOT NULL,     -- '' for the root
+    kind             TEXT NOT NULL CHECK (kind IN ('file', 'folder', 'symlink')),
+    size             INTEGER NOT NULL CHECK (size >= 0),
+    mode             INTEGER NOT NULL CHECK (mode BETWEEN 0 AND 4095),
+    created_ns       INTEGER NOT NULL,
+    modified_ns      INTEGER NOT NULL,
+    metadata_version TEXT NOT NULL,
+    content_version  TEXT,              -- NULL: folders
+    digest           TEXT,              -- hex SHA-256; NULL: not computed yet, or not a file
+    symlink_target   TEXT,
+    seq              INTEGER NOT NULL,  -- of the newest change of this item
+    disk_ino         INTEGER,           -- evidence: what lstat said when row and tree last agreed
+    disk_mtime_ns    INTEGER,
+    disk_ctime_ns    INTEGER,
+    disk_size        INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX items_by_name ON items (parent_id, name);
+CREATE UNIQUE INDEX items_by_seq ON items (seq);
+
+-- What was deleted: proof for the feed, and what the trash restores.
+CREATE TABLE tombstones (
+    item_id    TEXT PRIMARY KEY,
+    parent_id  TEXT,
+    item       BLOB NOT NULL,           -- the whole item as it was, JSON
+    deleted_ns INTEGER NOT NULL,
+    reason     TEXT NOT NULL,
+    seq        INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX tombstones_by_seq ON tombstones (seq);
+CREATE INDEX tombstones_by_parent ON tombstones (parent_id);
+
+-- Moves away from a folder: how a feed with a scope (or a token with a root) tells what left it.
+CREATE TABLE departures (
+    seq       INTEGER PRIMARY KEY,      -- of the move
+    item_id   TEXT NOT NULL,
+    parent_id TEXT NOT NULL             -- the folder that was left
+) STRICT;
+CREATE INDEX departures_by_parent ON departures (parent_id, seq);
+
+-- Older contents that lie in the vault under their version.
+CREATE TABLE kept (
+    content_version TEXT PRIMARY KEY,
+    item_id         TEXT NOT NULL,
+    size            INTEGER NOT NULL,
+    digest          TEXT,
+    modified_ns     INTEGER NOT NULL,
+    kept_ns         INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX kept_by_item ON kept (item_id, kept_ns);
+CREATE INDEX kept_by_age ON kept (kept_ns);
+
+-- Redo records: written and synced before the tree is touched, gone with the transaction that tells the change.
+CREATE TABLE intents (
+    intent_id INTEGER PRIMARY KEY,
+    body      BLOB NOT NULL
+) STRICT;
+
+-- First answers under an idempotency key, stored with the mutation they answer.
+CREATE TABLE answers (
+    token_id    TEXT NOT NULL,
+    key         TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    answer      BLOB NOT NULL,
+    created_ns  INTEGER NOT NULL,
+    PRIMARY KEY (token_id, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answers_by_age ON answers (created_ns);
+
+-- Which item a token's root path meant when it was first used: a later rename takes the token along.
+CREATE TABLE token_roots (
+    token_id TEXT PRIMARY KEY,
+    item_id  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

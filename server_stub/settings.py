@@ -1,0 +1,33 @@
+"""Every limit and period of the server, with its default. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one server runs."""
+
+    root: Path
+    state: Path
+    tokens: Path | None = None  # None with no_auth
+    no_auth: bool = False
+    host: str = "127.0.0.1"
+    port: int = 8420
+    ready_file: Path | None = None
+    scan_interval_s: float = 60.0  # 0: no timer
+    retention_s: int = 30 * DAY_S  # of versions, tombstones and idempotency keys
+    kept_max_bytes: int = 64 << 30  # of older contents; the oldest go first
+    page_default: int = 500
+    page_max: int = 5_000
+    batch_max: int = 1_000  # ids in one batchGet
+    json_body_max_bytes: int = 1 << 20
+    content_max_bytes: int = 1 << 43
+    keepalive_s: float = 15.0  # between comment lines of an idle stream
+    wait_max_s: float = 60.0
+    concurrency_max: int = 4_096
+    stop_within_s: int = 5

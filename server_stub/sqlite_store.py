@@ -1,0 +1,120 @@
+"""The index in SQLite through aiosqlite: one writer's connection and a few readers, each with its own thread.
+
+Every unit of work is one hop to such a thread. The writer's thread is the lock: work on it runs whole and in order,
+and a cancelled request cannot stop it halfway. WAL; synchronous=FULL, so what is acknowledged survives power loss.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+from typing import Final, TypeVar
+
+import aiosqlite
+
+from server_stub.anchors import EPOCH_BYTES
+from server_stub.sqlite_tx import SqliteLedger
+from server_stub.sqlite_view import SqliteView
+from server_stub.store import Ledger, View
+
+T = TypeVar("T")
+
+MIGRATIONS: Final = ("schema.sql",)  # the Nth file takes a state from version N-1 to N
+READERS: Final = 2
+_BUSY_TIMEOUT_S: Final = 10.0
+
+
+class StateUnusable(Exception):
+    """The state is damaged, or was written by a newer version."""
+
+
+class Connection(aiosqlite.Connection):
+    """An aiosqlite connection that runs a whole function on its thread in one hop."""
+
+    async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work(connection)` there and return what it returns."""
+        result: T = await self._execute(work, self._conn)
+        return result
+
+
+class SqliteStore:
+    """`store.Store` in one file."""
+
+    def __init__(
+        self, writer: Connection, readers: list[Connection], on_commit: Callable[[int], None]
+    ) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._next_reader = cycle(readers)
+        self._on_commit = on_commit
+
+    @classmethod
+    async def open(cls, path: Path, on_commit: Callable[[int], None] = lambda _seq: None) -> SqliteStore:
+        """Open or make the state. StateUnusable."""
+        writer = await Connection(partial(_connect, path, read_only=False), iter_chunk_size=64)
+        try:
+            await writer.call(_migrate)
+        except BaseException:
+            await writer.close()
+            raise
+        readers = [
+            await Connection(partial(_connect, path, read_only=True), iter_chunk_size=64)
+            for _ in range(READERS)
+        ]
+        return cls(writer, readers, on_commit)
+
+    async def read(self, work: Callable[[View], T]) -> T:
+        """Run `work` over one snapshot."""
+        return await next(self._next_reader).call(partial(_snapshot, work))
+
+    async def write(self, work: Callable[[Ledger], T]) -> T:
+        """Run `work` on the writer's thread."""
+        return await self._writer.call(lambda connection: work(SqliteLedger(connection, self._on_commit)))
+
+    async def aclose(self) -> None:
+        """Finish what was accepted and close."""
+        for connection in (*self._readers, self._writer):
+            with contextlib.suppress(ValueError):  # already closed
+                await connection.close()
+
+
+def _snapshot(work: Callable[[View], T], connection: sqlite3.Connection) -> T:
+    connection.execute("BEGIN")
+    try:
+        return work(SqliteView(connection))
+    finally:
+        connection.execute("COMMIT")
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_TIMEOUT_S, cached_statements=256)
+    pragmas = [
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "cache_size=-32768",
+        "mmap_size=268435456",
+    ]
+    if read_only:
+        pragmas.append("query_only=ON")
+    for pragma in pragmas:
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise StateUnusable(f"the state has schema version {version}; this program knows {len(MIGRATIONS)}")
+    for number, name in enumerate(MIGRATIONS[version:], start=version + 1):
+        script = Path(__file__).with_name(name).read_text(encoding="utf-8")
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+    connection.execute(
+        "INSERT OR IGNORE INTO meta VALUES ('epoch', ?), ('seq', '0'), ('floor', '0')",
+        (secrets.token_hex(EPOCH_BYTES),),
+    )

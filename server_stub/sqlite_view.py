@@ -1,0 +1,235 @@
+"""Reading from the SQLite index: rows to values, one statement per method.
+
+Runs on the thread of the connection it was given, never anywhere else.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from server_stub.keys import Answer, Keyed
+from server_stub.values import Evidence, Item, Kept, Kind, Reason, Tombstone
+
+COLUMNS: Final = (
+    "item_id, parent_id, name, kind, size, mode, created_ns, modified_ns, metadata_version, content_version, "
+    "digest, symlink_target, seq, disk_ino, disk_mtime_ns, disk_ctime_ns, disk_size"
+)
+_IN_MAX: Final = 500  # parameters per statement, below SQLite's oldest limit of 999
+
+Row = tuple[Any, ...]  # what sqlite3 hands out; the schema is STRICT
+
+_BY_ID: Final = f"SELECT {COLUMNS} FROM items WHERE item_id = ?"  # noqa: S608
+_BY_NAME: Final = f"SELECT {COLUMNS} FROM items WHERE parent_id = ? AND name = ?"  # noqa: S608
+_CHILDREN: Final = f"SELECT {COLUMNS} FROM items WHERE parent_id = ? AND name > ? ORDER BY name LIMIT ?"  # noqa: S608
+_CHANGED: Final = f"SELECT {COLUMNS} FROM items WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+_TOMBSTONE: Final = "SELECT item, deleted_ns, reason, seq FROM tombstones"
+_LINEAGE: Final = """
+WITH RECURSIVE up (item_id, parent_id, name, depth) AS (
+    SELECT item_id, parent_id, name, 0 FROM items WHERE item_id = ?
+    UNION ALL
+    SELECT i.item_id, i.parent_id, i.name, up.depth + 1 FROM up JOIN items i ON i.item_id = up.parent_id
+    WHERE up.depth < 4096
+) SELECT item_id, name FROM up ORDER BY depth DESC
+"""
+_BURIED_LINEAGE: Final = """
+WITH RECURSIVE up (item_id, parent_id, depth) AS (
+    SELECT item_id, parent_id, 0 FROM tombstones WHERE item_id = :id
+    UNION ALL
+    SELECT p.item_id, p.parent_id, up.depth + 1 FROM up JOIN (
+        SELECT item_id, parent_id FROM items UNION ALL SELECT item_id, parent_id FROM tombstones
+    ) p ON p.item_id = up.parent_id
+    WHERE up.depth < 4096
+) SELECT item_id FROM up
+"""
+
+
+def item_of(row: Row) -> Item:
+    """A row of COLUMNS as an Item."""
+    (
+        item_id,
+        parent_id,
+        name,
+        kind,
+        size,
+        mode,
+        created,
+        modified,
+        metadata,
+        content,
+        digest,
+        target,
+        seq,
+    ) = row[:13]
+    ino, mtime_ns, ctime_ns, disk_size = row[13:]
+    evidence = None
+    if ino is not None:
+        evidence = Evidence(ino=ino, mtime_ns=mtime_ns, ctime_ns=ctime_ns, size=disk_size)
+    return Item(
+        item_id=item_id,
+        parent_id=parent_id,
+        name=name,
+        kind=Kind(kind),
+        size=size,
+        mode=mode,
+        created_ns=created,
+        modified_ns=modified,
+        metadata_version=metadata,
+        content_version=content,
+        digest=digest,
+        symlink_target=target,
+        seq=seq,
+        evidence=evidence,
+    )
+
+
+def tombstone_of(row: Row) -> Tombstone:
+    """A row of the tombstones table as a Tombstone."""
+    body, deleted_ns, reason, seq = row
+    item = msgspec.json.decode(body, type=Item)
+    return Tombstone(item=item, deleted_ns=deleted_ns, reason=Reason(reason), seq=seq)
+
+
+class SqliteView:
+    """`store.View` over one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def _one(self, query: str, parameters: Sequence[object]) -> Row | None:
+        row: Row | None = self.connection.execute(query, parameters).fetchone()
+        return row
+
+    def _all(self, query: str, parameters: Sequence[object] = ()) -> list[Row]:
+        return self.connection.execute(query, parameters).fetchall()
+
+    def note(self, key: str) -> str | None:
+        """A value of the meta table."""
+        row = self._one("SELECT value FROM meta WHERE key = ?", (key,))
+        return None if row is None else str(row[0])
+
+    def epoch(self) -> bytes:
+        """What tells this state from every other."""
+        return bytes.fromhex(self.note("epoch") or "")
+
+    def newest_seq(self) -> int:
+        """The newest committed change."""
+        return int(self.note("seq") or 0)
+
+    def floor_seq(self) -> int:
+        """Anchors below it are expired."""
+        return int(self.note("floor") or 0)
+
+    def root_id(self) -> str | None:
+        """The drive's root; None before the first import."""
+        return self.note("root_id")
+
+    def item(self, item_id: str) -> Item | None:
+        """A live item."""
+        row = self._one(_BY_ID, (item_id,))
+        return None if row is None else item_of(row)
+
+    def tombstone(self, item_id: str) -> Tombstone | None:
+        """Proof that an item was deleted."""
+        row = self._one(f"{_TOMBSTONE} WHERE item_id = ?", (item_id,))
+        return None if row is None else tombstone_of(row)
+
+    def items(self, item_ids: Sequence[str]) -> dict[str, Item]:
+        """The live ones among the ids."""
+        query = f"SELECT {COLUMNS} FROM items WHERE item_id IN"  # noqa: S608
+        return {row[0]: item_of(row) for row in self._among(query, item_ids)}
+
+    def tombstones(self, item_ids: Sequence[str]) -> dict[str, Tombstone]:
+        """The deleted ones among the ids."""
+        found = (tombstone_of(row) for row in self._among(f"{_TOMBSTONE} WHERE item_id IN", item_ids))
+        return {tombstone.item.item_id: tombstone for tombstone in found}
+
+    def _among(self, query: str, item_ids: Sequence[str]) -> Iterable[Row]:
+        for start in range(0, len(item_ids), _IN_MAX):
+            part = item_ids[start : start + _IN_MAX]
+            yield from self._all(f"{query} ({','.join('?' * len(part))})", part)
+
+    def child(self, parent_id: str, name: str) -> Item | None:
+        """The item of that name in the folder."""
+        row = self._one(_BY_NAME, (parent_id, name))
+        return None if row is None else item_of(row)
+
+    def children(self, parent_id: str, *, after: str | None = None, limit: int = -1) -> list[Item]:
+        """A folder's children by name, from behind `after`."""
+        return [item_of(row) for row in self._all(_CHILDREN, (parent_id, after or "", limit))]
+
+    def has_children(self, item_id: str) -> bool:
+        """Whether any item lies in the folder."""
+        return self._one("SELECT 1 FROM items WHERE parent_id = ? LIMIT 1", (item_id,)) is not None
+
+    def lineage(self, item_id: str) -> list[tuple[str, str]]:
+        """(item_id, name) from the root down to the item; empty when it does not live."""
+        return [(row[0], row[1]) for row in self._all(_LINEAGE, (item_id,))]
+
+    def buried_lineage(self, item_id: str) -> list[str]:
+        """Ids from a deleted item up through its folders, living or deleted too."""
+        rows = self.connection.execute(_BURIED_LINEAGE, {"id": item_id}).fetchall()
+        return [row[0] for row in rows]
+
+    def changed_items(self, after: int, limit: int) -> list[Item]:
+        """Live items whose newest change is later, in feed order."""
+        return [item_of(row) for row in self._all(_CHANGED, (after, limit))]
+
+    def changed_tombstones(self, after: int, limit: int) -> list[Tombstone]:
+        """Tombstones later in the feed, in feed order."""
+        rows = self._all(f"{_TOMBSTONE} WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+        return [tombstone_of(row) for row in rows]
+
+    def departures(self, item_id: str, after: int) -> list[str]:
+        """Folders that the item left since."""
+        rows = self._all("SELECT parent_id FROM departures WHERE seq > ? AND item_id = ?", (after, item_id))
+        return [row[0] for row in rows]
+
+    def kept(self, content_version: str) -> Kept | None:
+        """An older content that is still there."""
+        row = self._one(
+            "SELECT item_id, size, digest, modified_ns, kept_ns FROM kept WHERE content_version = ?",
+            (content_version,),
+        )
+        if row is None:
+            return None
+        item_id, size, digest, modified_ns, kept_ns = row
+        return Kept(
+            content_version=content_version,
+            item_id=item_id,
+            size=size,
+            digest=digest,
+            modified_ns=modified_ns,
+            kept_ns=kept_ns,
+        )
+
+    def kept_versions(self) -> set[str]:
+        """Every version that the vault should hold."""
+        return {row[0] for row in self._all("SELECT content_version FROM kept")}
+
+    def answer(self, keyed: Keyed) -> tuple[str, Answer] | None:
+        """(fingerprint, answer) stored under the key."""
+        row = self._one(
+            "SELECT fingerprint, answer FROM answers WHERE token_id = ? AND key = ?",
+            (keyed.token_id, keyed.key),
+        )
+        return None if row is None else (row[0], msgspec.json.decode(row[1], type=Answer))
+
+    def intents(self) -> list[tuple[int, bytes]]:
+        """Redo records in the order they were made."""
+        return [
+            (row[0], row[1]) for row in self._all("SELECT intent_id, body FROM intents ORDER BY intent_id")
+        ]
+
+    def token_root(self, token_id: str) -> str | None:
+        """What the token's root path meant when it was first used."""
+        row = self._one("SELECT item_id FROM token_roots WHERE token_id = ?", (token_id,))
+        return None if row is None else str(row[0])
+
+    def counts(self) -> tuple[int, int]:
+        """(live items, tombstones); a full count, for doctor and logs only."""
+        row = self._one("SELECT (SELECT count(*) FROM items), (SELECT count(*) FROM tombstones)", ())
+        return (0, 0) if row is None else (int(row[0]), int(row[1]))

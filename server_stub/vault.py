@@ -1,0 +1,150 @@
+"""The server's own room on the drive's file system: staged content not yet in the tree, and older contents.
+
+`staging/` is emptied at start (after recovery); `kept/` holds one file per retained content version. Both lie on the
+file system of the root, so that every way in and out of the tree is one atomic rename or link.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+import msgspec
+
+from server_stub import failpoints
+from server_stub.names import HIDDEN_FOLDER
+from server_stub.tree import REAL_MODE_MASK
+
+
+class Staged(msgspec.Struct, frozen=True, kw_only=True):
+    """Something complete and durable in `staging/`, ready to be placed."""
+
+    name: str
+    ino: int
+    size: int = 0
+    digest: str | None = None
+
+
+def vault_path(root: Path, state: Path) -> Path:
+    """In the state folder when that is on the root's file system, else hidden in the root."""
+    same = state.stat().st_dev == root.stat().st_dev
+    return state / "vault" if same else root / HIDDEN_FOLDER
+
+
+class Writing:
+    """A file being staged: bytes in, digest on the way, durable at `finish`."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self.name = secrets.token_hex(12)
+        self._digest = hashlib.sha256()
+        self.size = 0
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd = os.open(self.name, flags, 0o600, dir_fd=vault.staging_fd)
+
+    def write(self, chunk: bytes) -> None:
+        """Append; OSError when the disk is full."""
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        self._digest.update(chunk)
+        self.size += len(chunk)
+
+    def finish(self, *, mode: int, modified_ns: int) -> Staged:
+        """Set mode and time, fsync, close."""
+        os.fchmod(self._fd, mode & REAL_MODE_MASK)
+        os.utime(self._fd, ns=(modified_ns, modified_ns))
+        os.fsync(self._fd)
+        failpoints.reach("staged")
+        ino = os.fstat(self._fd).st_ino
+        os.close(self._fd)
+        self._fd = -1
+        return Staged(name=self.name, ino=ino, size=self.size, digest=self._digest.hexdigest())
+
+    def abandon(self) -> None:
+        """Close and drop; nothing happens after `finish` but the drop."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._vault.discard(self.name)
+
+
+class Vault:
+    """`staging/` and `kept/` by descriptor."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        for name in ("", "staging", "kept"):
+            (path / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.staging_fd = _open_folder(path / "staging")
+        self.kept_fd = _open_folder(path / "kept")
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        os.close(self.staging_fd)
+        os.close(self.kept_fd)
+
+    def begin(self) -> Writing:
+        """Start staging a file."""
+        return Writing(self)
+
+    def stage_folder(self, *, mode: int, modified_ns: int) -> Staged:
+        """Stage an empty folder."""
+        name = secrets.token_hex(12)
+        os.mkdir(name, 0o700, dir_fd=self.staging_fd)
+        fd = os.open(
+            name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.staging_fd
+        )
+        try:
+            os.fchmod(fd, mode & REAL_MODE_MASK)
+            os.utime(fd, ns=(modified_ns, modified_ns))
+            os.fsync(fd)
+            return Staged(name=name, ino=os.fstat(fd).st_ino)
+        finally:
+            os.close(fd)
+
+    def stage_symlink(self, target: str, *, modified_ns: int) -> Staged:
+        """Stage a symlink."""
+        name = secrets.token_hex(12)
+        os.symlink(target, name, dir_fd=self.staging_fd)
+        os.utime(name, ns=(modified_ns, modified_ns), dir_fd=self.staging_fd, follow_symlinks=False)
+        ino = os.stat(name, dir_fd=self.staging_fd, follow_symlinks=False).st_ino
+        return Staged(name=name, ino=ino, size=len(os.fsencode(target)))
+
+    def discard(self, name: str) -> None:
+        """Drop something staged, if it is still there."""
+        _remove(self.staging_fd, name)
+
+    def open_kept(self, content_version: str) -> int:
+        """A descriptor of an older content; OSError."""
+        return os.open(content_version, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.kept_fd)
+
+    def drop_kept(self, content_version: str) -> None:
+        """Forget an older content."""
+        _remove(self.kept_fd, content_version)
+
+    def sweep(self, kept_versions: set[str]) -> int:
+        """Empty `staging/`, drop from `kept/` what no row names; returns how many went. Only at start, after recovery."""
+        strays = [(self.staging_fd, name) for name in os.listdir(self.staging_fd)]
+        strays += [(self.kept_fd, name) for name in os.listdir(self.kept_fd) if name not in kept_versions]
+        for fd, name in strays:
+            _remove(fd, name)
+        return len(strays)
+
+
+def _open_folder(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _remove(folder_fd: int, name: str) -> None:
+    try:
+        found = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode):
+            os.rmdir(name, dir_fd=folder_fd)
+        else:
+            os.unlink(name, dir_fd=folder_fd)
+    except FileNotFoundError:
+        return

@@ -1,0 +1,160 @@
+"""A real server process for tests: started, waited for by its ready file, killed and restarted on the same port.
+
+Knows nothing of the server's inside: `python -m server_stub` with options, an environment and a URL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+START_WITHIN_S = 30.0
+STOP_WITHIN_S = 15.0
+
+
+class ServerProcess:
+    """`with ServerProcess(tmp_path) as server:` serves `server.root`; reaped however the block ends."""
+
+    def __init__(
+        self, folder: Path, *, options: tuple[str, ...] = (), auth: bool = True, scan_interval_s: float = 0.0
+    ) -> None:
+        self.root = folder / "root"
+        self.state = folder / "state"
+        self.log_path = folder / "server.log"
+        self.options = options
+        self.auth = auth
+        self.scan_interval_s = scan_interval_s
+        self.url = ""
+        self.token: str | None = None
+        self.token_file: Path | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self._ready = folder / "ready.json"
+        self._listen = "127.0.0.1:0"
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> ServerProcess:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process is not None:
+            self.kill()
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self, *, env: dict[str, str] | None = None, within_s: float = START_WITHIN_S) -> None:
+        """Start and wait until it listens; raises with the log's end when it does not."""
+        assert self.process is None, "already running"
+        self._ready.unlink(missing_ok=True)
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command(),
+                cwd=CHECKOUT,
+                env={**os.environ, "PYTHONPATH": str(CHECKOUT), **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + within_s
+        while not self._ready.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                status = self.kill()
+                raise AssertionError(f"the server did not start (exit status {status}):\n{self.log_tail()}")
+            time.sleep(0.02)
+        told = json.loads(self._ready.read_text())
+        self.url = told["url"]
+        self._listen = self.url.removeprefix("http://")  # a restart comes back under the same address
+        self.token_file = None if told["token_file"] is None else Path(told["token_file"])
+        self.token = None if self.token_file is None else self.token_file.read_text().strip()
+
+    def _command(self) -> list[str]:
+        command = [
+            sys.executable,
+            "-m",
+            "server_stub",
+            "serve",
+            "--root",
+            str(self.root),
+            "--state",
+            str(self.state),
+        ]
+        command += ["--listen", self._listen, "--ready-file", str(self._ready)]
+        command += ["--scan-interval", str(self.scan_interval_s)]
+        return [*command, *([] if self.auth else ["--no-auth"]), *self.options]
+
+    def stop(self, within_s: float = STOP_WITHIN_S) -> int:
+        """SIGTERM; the exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        self.process = None
+        return status
+
+    def kill(self) -> int:
+        """SIGKILL, whatever it was doing; the exit status."""
+        assert self.process is not None
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        status = self.process.wait()
+        self.process = None
+        return status
+
+    def wait_dead(self, within_s: float = STOP_WITHIN_S) -> int:
+        """Wait for a process that ends by itself (a failpoint); the exit status."""
+        assert self.process is not None
+        status = self.process.wait(within_s)
+        self.process = None
+        return status
+
+    def restart(self, *, env: dict[str, str] | None = None) -> None:
+        """Stop if it runs, and start again on the same port and state."""
+        if self.process is not None:
+            self.stop()
+        self.start(env=env)
+
+    def scan(self) -> dict[str, float]:
+        """Run `anchorfs-server scan` and return its report."""
+        command = [
+            sys.executable,
+            "-m",
+            "server_stub",
+            "scan",
+            "--root",
+            str(self.root),
+            "--state",
+            str(self.state),
+        ]
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        report: dict[str, float] = json.loads(done.stdout)
+        return report
+
+    def client(self, *, token: str | None = None, timeout_s: float = 10.0) -> httpx.Client:
+        """A client that is signed in."""
+        secret = token or self.token
+        headers = {} if secret is None else {"authorization": f"Bearer {secret}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s)
+
+    def log_tail(self) -> str:
+        """The end of the server's log."""
+        return self.log_path.read_text(errors="replace")[-4000:] if self.log_path.exists() else ""
