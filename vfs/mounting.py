@@ -104,7 +104,7 @@ class Session:
         self._operations = Operations(drive.filesystem, uid=os.getuid(), gid=os.getgid())
         self._invalidation = Invalidation(drive.news, self._operations)
         self._notifying: trio.CancelScope | None = None
-        self._resume = trio.Event()
+        self._resume, self._paused = trio.Event(), trio.Event()
         self._flushing: trio.CancelScope | None = None
         self._leaving = trio.Lock()
         self._forced = False
@@ -127,6 +127,7 @@ class Session:
                 self._registry.remove(self._config.mountpoint)
                 # A drive that dies stays as a dead mount (ENOTCONN): an empty folder would pass for it.
                 pyfuse3.close(unmount=not self._answered)
+                self._operations.unmounted()
             if self._flush_at_end:
                 await self._flush(None)
             await control.drain(timeout_s=2.0)
@@ -170,8 +171,9 @@ class Session:
         while True:
             with trio.CancelScope() as self._notifying:
                 await self._invalidation.run()
+            self._paused.set()
             await self._resume.wait()
-            self._resume = trio.Event()
+            self._resume, self._paused = trio.Event(), trio.Event()
 
     async def _announce(self, ready: Callable[[], None]) -> None:
         path = self._config.mountpoint
@@ -227,6 +229,7 @@ class Session:
         path = self._config.mountpoint
         if self._notifying is not None:
             self._notifying.cancel()
+            await self._paused.wait()
         reason = await self._detach_patiently(path)
         if reason is None:
             self._detached = True

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from vfs import mountpoint as table
-from vfs.cli import daemon, options, preflight
+from vfs.cli import options, preflight, starting
 from vfs.cli.asking import ask, registry
 from vfs.cli.leaving import wait_for_end
 from vfs.cli.printing import Json, err, out, print_json, reporting
@@ -58,7 +58,7 @@ def mount(
     if foreground:
         return _stay(config)
     log_file = options.log_file_for(config, environment)
-    child = daemon.start(config, log_file, lifeline=False)
+    child = starting.start(config, log_file, lifeline=False)
     _say_mounted(config, child.pid, str(log_file), as_json=as_json)
     return ExitStatus.DONE
 

@@ -82,8 +82,8 @@ def make_config(given: Given, environment: dict[str, str]) -> MountConfig:
 
 
 def log_file_for(config: MountConfig, environment: dict[str, str]) -> Path:
-    """The daemon's log: one file per mount point."""
-    return state_home(environment) / "log" / f"{short_hash(config.mountpoint)}.log"
+    """The daemon's log: one file per cache directory, as that has one mount at a time."""
+    return state_home(environment) / "log" / f"{short_hash(config.cache_dir)}.log"
 
 
 def _absolute_dir(text: str) -> str:

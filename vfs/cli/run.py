@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vfs.cli import daemon, options, preflight
+from vfs.cli import options, preflight, starting
 from vfs.cli.asking import ask, registry
 from vfs.cli.leaving import wait_for_end
 from vfs.cli.mount import say_left
@@ -60,7 +60,7 @@ def run(
         environment = dict(os.environ)
         config = options.make_config(given, environment)
         preflight.check(config, registry())
-        child = daemon.start(config, options.log_file_for(config, environment), lifeline=True)
+        child = starting.start(config, options.log_file_for(config, environment), lifeline=True)
         try:
             status = _command(command, config.mountpoint)
         finally:
@@ -129,4 +129,9 @@ def _leave(config: MountConfig, child: subprocess.Popen[bytes]) -> int:
     if child.stdin is not None:
         child.stdin.close()
     status = say_left(int(str(left.get("pending", 0))), int(str(left.get("parked", 0))), config.cache_dir)
-    return status or (ExitStatus.TRY_AGAIN if ended == ExitStatus.TRY_AGAIN else ExitStatus.DONE)
+    if status or ended == ExitStatus.DONE:
+        return status
+    err.print(
+        f"anchorfs: the mount's process ended with {ended}; what was not sent stays in {config.cache_dir}"
+    )
+    return ExitStatus.TRY_AGAIN
