@@ -1,9 +1,9 @@
 """The one table from error to errno, and the wrapper that lets nothing but FUSEError leave a handler.
 
-Any other exception that leaves a handler ends the whole mount. A type is looked up along its bases, so a new
-error gets its parent's number until it has a row; a test asks for the row. An OSError keeps its number, but not
-one that can only speak of our own files: a missing blob is EIO, never ENOENT, and ENOSYS would switch the call
-off for the life of the mount. Cancellation passes.
+Any other exception that leaves a handler ends the whole mount. A type is looked up along its bases, so a
+new error gets its parent's number until it has a row; a test asks for the row. An OSError keeps its number,
+but not one that can only speak of our own files: a missing blob is EIO, never ENOENT, and ENOSYS would
+switch the call off for the life of the mount. Cancellation passes.
 """
 
 from __future__ import annotations
