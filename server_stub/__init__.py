@@ -1,1 +1,3 @@
-"""anchorfs-server: the Anchor protocol over an ordinary directory. A program of its own; imports nothing of the client."""
+"""anchorfs-server: the Anchor protocol over an ordinary directory. A program of its own; imports nothing of
+the client.
+"""

@@ -1,18 +1,24 @@
-"""The ASGI application: routes by resource over one service, and problem documents for what no route answers."""
+"""The ASGI application: routes by resource over one service, and problem documents for what no route
+answers.
+"""
 
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 
 from server_stub.problems import Problem
 from server_stub.routes import changes, content, items, system, writing
 from server_stub.routes.http import problem_response
-from server_stub.service import Service
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from server_stub.service import Service
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,5 @@
-"""Bearer tokens: kept as SHA-256 in a file of mode 0600, compared in constant time, read again when the file changes.
+"""Bearer tokens: kept as SHA-256 in a file of mode 0600, compared in constant time, read again when the
+file changes.
 
 A secret has 256 random bits, so a plain hash is enough: there is nothing to guess.
 """
@@ -10,9 +11,12 @@ import hmac
 import os
 import secrets
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _PREFIX = "anchor"
 

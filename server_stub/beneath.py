@@ -1,7 +1,7 @@
 """Opening and renaming that cannot leave a folder: openat2(2) and renameat2(2) by ctypes.
 
-No symlink is followed anywhere in a path and no other file system is entered, whatever happens to the tree meanwhile.
-Kernels without openat2 get a walk component by component with O_NOFOLLOW.
+No symlink is followed anywhere in a path and no other file system is entered, whatever happens to the tree
+meanwhile. Kernels without openat2 get a walk component by component with O_NOFOLLOW.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SYS_OPENAT2: Final = 437  # the same number on every architecture

@@ -1,7 +1,7 @@
 """Byte ranges (RFC 9110 §14). Pure. Ranges are half-open [start, stop).
 
-Amplification is limited: more than 50 ranges, or ranges that together ask for more than the whole, are answered with
-the whole representation, as §14.2 allows.
+Amplification is limited: more than 50 ranges, or ranges that together ask for more than the whole, are
+answered with the whole representation, as §14.2 allows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The command `anchorfs-server`: serve, scan, token, doctor. Exit status: 0 done, 1 failed, 2 usage, 75 try again, 78 configuration."""
+"""The command `anchorfs-server`: serve, scan, token, doctor. Exit status: 0 done, 1 failed, 2 usage, 75 try
+again, 78 configuration.
+"""
 
 from __future__ import annotations
 
@@ -68,6 +70,7 @@ def address(listen: str) -> tuple[str, int]:
 def serve_command(
     root: RootOption,
     state: StateOption = None,
+    *,
     listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 picks a free one.")] = "127.0.0.1:8420",
     tokens: Annotated[Path | None, typer.Option(help="The tokens file (mode 0600).")] = None,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Ask for no token; on loopback only.")] = False,
@@ -162,9 +165,8 @@ def token_list(tokens: TokensOption) -> None:
     """Show the tokens, without their secrets."""
     try:
         for token in load_tokens(tokens):
-            typer.echo(
-                f"{token.token_id}\t{token.name}\t{token.root}\t{'read-only' if token.read_only else 'read-write'}"
-            )
+            rights = "read-only" if token.read_only else "read-write"
+            typer.echo(f"{token.token_id}\t{token.name}\t{token.root}\t{rights}")
     except TokensUnusable as error:
         fail(str(error), EX_CONFIG)
 

@@ -77,7 +77,9 @@ def evaluate(
 
 
 def range_applies(if_range: str | None, current: str) -> bool:
-    """Whether Range is honoured. A date never is: our Last-Modified has seconds, so it is no strong validator."""
+    """Whether Range is honoured. A date never is: our Last-Modified has seconds, so it is no strong
+    validator.
+    """
     return if_range is None or if_range.strip() == quote(current)
 
 

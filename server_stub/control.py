@@ -1,4 +1,6 @@
-"""The control socket in the state folder: commands of the same user to the running server, one JSON line each way."""
+"""The control socket in the state folder: commands of the same user to the running server, one JSON line
+each way.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,16 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from server_stub.external.scan import RootReplaced
-from server_stub.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from server_stub.service import Service
 
 SOCKET_NAME: Final = "control.sock"
 _LINE_MAX_BYTES: Final = 65_536

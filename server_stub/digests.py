@@ -23,9 +23,11 @@ def wire_digest(hex_digest: str | None) -> str | None:
 
 
 def parse_digests(field: str) -> str | None:
-    """The SHA-256 of a Content-Digest or Repr-Digest field in hex; None when it names only other algorithms.
+    """The SHA-256 of a Content-Digest or Repr-Digest field in hex; None when it names only other
+    algorithms.
 
-    Problem invalid_request when the field is malformed: a digest that cannot be checked must not look checked.
+    Problem invalid_request when the field is malformed: a digest that cannot be checked must not look
+    checked.
     """
     found: str | None = None
     for member in field.split(","):

@@ -1,7 +1,7 @@
 """Changing the drive: tree and index as one, on the writer's thread.
 
-decide → durable intent → steps on the tree → rows, change and answer in one transaction. An intent found at start is
-finished when the tree allows it, or dropped with the tree as it was: there is no half change.
+decide → durable intent → steps on the tree → rows, change and answer in one transaction. An intent found at
+start is finished when the tree allows it, or dropped with the tree as it was: there is no half change.
 """
 
 from __future__ import annotations
@@ -10,20 +10,22 @@ import errno
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from server_stub import failpoints
 from server_stub.intents import Intent, decode_intent, encode_intent
-from server_stub.keys import Answer, Keyed
 from server_stub.problems import Problem
 from server_stub.steps import Drift, Steps
 from server_stub.store import Ledger, Tx, View
-from server_stub.tree import Place, Tree
-from server_stub.values import Evidence
-from server_stub.vault import Vault
 from server_stub.wire import problem_answer
+
+if TYPE_CHECKING:
+    from server_stub.keys import Answer, Keyed
+    from server_stub.tree import Place, Tree
+    from server_stub.values import Evidence
+    from server_stub.vault import Vault
 
 log = logging.getLogger(__name__)
 
@@ -149,9 +151,9 @@ def problem_of(error: OSError) -> Problem:
         return Problem("quota_exceeded", "no space left on the drive")
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return Problem("forbidden", "the file system refuses it to the server")
-    if error.errno in {errno.ENAMETOOLONG}:
+    if error.errno == errno.ENAMETOOLONG:
         return Problem("name_too_long", "the file system cannot hold this name")
-    if error.errno in {errno.EFBIG}:
+    if error.errno == errno.EFBIG:
         return Problem("too_large", "the file system cannot hold a file of this size")
     return Problem("unavailable", "the file system answered with an error", headers={"retry-after": "1"})
 

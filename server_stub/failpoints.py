@@ -1,4 +1,6 @@
-"""Named places where a test may kill the process: `ANCHORFS_SERVER_FAILPOINT=name[:N]` kills at the Nth passing."""
+"""Named places where a test may kill the process: `ANCHORFS_SERVER_FAILPOINT=name[:N]` kills at the Nth
+passing.
+"""
 
 from __future__ import annotations
 

@@ -1,17 +1,23 @@
-"""The change feed: per item only its newest state, in feed order. Pure reading; cost is the number of changes.
+"""The change feed: per item only its newest state, in feed order. Pure reading; cost is the number of
+changes.
 
-A token with a root of its own sees what lies below it; what left it is told as deleted: nothing else is told.
+A token with a root of its own sees what lies below it; what left it is told as deleted: nothing else is
+told.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from server_stub.anchors import decode_anchor
 from server_stub.plans.common import visible, was_visible
-from server_stub.store import View
 from server_stub.values import Item, Principal, Reason, Tombstone
 from server_stub.wire import Json, item_json, tombstone_json
+
+if TYPE_CHECKING:
+    from server_stub.store import View
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +29,9 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def position(text: str, *, epoch: bytes, floor: int, newest: int) -> int | None:
-    """The sequence number of an anchor; None when it cannot be served: foreign, too old, or ahead of this state."""
+    """The sequence number of an anchor; None when it cannot be served: foreign, too old, or ahead of this
+    state.
+    """
     decoded = decode_anchor(text)
     if decoded is None or decoded[0] != epoch or not floor <= decoded[1] <= newest:
         return None

@@ -29,7 +29,9 @@ def format_instant(ns: int) -> str:
 
 
 def parse_instant(text: str) -> int:
-    """Nanoseconds since the epoch; ValueError for anything that RFC 3339 does not allow. Digits beyond nanoseconds are cut."""
+    """Nanoseconds since the epoch; ValueError for anything that RFC 3339 does not allow. Digits beyond
+    nanoseconds are cut.
+    """
     match = _SHAPE.fullmatch(text)
     if match is None:
         raise ValueError("not an RFC 3339 date-time")

@@ -1,7 +1,8 @@
 """What a change will do, written down before it is done. Pure.
 
-An intent names the steps on the tree and the rows that will then be true. Each step names the inode that it moves, so
-recovery can tell by evidence whether it was done. A durable intent is finished, never half applied.
+An intent names the steps on the tree and the rows that will then be true. Each step names the inode that it
+moves, so recovery can tell by evidence whether it was done. A durable intent is finished, never half
+applied.
 """
 
 from __future__ import annotations

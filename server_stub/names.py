@@ -22,7 +22,9 @@ def check_name(name: str) -> str:
 
 
 def check_target(target: str) -> str:
-    """Return a symlink's target, or raise Problem name_invalid / name_too_long. It is stored, never followed."""
+    """Return a symlink's target, or raise Problem name_invalid / name_too_long. It is stored, never
+    followed.
+    """
     encoded = encode(target)
     if not encoded or b"\0" in encoded:
         raise Problem("name_invalid", "a symlink's target is not empty and holds no NUL")

@@ -1,15 +1,17 @@
 """Every refusal that the protocol knows, as one exception with facts (RFC 9457).
 
-`code` is stable and machine-readable; facts are the right values (current item, fresh anchor), so that a client
-needs no second question. Nobody parses `detail`.
+`code` is stable and machine-readable; facts are the right values (current item, fresh anchor), so that a
+client needs no second question. Nobody parses `detail`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MEDIA_TYPE: Final = "application/problem+json"
 

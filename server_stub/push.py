@@ -1,4 +1,6 @@
-"""The news bell: tells waiting streams that something was committed. Never data, never a promise; a hint to pull."""
+"""The news bell: tells waiting streams that something was committed. Never data, never a promise; a hint to
+pull.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ import asyncio
 
 
 class Notifier:
-    """Holds the newest committed sequence number; waiting costs one future per waiter, ringing is O(waiters)."""
+    """Holds the newest committed sequence number; waiting costs one future per waiter, ringing is
+    O(waiters).
+    """
 
     def __init__(self) -> None:
         self.newest_seq = 0
@@ -28,7 +32,7 @@ class Notifier:
         bell.set()
 
     async def wait(self, after_seq: int, timeout_s: float) -> bool:
-        """True when something newer than `after_seq` is committed; False after the timeout or at the close."""
+        """True when something newer than `after_seq` is committed; False after the timeout or the close."""
         if self.newest_seq > after_seq or self.closed:
             return self.newest_seq > after_seq
         try:

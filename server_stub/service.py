@@ -1,28 +1,33 @@
-"""The drive as the routes see it: async, one method per kind of need. Owns the parts and their order of start and stop."""
+"""The drive as the routes see it: async, one method per kind of need. Owns the parts and their order of
+start and stop.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from server_stub.anchors import encode_anchor
 from server_stub.auth import Token, TokenBook
 from server_stub.drive import Decide, Drive
 from server_stub.external.reconcile import Reconciler
 from server_stub.external.scan import Report, RootReplaced, Scanner
-from server_stub.keys import Answer, Keyed
 from server_stub.problems import Problem
 from server_stub.push import Notifier
-from server_stub.settings import Settings
 from server_stub.sqlite_store import SqliteStore
-from server_stub.store import Ledger, Store, View
 from server_stub.tree import Tree
 from server_stub.values import Principal
 from server_stub.vault import Vault, vault_path
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from server_stub.keys import Answer, Keyed
+    from server_stub.settings import Settings
+    from server_stub.store import Ledger, Store, View
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +41,7 @@ class Service:
     def __init__(
         self,
         settings: Settings,
+        *,
         store: Store,
         tree: Tree,
         vault: Vault,
@@ -183,18 +189,22 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     loop = asyncio.get_running_loop()
     notifier = Notifier()
-    store = await SqliteStore.open(
-        settings.state / "drive.db", lambda seq: loop.call_soon_threadsafe(notifier.announce, seq)
-    )
+
+    def ring(seq: int) -> None:
+        loop.call_soon_threadsafe(notifier.announce, seq)
+
+    store = await SqliteStore.open(settings.state / "drive.db", ring)
     try:
         tree = Tree(settings.root)
         vault = Vault(vault_path(settings.root, settings.state))
         tokens = None if settings.tokens is None else TokenBook(settings.tokens)
-        service = Service(settings, store, tree, vault, notifier, tokens)
+        service = Service(settings, store=store, tree=tree, vault=vault, notifier=notifier, tokens=tokens)
         await service.start()
-        yield service
-        await store.aclose()
-        vault.close()
-        tree.close()
+        try:
+            yield service
+        finally:
+            await store.aclose()
+            vault.close()
+            tree.close()
     finally:
         await store.aclose()

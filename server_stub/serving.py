@@ -11,8 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvicorn
@@ -21,11 +20,16 @@ from server_stub.app import make_app
 from server_stub.auth import create_token, write_private
 from server_stub.control import control_socket
 from server_stub.service import Service, open_service
-from server_stub.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from server_stub.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SECRET_NAME = "token"  # noqa: S105  (a file name)
+CREDENTIAL_NAME = "token"
 TOKENS_NAME = "tokens.json"
 
 
@@ -57,7 +61,7 @@ class Listener(uvicorn.Server):
         """Listen, then say so."""
         await super().startup(sockets)
         settings = self._service.settings
-        secret = secret_path(settings)
+        secret = credential_path(settings)
         sys.stdout.write(f"anchorfs-server serves {settings.root} at {self._url}\n")
         if secret is not None:
             sys.stdout.write(f"the access token is in {secret}\n")
@@ -67,9 +71,9 @@ class Listener(uvicorn.Server):
             write_private(settings.ready_file, msgspec.json.encode(told))
 
 
-def secret_path(settings: Settings) -> Path | None:
+def credential_path(settings: Settings) -> Path | None:
     """Where the token made at the first start lies; None when tokens are somebody else's business."""
-    path = settings.state / SECRET_NAME
+    path = settings.state / CREDENTIAL_NAME
     ours = settings.tokens == settings.state / TOKENS_NAME
     return path if ours and path.exists() else None
 
@@ -79,7 +83,7 @@ def ensure_tokens(settings: Settings) -> None:
     if settings.tokens == settings.state / TOKENS_NAME and not settings.tokens.exists():
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         secret = create_token(settings.tokens, name="first")
-        write_private(settings.state / SECRET_NAME, secret.encode() + b"\n")
+        write_private(settings.state / CREDENTIAL_NAME, secret.encode() + b"\n")
 
 
 def is_loopback(host: str) -> bool:

@@ -1,7 +1,9 @@
-"""The index in SQLite through aiosqlite: one writer's connection and a few readers, each with its own thread.
+"""The index in SQLite through aiosqlite: one writer's connection and a few readers, each with its own
+thread.
 
-Every unit of work is one hop to such a thread. The writer's thread is the lock: work on it runs whole and in order,
-and a cancelled request cannot stop it halfway. WAL; synchronous=FULL, so what is acknowledged survives power loss.
+Every unit of work is one hop to such a thread. The writer's thread is the lock: work on it runs whole and
+in order, and a cancelled request cannot stop it halfway. WAL; synchronous=FULL, so what is acknowledged
+survives power loss.
 """
 
 from __future__ import annotations
@@ -9,18 +11,21 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sqlite3
-from collections.abc import Callable
 from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import aiosqlite
 
 from server_stub.anchors import EPOCH_BYTES
 from server_stub.sqlite_tx import SqliteLedger
 from server_stub.sqlite_view import SqliteView
-from server_stub.store import Ledger, View
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from server_stub.store import Ledger, View
 
 T = TypeVar("T")
 
@@ -38,8 +43,15 @@ class Connection(aiosqlite.Connection):
 
     async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work(connection)` there and return what it returns."""
-        result: T = await self._execute(work, self._conn)
-        return result
+        execute: Callable[..., Awaitable[T]] = self._execute  # aiosqlite leaves it untyped
+        return await execute(work, self._conn)
+
+    @classmethod
+    async def to(cls, path: Path, *, read_only: bool) -> Connection:
+        """Open a connection on a thread of its own."""
+        connection = cls(partial(_connect, path, read_only=read_only), iter_chunk_size=64)
+        await connection
+        return connection
 
 
 class SqliteStore:
@@ -56,16 +68,13 @@ class SqliteStore:
     @classmethod
     async def open(cls, path: Path, on_commit: Callable[[int], None] = lambda _seq: None) -> SqliteStore:
         """Open or make the state. StateUnusable."""
-        writer = await Connection(partial(_connect, path, read_only=False), iter_chunk_size=64)
+        writer = await Connection.to(path, read_only=False)
         try:
             await writer.call(_migrate)
         except BaseException:
             await writer.close()
             raise
-        readers = [
-            await Connection(partial(_connect, path, read_only=True), iter_chunk_size=64)
-            for _ in range(READERS)
-        ]
+        readers = [await Connection.to(path, read_only=True) for _ in range(READERS)]
         return cls(writer, readers, on_commit)
 
     async def read(self, work: Callable[[View], T]) -> T:

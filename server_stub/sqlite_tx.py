@@ -1,22 +1,26 @@
 """Writing to the SQLite index: values to rows, inside one transaction of the writer's connection.
 
-A sequence number is given here, inside the transaction that commits it, so no reader can skip a late committer.
+A sequence number is given here, inside the transaction that commits it, so no reader can skip a late
+committer.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from server_stub.keys import Answer, Keyed
-from server_stub.sqlite_view import COLUMNS, SqliteView
+from server_stub.sqlite_view import SqliteView
 from server_stub.values import Evidence, Item, Kept, Reason, Tombstone
 
-_PUT: Final = f"INSERT OR REPLACE INTO items ({COLUMNS}) VALUES ({','.join('?' * 17)})"  # noqa: S608
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator
+
+    from server_stub.keys import Answer, Keyed
+
+_PUT: Final = "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class SqliteTx(SqliteView):
@@ -31,7 +35,9 @@ class SqliteTx(SqliteView):
         return self.seq
 
     def put(self, item: Item) -> Item:
-        """Insert or replace the item's row and give it the next sequence number; a changed parent is a departure."""
+        """Insert or replace the item's row and give it the next sequence number; a changed parent is a
+        departure.
+        """
         self.seq += 1
         before = self.connection.execute(
             "SELECT parent_id FROM items WHERE item_id = ?", (item.item_id,)
@@ -41,9 +47,9 @@ class SqliteTx(SqliteView):
                 "INSERT INTO departures VALUES (?, ?, ?)", (self.seq, item.item_id, before[0])
             )
         evidence = item.evidence
-        disk = (None,) * 4
+        disk: tuple[int | None, ...] = (None,) * 4
         if evidence is not None:
-            disk = (evidence.ino, evidence.mtime_ns, evidence.ctime_ns, evidence.size)  # type: ignore[assignment]
+            disk = (evidence.ino, evidence.mtime_ns, evidence.ctime_ns, evidence.size)
         fields = (
             item.item_id,
             item.parent_id,
@@ -84,7 +90,8 @@ class SqliteTx(SqliteView):
     def note_evidence(self, item_id: str, evidence: Evidence) -> None:
         """Row and tree agree again; nothing that a client sees has changed."""
         self.connection.execute(
-            "UPDATE items SET disk_ino = ?, disk_mtime_ns = ?, disk_ctime_ns = ?, disk_size = ? WHERE item_id = ?",
+            "UPDATE items SET disk_ino = ?, disk_mtime_ns = ?, disk_ctime_ns = ?, disk_size = ? "
+            "WHERE item_id = ?",
             (evidence.ino, evidence.mtime_ns, evidence.ctime_ns, evidence.size, item_id),
         )
 
@@ -107,6 +114,19 @@ class SqliteTx(SqliteView):
         self.connection.executemany(
             "DELETE FROM kept WHERE content_version = ?", ((v,) for v in content_versions)
         )
+
+    def forget_before(self, before_ns: int) -> None:
+        """Drop answers and tombstones of before; anchors older than a dropped tombstone expire with it."""
+        self.connection.execute("DELETE FROM answers WHERE created_ns < ?", (before_ns,))
+        row = self._one("SELECT max(seq) FROM tombstones WHERE deleted_ns < ?", (before_ns,))
+        if row is None or row[0] is None:
+            return
+        floor = max(self.floor_seq(), int(row[0]))
+        self.connection.execute(
+            "DELETE FROM tombstones WHERE seq <= ? AND deleted_ns < ?", (floor, before_ns)
+        )
+        self.connection.execute("DELETE FROM departures WHERE seq <= ?", (floor,))
+        self.set_note("floor", str(floor))
 
     def remember(self, keyed: Keyed, answer: Answer, *, now_ns: int) -> None:
         """Store the first answer under a key."""
@@ -134,7 +154,9 @@ class SqliteTx(SqliteView):
 
 
 class SqliteLedger(SqliteView):
-    """`store.Ledger` on the writer's thread; `on_commit(seq)` is called there after a commit that made news."""
+    """`store.Ledger` on the writer's thread; `on_commit(seq)` is called there after a commit that made
+    news.
+    """
 
     def __init__(self, connection: sqlite3.Connection, on_commit: Callable[[int], None]) -> None:
         super().__init__(connection)

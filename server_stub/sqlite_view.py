@@ -5,27 +5,29 @@ Runs on the thread of the connection it was given, never anywhere else.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from server_stub.keys import Answer, Keyed
 from server_stub.values import Evidence, Item, Kept, Kind, Reason, Tombstone
 
-COLUMNS: Final = (
-    "item_id, parent_id, name, kind, size, mode, created_ns, modified_ns, metadata_version, content_version, "
-    "digest, symlink_target, seq, disk_ino, disk_mtime_ns, disk_ctime_ns, disk_size"
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+_SELECT: Final = (
+    "SELECT item_id, parent_id, name, kind, size, mode, created_ns, modified_ns, metadata_version, "
+    "content_version, digest, symlink_target, seq, disk_ino, disk_mtime_ns, disk_ctime_ns, disk_size FROM items "
 )
 _IN_MAX: Final = 500  # parameters per statement, below SQLite's oldest limit of 999
 
 Row = tuple[Any, ...]  # what sqlite3 hands out; the schema is STRICT
 
-_BY_ID: Final = f"SELECT {COLUMNS} FROM items WHERE item_id = ?"  # noqa: S608
-_BY_NAME: Final = f"SELECT {COLUMNS} FROM items WHERE parent_id = ? AND name = ?"  # noqa: S608
-_CHILDREN: Final = f"SELECT {COLUMNS} FROM items WHERE parent_id = ? AND name > ? ORDER BY name LIMIT ?"  # noqa: S608
-_CHANGED: Final = f"SELECT {COLUMNS} FROM items WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+_BY_ID: Final = _SELECT + "WHERE item_id = ?"
+_BY_NAME: Final = _SELECT + "WHERE parent_id = ? AND name = ?"
+_CHILDREN: Final = _SELECT + "WHERE parent_id = ? AND name > ? ORDER BY name LIMIT ?"
+_CHANGED: Final = _SELECT + "WHERE seq > ? ORDER BY seq LIMIT ?"
 _TOMBSTONE: Final = "SELECT item, deleted_ns, reason, seq FROM tombstones"
 _LINEAGE: Final = """
 WITH RECURSIVE up (item_id, parent_id, name, depth) AS (
@@ -48,7 +50,7 @@ WITH RECURSIVE up (item_id, parent_id, depth) AS (
 
 
 def item_of(row: Row) -> Item:
-    """A row of COLUMNS as an Item."""
+    """A row of the items table, its columns in the order of the schema, as an Item."""
     (
         item_id,
         parent_id,
@@ -139,7 +141,7 @@ class SqliteView:
 
     def items(self, item_ids: Sequence[str]) -> dict[str, Item]:
         """The live ones among the ids."""
-        query = f"SELECT {COLUMNS} FROM items WHERE item_id IN"  # noqa: S608
+        query = _SELECT + "WHERE item_id IN"
         return {row[0]: item_of(row) for row in self._among(query, item_ids)}
 
     def tombstones(self, item_ids: Sequence[str]) -> dict[str, Tombstone]:
@@ -209,6 +211,21 @@ class SqliteView:
     def kept_versions(self) -> set[str]:
         """Every version that the vault should hold."""
         return {row[0] for row in self._all("SELECT content_version FROM kept")}
+
+    def kept_surplus(self, *, before_ns: int, max_bytes: int, limit: int) -> list[str]:
+        """Older contents that are past their time, or beyond the room for them; the oldest first."""
+        rows = self._all(
+            "SELECT content_version FROM (SELECT content_version, kept_ns, "
+            "sum(size) OVER (ORDER BY kept_ns DESC, content_version) AS newer_bytes FROM kept) "
+            "WHERE kept_ns < ? OR newer_bytes > ? ORDER BY kept_ns LIMIT ?",
+            (before_ns, max_bytes, limit),
+        )
+        return [row[0] for row in rows]
+
+    def undigested(self, after: str, limit: int) -> list[Item]:
+        """Files whose digest is not known yet, by id from behind `after`."""
+        query = _SELECT + "WHERE item_id > ? AND kind = 'file' AND digest IS NULL ORDER BY item_id LIMIT ?"
+        return [item_of(row) for row in self._all(query, (after, limit))]
 
     def answer(self, keyed: Keyed) -> tuple[str, Answer] | None:
         """(fingerprint, answer) stored under the key."""

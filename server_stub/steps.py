@@ -1,7 +1,9 @@
 """Performing the steps of an intent on the tree.
 
-The order inside an intent is the law: SetAttributes and Keep come first, can be undone and can be repeated after a
-crash; one deciding step (Put, Move, Stow, RemoveFolder) comes last, so nothing after it can fail. `Drift` means that the tree is not what the index says: somebody else wrote there. Nothing is overwritten then.
+The order inside an intent is the law: SetAttributes and Keep come first, can be undone and can be repeated
+after a crash; one deciding step (Put, Move, Stow, RemoveFolder) comes last, so nothing after it can fail.
+`Drift` means that the tree is not what the index says: somebody else wrote there. Nothing is overwritten
+then.
 """
 
 from __future__ import annotations
@@ -9,13 +11,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from server_stub import failpoints
 from server_stub.beneath import rename_new
 from server_stub.intents import AnyStep, Keep, Move, Put, RemoveFolder, SetAttributes, Stow
 from server_stub.tree import REAL_MODE_MASK, Place, Tree
-from server_stub.vault import Vault
+
+if TYPE_CHECKING:
+    from server_stub.vault import Vault
 
 Undo = Callable[[], None]
 

@@ -1,21 +1,24 @@
 """The exported directory: places named by (folder names, name), always reached from the root's descriptor.
 
-Knows no index. Everything here blocks; it runs on the writer's thread or on a worker thread. The hidden folder of
-the server at the top is no place of the drive.
+Knows no index. Everything here blocks; it runs on the writer's thread or on a worker thread. The hidden
+folder of the server at the top is no place of the drive.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from server_stub.beneath import FOLDER_FLAGS, open_beneath
 from server_stub.values import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REAL_MODE_MASK = 0o777  # setuid and friends are stored, never set on the real file
 
@@ -49,7 +52,8 @@ class Tree:
 
     def root_names(self) -> list[str]:
         """The names at the top."""
-        return os.listdir(self.root_fd)
+        with os.scandir(self.root_fd) as entries:
+            return [entry.name for entry in entries]
 
     @contextmanager
     def folder(self, names: tuple[str, ...]) -> Iterator[int]:

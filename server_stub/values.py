@@ -1,17 +1,21 @@
 """The values that every room of the server speaks: frozen, without I/O.
 
-Times are integer nanoseconds since the epoch, sizes are bytes, ranges are half-open. An item row holds what the
-protocol tells plus *evidence*: what the file system said when the row was last brought in line with the tree.
+Times are integer nanoseconds since the epoch, sizes are bytes, ranges are half-open. An item row holds what
+the protocol tells plus *evidence*: what the file system said when the row was last brought in line with the
+tree.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    import os
 
 
 class Kind(StrEnum):

@@ -1,7 +1,7 @@
 """The server's own room on the drive's file system: staged content not yet in the tree, and older contents.
 
-`staging/` is emptied at start (after recovery); `kept/` holds one file per retained content version. Both lie on the
-file system of the root, so that every way in and out of the tree is one atomic rename or link.
+`staging/` is emptied at start (after recovery); `kept/` holds one file per retained content version. Both
+lie on the file system of the root, so that every way in and out of the tree is one atomic rename or link.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import hashlib
 import os
 import secrets
 import stat
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from server_stub import failpoints
 from server_stub.names import HIDDEN_FOLDER
 from server_stub.tree import REAL_MODE_MASK
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Staged(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,12 +130,19 @@ class Vault:
         _remove(self.kept_fd, content_version)
 
     def sweep(self, kept_versions: set[str]) -> int:
-        """Empty `staging/`, drop from `kept/` what no row names; returns how many went. Only at start, after recovery."""
-        strays = [(self.staging_fd, name) for name in os.listdir(self.staging_fd)]
-        strays += [(self.kept_fd, name) for name in os.listdir(self.kept_fd) if name not in kept_versions]
+        """Empty `staging/`, drop from `kept/` what no row names; returns how many went. Only at start,
+        after recovery.
+        """
+        strays = [(self.staging_fd, name) for name in _names(self.staging_fd)]
+        strays += [(self.kept_fd, name) for name in _names(self.kept_fd) if name not in kept_versions]
         for fd, name in strays:
             _remove(fd, name)
         return len(strays)
+
+
+def _names(folder_fd: int) -> list[str]:
+    with os.scandir(folder_fd) as entries:
+        return [entry.name for entry in entries]
 
 
 def _open_folder(path: Path) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -10,8 +10,10 @@ from server_stub.conditions import quote
 from server_stub.digests import wire_digest
 from server_stub.instants import format_instant
 from server_stub.keys import Answer
-from server_stub.problems import Problem
 from server_stub.values import Capability, Item, Kind, Principal, Tombstone
+
+if TYPE_CHECKING:
+    from server_stub.problems import Problem
 
 Json = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """One folder: what lies there against what the index says, as findings that a transaction can apply.
 
-Only a listing that was read to its end proves that something is gone. Names and kinds that the protocol cannot tell
-(not UTF-8, sockets, mount points) are left out and counted.
+Only a listing that was read to its end proves that something is gone. Names and kinds that the protocol
+cannot tell (not UTF-8, sockets, mount points) are left out and counted.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from server_stub.names import HIDDEN_FOLDER, holdable
-from server_stub.store import Tx, View
 from server_stub.tree import Place, Tree
 from server_stub.values import Evidence, Item, Kind, new_id, new_version
+
+if TYPE_CHECKING:
+    from server_stub.store import Tx, View
 
 FolderNames = tuple[str, ...]
 _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.FOLDER, stat.S_IFLNK: Kind.SYMLINK}
@@ -64,28 +67,22 @@ class Reconciler:
         rows = {item.name: item for item in view.children(folder_id)}
         for found in self._listing(names, findings):
             findings.seen += 1
-            item = self._judge(findings, rows.pop(found.name, None), folder_id, names, found, now_ns)
+            item = self._judge(findings, rows.pop(found.name, None), found, names)
+            if item is None:
+                item = new_item(folder_id, found, now_ns)
+                findings.added.append(item)
             if item.is_folder:
                 findings.subfolders.append((item.item_id, (*names, found.name)))
         findings.removed.extend(rows.values())
         return findings
 
-    def _judge(
-        self,
-        findings: Findings,
-        row: Item | None,
-        folder_id: str,
-        names: FolderNames,
-        found: Found,
-        now_ns: int,
-    ) -> Item:
+    def _judge(self, findings: Findings, row: Item | None, found: Found, names: FolderNames) -> Item | None:
+        """The item that goes on under this name; None when a new one begins."""
         if row is not None and row.kind is found.kind:
             return self._same_name(findings, row, names, found)
         if row is not None:
             findings.removed.append(row)
-        item = new_item(folder_id, found, now_ns)
-        findings.added.append(item)
-        return item
+        return None
 
     def _same_name(self, findings: Findings, row: Item, names: FolderNames, found: Found) -> Item:
         evidence = Evidence.of(found.stat)

@@ -1,7 +1,7 @@
 """The walk: every folder of the tree against the index, in bounded steps between other people's writes.
 
-A folder is compared on a reader's thread; only one that differs is compared again and written on the writer's. A root
-that is missing, unreadable or another folder than it was never becomes a deletion.
+A folder is compared on a reader's thread; only one that differs is compared again and written on the
+writer's. A root that is missing, unreadable or another folder than it was never becomes a deletion.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import Final
-
+from typing import TYPE_CHECKING, Final
 
 from server_stub.external.reconcile import FolderNames, Reconciler, apply_findings
-from server_stub.store import Ledger, Store, View
-from server_stub.tree import Tree
 from server_stub.values import Evidence, Item, Kind, new_id, new_version
+
+if TYPE_CHECKING:
+    from server_stub.store import Ledger, Store, View
+    from server_stub.tree import Tree
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,9 @@ class Scanner:
         self._reconciler = reconciler
 
     async def import_tree(self) -> Report | None:
-        """Make the root and bring in everything, when the state is new; None otherwise. Resumed by the next scan."""
+        """Make the root and bring in everything, when the state is new; None otherwise. Resumed by the next
+        scan.
+        """
         if await self._store.read(lambda view: view.root_id()) is not None:
             return None
         started = time.monotonic()
@@ -169,7 +172,7 @@ class Scanner:
         return root.item_id
 
     def _check_root(self, view: View) -> str:
-        """A root that lost its identity and all it held is an unmounted disk, not a deletion of everything."""
+        """A root that lost its identity and all it held is an unmounted disk, no deletion."""
         root_id = view.root_id() or ""
         root = view.item(root_id)
         found = self._tree.root_stat()
@@ -178,6 +181,6 @@ class Scanner:
             known = {item.name for item in view.children(root_id, limit=1000)}
             if known and known.isdisjoint(self._tree.root_names()):
                 raise RootReplaced(
-                    f"{self._tree.path} holds nothing of what this state knows; is a disk not mounted?"
+                    f"{self._tree.path} holds nothing of what this state knows: a disk not mounted?"
                 )
         return root_id

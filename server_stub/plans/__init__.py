@@ -1,1 +1,3 @@
-"""Decisions: (view of the index, what is asked, what is staged) → Intent, or Problem. No I/O but reading the view."""
+"""Decisions: (view of the index, what is asked, what is staged) → Intent, or Problem. No I/O but reading
+the view.
+"""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from server_stub.names import HIDDEN_FOLDER, check_name
 from server_stub.problems import Problem
-from server_stub.store import View
 from server_stub.tree import Place
-from server_stub.values import Evidence, Item, Principal, Tombstone
 from server_stub.wire import item_json, tombstone_json
+
+if TYPE_CHECKING:
+    from server_stub.store import View
+    from server_stub.values import Evidence, Item, Principal, Tombstone
 
 
 def visible(view: View, principal: Principal, item: Item) -> bool:
@@ -23,7 +27,9 @@ def was_visible(view: View, principal: Principal, tombstone: Tombstone) -> bool:
 
 
 def require_item(view: View, principal: Principal, item_id: str) -> Item:
-    """The live item; Problem deleted with its tombstone, or not_found, which is also the answer outside the root."""
+    """The live item; Problem deleted with its tombstone, or not_found, which is also the answer outside the
+    root.
+    """
     item = view.item(item_id)
     if item is not None and visible(view, principal, item):
         return item

@@ -1,6 +1,10 @@
-"""New content: over an item that is still at the version it was based on, or under a name that is still free."""
+"""New content: over an item that is still at the version it was based on, or under a name that is still
+free.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,10 +19,12 @@ from server_stub.plans.common import (
     require_writer,
 )
 from server_stub.problems import Problem
-from server_stub.store import View
 from server_stub.values import Item, Kept, Kind, Principal, new_id, new_version
-from server_stub.vault import Staged
 from server_stub.wire import item_answer
+
+if TYPE_CHECKING:
+    from server_stub.store import View
+    from server_stub.vault import Staged
 
 FILE_MODE = 0o644
 
@@ -33,6 +39,7 @@ class NewContent(msgspec.Struct, frozen=True, kw_only=True):
 def plan_overwrite(
     view: View,
     principal: Principal,
+    *,
     item_id: str,
     base: str,
     content: NewContent,
@@ -80,6 +87,7 @@ def check_overwrite(view: View, principal: Principal, item_id: str, base: str) -
 def plan_new_file(
     view: View,
     principal: Principal,
+    *,
     parent_id: str,
     name: str,
     content: NewContent,

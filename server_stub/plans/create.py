@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -10,10 +10,12 @@ from server_stub.intents import Intent, Put
 from server_stub.names import check_target, numbered
 from server_stub.plans.common import name_taken, place_in, require_folder, require_writer
 from server_stub.problems import Problem
-from server_stub.store import View
 from server_stub.values import Item, Kind, Principal, new_id, new_version
-from server_stub.vault import Staged
 from server_stub.wire import item_answer
+
+if TYPE_CHECKING:
+    from server_stub.store import View
+    from server_stub.vault import Staged
 
 DEFAULT_MODE = {Kind.FILE: 0o644, Kind.FOLDER: 0o755, Kind.SYMLINK: 0o777}
 _NUMBERS_MAX = 1000

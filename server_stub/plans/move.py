@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from server_stub.intents import AnyStep, Intent, Keep, Move, SetAttributes
@@ -18,10 +20,12 @@ from server_stub.plans.common import (
 )
 from server_stub.plans.content import kept_of
 from server_stub.problems import Problem
-from server_stub.store import View
-from server_stub.tree import Place
 from server_stub.values import Evidence, Item, Kind, Principal, new_version
 from server_stub.wire import item_answer
+
+if TYPE_CHECKING:
+    from server_stub.store import View
+    from server_stub.tree import Place
 
 
 class Replaced(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,7 +46,7 @@ class Patch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_patch(
-    view: View, principal: Principal, item_id: str, base: str, patch: Patch, now_ns: int
+    view: View, principal: Principal, *, item_id: str, base: str, patch: Patch, now_ns: int
 ) -> Intent:
     """Change the item, still at metadata_version `base`."""
     item = require_item(view, principal, item_id)
@@ -54,7 +58,7 @@ def plan_patch(
     name = item.name if patch.name is None else patch.name
     target = place_in(view, parent, name)
     _check_cycle(view, item, parent)
-    displaced = _displaced(view, principal, item, parent, name, patch.replace)
+    displaced = _displaced(view, principal, item=item, parent=parent, name=name, replace=patch.replace)
     changed = msgspec.structs.replace(
         item,
         parent_id=parent.item_id,
@@ -84,7 +88,7 @@ def _check_cycle(view: View, item: Item, parent: Item) -> None:
 
 
 def _displaced(
-    view: View, principal: Principal, item: Item, parent: Item, name: str, replace: Replaced | None
+    view: View, principal: Principal, *, item: Item, parent: Item, name: str, replace: Replaced | None
 ) -> Item | None:
     """The item that gives way, or None; a Problem when another one stands there than the client has seen."""
     existing = view.child(parent.item_id, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from server_stub.intents import AnyStep, Intent, RemoveFolder, Stow
 from server_stub.keys import Answer
 from server_stub.plans.common import (
@@ -14,8 +16,10 @@ from server_stub.plans.common import (
 )
 from server_stub.plans.content import kept_of
 from server_stub.problems import Problem
-from server_stub.store import View
 from server_stub.values import Kept, Kind, Principal
+
+if TYPE_CHECKING:
+    from server_stub.store import View
 
 
 def plan_remove(view: View, principal: Principal, item_id: str, base: str, now_ns: int) -> Intent:

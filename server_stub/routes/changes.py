@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
-from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from server_stub.feed import Page, position, read_page
 from server_stub.problems import Problem
 from server_stub.routes.http import endpoint, integer, json_response
-from server_stub.service import Service
-from server_stub.store import View
-from server_stub.values import Principal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from server_stub.service import Service
+    from server_stub.store import View
+    from server_stub.values import Principal
 
 
 @endpoint
 async def changes(request: Request, service: Service, principal: Principal) -> Response:
-    """A page of changes; `limit=0` tells where the feed stands; `wait` holds an empty answer back for a while."""
+    """A page of changes; `limit=0` tells where the feed stands; `wait` holds an empty answer back for a
+    while.
+    """
     settings = service.settings
     limit = integer(request, "limit", settings.page_default, minimum=0, maximum=settings.page_max)
     wait_s = integer(request, "wait", 0, minimum=0, maximum=int(settings.wait_max_s))
@@ -58,7 +65,7 @@ def _page_response(service: Service, page: Page) -> Response:
 
 
 @endpoint
-async def stream(request: Request, service: Service, principal: Principal) -> Response:  # noqa: ARG001
+async def stream(request: Request, service: Service, _principal: Principal) -> Response:
     """Server-sent events: an anchor per batch of commits, a comment when nothing happens."""
     text = request.headers.get("last-event-id") or request.query_params.get("anchor")
     if text is None:

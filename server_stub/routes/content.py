@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -19,10 +18,14 @@ from server_stub.plans.common import require_file
 from server_stub.problems import Problem
 from server_stub.routes.http import endpoint, path_id
 from server_stub.routes.sending import PIECE_BYTES, ContentResponse, Opened, Piece, multipart
-from server_stub.service import Service
-from server_stub.store import View
 from server_stub.values import Evidence, Item, Kind, Principal
 from server_stub.wire import item_json
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from server_stub.service import Service
+    from server_stub.store import View
 
 _ATTEMPTS: Final = 3
 

@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -17,8 +17,10 @@ from server_stub.conditions import tags_of
 from server_stub.drive import problem_of
 from server_stub.keys import Answer, Keyed, fingerprint, parse_key
 from server_stub.problems import MEDIA_TYPE, Problem
-from server_stub.service import Service
-from server_stub.values import Principal
+
+if TYPE_CHECKING:
+    from server_stub.service import Service
+    from server_stub.values import Principal
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +96,9 @@ async def limited_body(request: Request, limit_bytes: int) -> bytes:
 
 
 def decode(body: bytes, shape: type[T]) -> T:
-    """A JSON body of that shape; Problem invalid_request: 400 when it is no JSON, 422 when it is another shape."""
+    """A JSON body of that shape; Problem invalid_request: 400 when it is no JSON, 422 when it is another
+    shape.
+    """
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
@@ -125,7 +129,9 @@ def sha256_of(body: bytes) -> str:
 
 
 def base_version(request: Request) -> str:
-    """The version in If-Match; Problem precondition_required without one. `*` names no version, so it is none."""
+    """The version in If-Match; Problem precondition_required without one. `*` names no version, so it is
+    none.
+    """
     field = request.headers.get("if-match")
     tags = None if field is None else tags_of(field)
     if tags is None:
@@ -145,7 +151,9 @@ def integer(request: Request, name: str, default: int, *, minimum: int, maximum:
 
 
 def raw_name(request: Request, before: str, after: str) -> str:
-    """The percent-encoded name between two parts of the path, decoded strictly: the framework's decoding is lossy."""
+    """The percent-encoded name between two parts of the path, decoded strictly: the framework's decoding is
+    lossy.
+    """
     raw: bytes = request.scope.get("raw_path", b"").partition(b"?")[0]
     text = raw.decode("ascii", "replace")
     encoded = text[text.index(before) + len(before) : len(text) - len(after)]

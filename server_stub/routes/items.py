@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote as percent_encode
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -33,11 +32,15 @@ from server_stub.routes.http import (
     send,
     sha256_of,
 )
-from server_stub.service import Service
-from server_stub.store import View
 from server_stub.values import Item, Kind, Principal
-from server_stub.vault import Staged, Vault
 from server_stub.wire import Json, item_answer, item_json, tombstone_json
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from server_stub.service import Service
+    from server_stub.store import View
+    from server_stub.vault import Staged, Vault
 
 
 class BatchBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -205,7 +208,10 @@ async def patch(request: Request, service: Service, principal: Principal) -> Res
     )
     item_id, now_ns = path_id(request), time.time_ns()
     return send(
-        await service.mutate(lambda view: plan_patch(view, principal, item_id, base, change, now_ns), keyed)
+        await service.mutate(
+            lambda view: plan_patch(view, principal, item_id=item_id, base=base, patch=change, now_ns=now_ns),
+            keyed,
+        )
     )
 
 

@@ -1,6 +1,7 @@
 """Sending stored bytes: whole, one range or several, in pieces read on a worker thread.
 
-A file that is edited in place while it is being sent is cut short: a short answer is seen, a mixed one is not.
+A file that is edited in place while it is being sent is cut short: a short answer is seen, a mixed one is
+not.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import asyncio
 import os
 import secrets
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from starlette.types import Receive, Scope, Send
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
 
 PIECE_BYTES: Final = 1 << 20
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from server_stub.routes.http import endpoint, json_response, service_of
-from server_stub.service import Service
-from server_stub.values import Principal
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from server_stub.service import Service
+    from server_stub.values import Principal
 
 
 @endpoint

@@ -1,19 +1,18 @@
-"""Writing content in one request: bytes to the staging room first, then one atomic change under its condition."""
+"""Writing content in one request: bytes to the staging room first, then one atomic change under its
+condition.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from server_stub.digests import parse_digests
 from server_stub.drive import Decide, problem_of
-from server_stub.intents import Intent
 from server_stub.keys import parse_key
 from server_stub.names import check_name
 from server_stub.plans.content import (
@@ -26,10 +25,16 @@ from server_stub.plans.content import (
 from server_stub.problems import Problem
 from server_stub.routes.http import base_version, endpoint, keyed_of, path_id, raw_name, send
 from server_stub.routes.items import checked_instant
-from server_stub.service import Service
-from server_stub.store import View
-from server_stub.values import Principal
-from server_stub.vault import Staged, Writing
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from server_stub.intents import Intent
+    from server_stub.service import Service
+    from server_stub.store import View
+    from server_stub.values import Principal
+    from server_stub.vault import Staged, Writing
 
 _PIECE_BYTES: Final = 1 << 20
 _OCTAL: Final = re.compile(r"0?[0-7]{1,4}", re.ASCII)
@@ -48,7 +53,9 @@ async def overwrite(request: Request, service: Service, principal: Principal) ->
     now_ns = time.time_ns()
 
     def decide(view: View) -> Intent:
-        return plan_overwrite(view, principal, item_id, base, content, staged, now_ns)
+        return plan_overwrite(
+            view, principal, item_id=item_id, base=base, content=content, staged=staged, now_ns=now_ns
+        )
 
     return await _commit(request, service, principal, staged, decide)
 
@@ -67,7 +74,9 @@ async def create(request: Request, service: Service, principal: Principal) -> Re
     now_ns = time.time_ns()
 
     def decide(view: View) -> Intent:
-        return plan_new_file(view, principal, parent_id, name, content, staged, now_ns)
+        return plan_new_file(
+            view, principal, parent_id=parent_id, name=name, content=content, staged=staged, now_ns=now_ns
+        )
 
     return await _commit(request, service, principal, staged, decide)
 
@@ -93,7 +102,9 @@ def _new_content(request: Request) -> NewContent:
 
 
 async def _take_in(request: Request, service: Service, content: NewContent) -> Staged:
-    """The body, durable in the staging room and checked against its digests; nothing remains when that fails."""
+    """The body, durable in the staging room and checked against its digests; nothing remains when that
+    fails.
+    """
     announced = _announced_digests(request)
     limit_bytes = service.settings.content_max_bytes
     declared = request.headers.get("content-length", "")
@@ -103,8 +114,7 @@ async def _take_in(request: Request, service: Service, content: NewContent) -> S
     try:
         await _pour(request, writing, limit_bytes)
         staged = await asyncio.to_thread(writing.finish, mode=0o600, modified_ns=content.modified_ns)
-        if any(digest != staged.digest for digest in announced):
-            raise Problem("digest_mismatch", "the bytes that arrived are not the bytes announced")
+        _check_digests(announced, staged)
     except OSError as error:
         await asyncio.to_thread(writing.abandon)
         raise problem_of(error) from error
@@ -112,6 +122,11 @@ async def _take_in(request: Request, service: Service, content: NewContent) -> S
         writing.abandon()  # not awaited: the request may be cancelled
         raise
     return staged
+
+
+def _check_digests(announced: list[str], staged: Staged) -> None:
+    if any(digest != staged.digest for digest in announced):
+        raise Problem("digest_mismatch", "the bytes that arrived are not the bytes announced")
 
 
 def _announced_digests(request: Request) -> list[str]:

@@ -1,4 +1,5 @@
-"""A real server process for tests: started, waited for by its ready file, killed and restarted on the same port.
+"""A real server process for tests: started, waited for by its ready file, killed and restarted on the same
+port.
 
 Knows nothing of the server's inside: `python -m server_stub` with options, an environment and a URL.
 """
@@ -13,9 +14,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 import httpx
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 START_WITHIN_S = 30.0
@@ -42,7 +46,7 @@ class ServerProcess:
         self._listen = "127.0.0.1:0"
         self.root.mkdir(parents=True, exist_ok=True)
 
-    def __enter__(self) -> ServerProcess:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

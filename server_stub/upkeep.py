@@ -1,0 +1,94 @@
+"""Work that is never urgent: forgetting what is past its retention, and digests of content that others brought.
+
+Each step is small, so that it waits for requests and not they for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from server_stub.instants import NANOS
+from server_stub.values import Evidence, Item
+
+if TYPE_CHECKING:
+    from server_stub.service import Service
+    from server_stub.store import Ledger, View
+
+log = logging.getLogger(__name__)
+
+_FORGET_EVERY_S: Final = 3_600.0
+_BATCH: Final = 256
+_HASH_STEP_BYTES: Final = 1 << 20
+
+
+async def forget_for_ever(service: Service) -> None:
+    """Retention, now and every hour."""
+    while True:
+        await forget(service)
+        await asyncio.sleep(_FORGET_EVERY_S)
+
+
+async def forget(service: Service) -> None:
+    """Drop older contents, answers and tombstones that are past their time; rows first, then files."""
+    settings = service.settings
+    before_ns = time.time_ns() - settings.retention_s * NANOS
+
+    def drop_rows(ledger: Ledger) -> list[str]:
+        surplus = ledger.kept_surplus(before_ns=before_ns, max_bytes=settings.kept_max_bytes, limit=_BATCH)
+        with ledger.transaction() as tx:
+            tx.forget_kept(surplus)
+            tx.forget_before(before_ns)
+        return surplus
+
+    while surplus := await service.store.write(drop_rows):
+        for content_version in surplus:
+            await asyncio.to_thread(service.vault.drop_kept, content_version)
+        if len(surplus) < _BATCH:
+            return
+
+
+async def digest_all(service: Service) -> int:
+    """Compute every digest that is missing; returns how many were. A file that changes meanwhile is left for later."""
+    after, done = "", 0
+    while batch := await service.read(lambda view: _with_names(view, after)):
+        for item, names in batch:
+            digest = await asyncio.to_thread(_digest, service, item, names)
+            if digest is not None:
+                await service.store.write(lambda ledger: _note(ledger, item, digest))
+                done += 1
+        after = batch[-1][0].item_id
+    return done
+
+
+def _with_names(view: View, after: str) -> list[tuple[Item, tuple[str, ...]]]:
+    items = view.undigested(after, _BATCH)
+    return [(item, tuple(name for _, name in view.lineage(item.item_id)[1:])) for item in items]
+
+
+def _digest(service: Service, item: Item, names: tuple[str, ...]) -> str | None:
+    """The SHA-256 when the file was what the row says before and after; None otherwise."""
+    try:
+        fd = service.tree.open_file(names)
+    except OSError:
+        return None
+    try:
+        if Evidence.of(os.fstat(fd)) != item.evidence:
+            return None
+        digest = hashlib.sha256()
+        while chunk := os.read(fd, _HASH_STEP_BYTES):
+            digest.update(chunk)
+        return digest.hexdigest() if Evidence.of(os.fstat(fd)) == item.evidence else None
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _note(ledger: Ledger, item: Item, digest: str) -> None:
+    with ledger.transaction() as tx:
+        tx.note_digest(item.item_id, item.content_version or "", digest)
