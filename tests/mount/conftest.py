@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-from tests.harness.server import ServerProcess
 
 from tests.harness.mount import Mount
+from tests.harness.server import ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ class NewMount(Protocol):
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
     """A server of this test alone."""
-    with ServerProcess(tmp_path / "served", tmp_path / "server-state") as running:
+    with ServerProcess(tmp_path / "server") as running:
         yield running
 
 
