@@ -1,4 +1,4 @@
-"""`mount.anchorfs`, as mount(8) calls it: `mount.anchorfs SPEC DIR [-sfnv] [-N namespace] [-t type] [-o options]`.
+"""`mount.anchorfs`, as mount(8) calls it: `mount.anchorfs URL DIR [-sfnv] [-N space] [-t type] [-o options]`.
 
 For `mount -t anchorfs http://host /mnt` and for fstab; link it into /sbin. It returns when the mount answers.
 """
