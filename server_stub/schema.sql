@@ -26,6 +26,7 @@ CREATE TABLE items (
     disk_size        INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX items_by_name ON items (parent_id, name);
+CREATE INDEX items_undigested ON items (item_id) WHERE kind = 'file' AND digest IS NULL;
 CREATE UNIQUE INDEX items_by_seq ON items (seq);
 
 -- What was deleted: proof for the feed, and what the trash restores.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from server_stub.settings import Settings
+from server_stub.upkeep import digest_for_ever, forget_for_ever
 
 log = logging.getLogger(__name__)
 
@@ -130,12 +131,24 @@ async def serve(settings: Settings) -> None:
         url = f"http://{host}:{listening.getsockname()[1]}"
         async with open_service(settings) as service, control_socket(service):
             listener = Listener(_config(service, settings), service, url)
-            scanning = asyncio.create_task(service.scan_for_ever())
+            works = (service.scan_for_ever(), forget_for_ever(service), digest_for_ever(service))
+            tasks = [asyncio.create_task(work) for work in works]
+            for task in tasks:
+                task.add_done_callback(_complain)
             try:
                 await listener.serve([listening])
             finally:
-                scanning.cancel()
-                await asyncio.wait({scanning})
+                service.notifier.close()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+
+
+def _complain(task: asyncio.Task[None]) -> None:
+    """Background work that fails is said so, and the drive goes on being served."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("background work ended", exc_info=error)
 
 
 def _config(service: Service, settings: Settings) -> uvicorn.Config:

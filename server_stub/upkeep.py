@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from server_stub.instants import NANOS
@@ -52,20 +53,29 @@ async def forget(service: Service) -> None:
             return
 
 
+async def digest_for_ever(service: Service) -> None:
+    """Missing digests, now and after every scan's time."""
+    while not service.notifier.closed:
+        await digest_all(service)
+        await asyncio.sleep(service.settings.scan_interval_s or 60.0)
+
+
 async def digest_all(service: Service) -> int:
-    """Compute every digest that is missing; returns how many were. A file that changes meanwhile is left for later."""
+    """Compute every missing digest; returns how many were. A file that changes meanwhile is left for later."""
     after, done = "", 0
-    while batch := await service.read(lambda view: _with_names(view, after)):
+    while batch := await service.read(partial(_with_names, after)):
+        found = {}
         for item, names in batch:
             digest = await asyncio.to_thread(_digest, service, item, names)
             if digest is not None:
-                await service.store.write(lambda ledger: _note(ledger, item, digest))
-                done += 1
+                found[item.item_id, item.content_version or ""] = digest
+        await service.store.write(partial(_note, found))
+        done += len(found)
         after = batch[-1][0].item_id
     return done
 
 
-def _with_names(view: View, after: str) -> list[tuple[Item, tuple[str, ...]]]:
+def _with_names(after: str, view: View) -> list[tuple[Item, tuple[str, ...]]]:
     items = view.undigested(after, _BATCH)
     return [(item, tuple(name for _, name in view.lineage(item.item_id)[1:])) for item in items]
 
@@ -82,6 +92,8 @@ def _digest(service: Service, item: Item, names: tuple[str, ...]) -> str | None:
         digest = hashlib.sha256()
         while chunk := os.read(fd, _HASH_STEP_BYTES):
             digest.update(chunk)
+            if service.notifier.closed:  # the server stops; it does not wait for a large file
+                return None
         return digest.hexdigest() if Evidence.of(os.fstat(fd)) == item.evidence else None
     except OSError:
         return None
@@ -89,6 +101,7 @@ def _digest(service: Service, item: Item, names: tuple[str, ...]) -> str | None:
         os.close(fd)
 
 
-def _note(ledger: Ledger, item: Item, digest: str) -> None:
+def _note(found: dict[tuple[str, str], str], ledger: Ledger) -> None:
     with ledger.transaction() as tx:
-        tx.note_digest(item.item_id, item.content_version or "", digest)
+        for (item_id, content_version), digest in found.items():
+            tx.note_digest(item_id, content_version, digest)
