@@ -74,9 +74,7 @@ def serve_command(
     listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 picks a free one.")] = "127.0.0.1:8420",
     tokens: Annotated[Path | None, typer.Option(help="The tokens file (mode 0600).")] = None,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Ask for no token; on loopback only.")] = False,
-    scan_interval: Annotated[
-        float, typer.Option(help="Seconds between scans; 0: none by timer.", min=0)
-    ] = 60.0,
+    scan_interval: Annotated[float, typer.Option(help="Seconds between scans; 0: none by timer.", min=0)] = 60.0,
     ready_file: Annotated[Path | None, typer.Option(help="Written when listening, as JSON.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:
@@ -172,9 +170,7 @@ def token_list(tokens: TokensOption) -> None:
 
 
 @token_app.command("revoke")
-def token_revoke(
-    tokens: TokensOption, token_id: Annotated[str, typer.Argument(help="Its id or name.")]
-) -> None:
+def token_revoke(tokens: TokensOption, token_id: Annotated[str, typer.Argument(help="Its id or name.")]) -> None:
     """Take a token back; a running server notices at its next request."""
     try:
         if not revoke_token(tokens, token_id):

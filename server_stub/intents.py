@@ -77,9 +77,7 @@ AnyStep = Put | Keep | Stow | RemoveFolder | Move | SetAttributes
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """A whole change: steps first, then these rows in one transaction with the answer under its key."""
 
-    checks: tuple[
-        tuple[Place, Evidence], ...
-    ] = ()  # what must still be true of the tree before the first step
+    checks: tuple[tuple[Place, Evidence], ...] = ()  # what must still be true of the tree before the first step
     steps: tuple[AnyStep, ...] = ()
     puts: tuple[Item, ...] = ()
     places: dict[str, Place] = {}  # item_id → where its evidence is taken after the steps

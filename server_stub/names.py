@@ -29,9 +29,7 @@ def check_target(target: str) -> str:
     if not encoded or b"\0" in encoded:
         raise Problem("name_invalid", "a symlink's target is not empty and holds no NUL")
     if len(encoded) > SYMLINK_TARGET_MAX_BYTES:
-        raise Problem(
-            "name_too_long", f"a target of {len(encoded)} bytes; at most {SYMLINK_TARGET_MAX_BYTES}"
-        )
+        raise Problem("name_too_long", f"a target of {len(encoded)} bytes; at most {SYMLINK_TARGET_MAX_BYTES}")
     return target
 
 

@@ -124,9 +124,7 @@ class Service:
         token = None if secret is None else self._tokens.find(secret)
         if token is None:
             challenge = 'Bearer realm="anchorfs"' + ("" if secret is None else ', error="invalid_token"')
-            raise Problem(
-                "unauthorized", "a valid bearer token is needed", headers={"www-authenticate": challenge}
-            )
+            raise Problem("unauthorized", "a valid bearer token is needed", headers={"www-authenticate": challenge})
         return await self._principal_of(token)
 
     async def _principal_of(self, token: Token) -> Principal:

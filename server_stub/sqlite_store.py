@@ -57,9 +57,7 @@ class Connection(aiosqlite.Connection):
 class SqliteStore:
     """`store.Store` in one file."""
 
-    def __init__(
-        self, writer: Connection, readers: list[Connection], on_commit: Callable[[int], None]
-    ) -> None:
+    def __init__(self, writer: Connection, readers: list[Connection], on_commit: Callable[[int], None]) -> None:
         self._writer = writer
         self._readers = readers
         self._next_reader = cycle(readers)

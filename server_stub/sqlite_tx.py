@@ -39,13 +39,9 @@ class SqliteTx(SqliteView):
         departure.
         """
         self.seq += 1
-        before = self.connection.execute(
-            "SELECT parent_id FROM items WHERE item_id = ?", (item.item_id,)
-        ).fetchone()
+        before = self.connection.execute("SELECT parent_id FROM items WHERE item_id = ?", (item.item_id,)).fetchone()
         if before is not None and before[0] != item.parent_id:
-            self.connection.execute(
-                "INSERT INTO departures VALUES (?, ?, ?)", (self.seq, item.item_id, before[0])
-            )
+            self.connection.execute("INSERT INTO departures VALUES (?, ?, ?)", (self.seq, item.item_id, before[0]))
         evidence = item.evidence
         disk: tuple[int | None, ...] = (None,) * 4
         if evidence is not None:
@@ -90,8 +86,7 @@ class SqliteTx(SqliteView):
     def note_evidence(self, item_id: str, evidence: Evidence) -> None:
         """Row and tree agree again; nothing that a client sees has changed."""
         self.connection.execute(
-            "UPDATE items SET disk_ino = ?, disk_mtime_ns = ?, disk_ctime_ns = ?, disk_size = ? "
-            "WHERE item_id = ?",
+            "UPDATE items SET disk_ino = ?, disk_mtime_ns = ?, disk_ctime_ns = ?, disk_size = ? WHERE item_id = ?",
             (evidence.ino, evidence.mtime_ns, evidence.ctime_ns, evidence.size, item_id),
         )
 
@@ -111,9 +106,7 @@ class SqliteTx(SqliteView):
 
     def forget_kept(self, content_versions: Iterable[str]) -> None:
         """The vault is about to drop these."""
-        self.connection.executemany(
-            "DELETE FROM kept WHERE content_version = ?", ((v,) for v in content_versions)
-        )
+        self.connection.executemany("DELETE FROM kept WHERE content_version = ?", ((v,) for v in content_versions))
 
     def forget_before(self, before_ns: int) -> None:
         """Drop answers and tombstones of before; anchors older than a dropped tombstone expire with it."""
@@ -122,9 +115,7 @@ class SqliteTx(SqliteView):
         if row is None or row[0] is None:
             return
         floor = max(self.floor_seq(), int(row[0]))
-        self.connection.execute(
-            "DELETE FROM tombstones WHERE seq <= ? AND deleted_ns < ?", (floor, before_ns)
-        )
+        self.connection.execute("DELETE FROM tombstones WHERE seq <= ? AND deleted_ns < ?", (floor, before_ns))
         self.connection.execute("DELETE FROM departures WHERE seq <= ?", (floor,))
         self.set_note("floor", str(floor))
 

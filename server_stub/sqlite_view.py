@@ -237,9 +237,7 @@ class SqliteView:
 
     def intents(self) -> list[tuple[int, bytes]]:
         """Redo records in the order they were made."""
-        return [
-            (row[0], row[1]) for row in self._all("SELECT intent_id, body FROM intents ORDER BY intent_id")
-        ]
+        return [(row[0], row[1]) for row in self._all("SELECT intent_id, body FROM intents ORDER BY intent_id")]
 
     def token_root(self, token_id: str) -> str | None:
         """What the token's root path meant when it was first used."""

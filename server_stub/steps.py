@@ -98,9 +98,7 @@ class Steps:
             return _nothing
         with self._tree.folder(step.place.folder) as fd:
             self._expect(fd, step.place, step.ino)
-            os.link(
-                step.place.name, step.content_version, src_dir_fd=fd, dst_dir_fd=kept, follow_symlinks=False
-            )
+            os.link(step.place.name, step.content_version, src_dir_fd=fd, dst_dir_fd=kept, follow_symlinks=False)
         return lambda: self._vault.drop_kept(step.content_version)
 
     def _stow(self, step: Stow) -> Undo:
@@ -109,9 +107,7 @@ class Steps:
             if step.content_version is None:
                 os.unlink(step.place.name, dir_fd=fd)
             else:
-                os.rename(
-                    step.place.name, step.content_version, src_dir_fd=fd, dst_dir_fd=self._vault.kept_fd
-                )
+                os.rename(step.place.name, step.content_version, src_dir_fd=fd, dst_dir_fd=self._vault.kept_fd)
         return _nothing
 
     def _remove_folder(self, step: RemoveFolder) -> Undo:
@@ -137,9 +133,7 @@ class Steps:
         with self._tree.folder(step.place.folder) as fd:
             self._expect(fd, step.place, step.ino)
         self._tree.set_attributes(step.place, mode=step.mode, modified_ns=step.modified_ns)
-        return lambda: self._tree.set_attributes(
-            step.place, mode=step.was_mode, modified_ns=step.was_modified_ns
-        )
+        return lambda: self._tree.set_attributes(step.place, mode=step.was_mode, modified_ns=step.was_modified_ns)
 
     def _expect(self, folder_fd: int, place: Place, ino: int) -> None:
         if _ino(folder_fd, place.name) != ino:

@@ -115,13 +115,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 def new_id(now_ns: int | None = None) -> str:
     """A UUIDv7 (RFC 9562): sorted by creation in the index, never reused."""
     millis = (time.time_ns() if now_ns is None else now_ns) // 1_000_000
-    value = (
-        (millis & (1 << 48) - 1) << 80
-        | 0x7 << 76
-        | secrets.randbits(12) << 64
-        | 0b10 << 62
-        | secrets.randbits(62)
-    )
+    value = (millis & (1 << 48) - 1) << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
     digits = f"{value:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 

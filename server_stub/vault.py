@@ -98,9 +98,7 @@ class Vault:
         """Stage an empty folder."""
         name = secrets.token_hex(12)
         os.mkdir(name, 0o700, dir_fd=self.staging_fd)
-        fd = os.open(
-            name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.staging_fd
-        )
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.staging_fd)
         try:
             os.fchmod(fd, mode & REAL_MODE_MASK)
             os.utime(fd, ns=(modified_ns, modified_ns))

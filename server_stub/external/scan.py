@@ -65,9 +65,7 @@ class Scanner:
         pending: _Pending = [(await self._store.write(self._make_root), ())]
         while pending:
             await self._store.write(lambda ledger: self._import_batch(ledger, pending, report))
-            log.info(
-                "import: %d items, %.0f items/s", report.items, report.items / (time.monotonic() - started)
-            )
+            log.info("import: %d items, %.0f items/s", report.items, report.items / (time.monotonic() - started))
         report.seconds = time.monotonic() - started
         return report
 
@@ -104,13 +102,9 @@ class Scanner:
     async def _scan_folder(self, folder_id: str, names: FolderNames, report: Report) -> _Pending:
         try:
             now_ns = time.time_ns()
-            findings = await self._store.read(
-                lambda view: self._reconciler.compare(view, folder_id, names, now_ns)
-            )
+            findings = await self._store.read(lambda view: self._reconciler.compare(view, folder_id, names, now_ns))
             if findings.is_news:
-                return await self._store.write(
-                    lambda ledger: self._write_folder(ledger, folder_id, names, report)
-                )
+                return await self._store.write(lambda ledger: self._write_folder(ledger, folder_id, names, report))
         except OSError as error:
             report.unreadable += 1
             log.warning("scan: a folder was left as it is: %s", error)
@@ -180,7 +174,5 @@ class Scanner:
         if not same:
             known = {item.name for item in view.children(root_id, limit=1000)}
             if known and known.isdisjoint(self._tree.root_names()):
-                raise RootReplaced(
-                    f"{self._tree.path} holds nothing of what this state knows: a disk not mounted?"
-                )
+                raise RootReplaced(f"{self._tree.path} holds nothing of what this state knows: a disk not mounted?")
         return root_id

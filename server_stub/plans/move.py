@@ -45,9 +45,7 @@ class Patch(msgspec.Struct, frozen=True, kw_only=True):
     replace: Replaced | None = None
 
 
-def plan_patch(
-    view: View, principal: Principal, *, item_id: str, base: str, patch: Patch, now_ns: int
-) -> Intent:
+def plan_patch(view: View, principal: Principal, *, item_id: str, base: str, patch: Patch, now_ns: int) -> Intent:
     """Change the item, still at metadata_version `base`."""
     item = require_item(view, principal, item_id)
     require_writer(principal)
@@ -117,16 +115,12 @@ def _check_kinds(view: View, item: Item, existing: Item) -> None:
         raise Problem("not_empty", "the replaced folder still holds items")
 
 
-def _checks(
-    item: Item, source: Place, displaced: Item | None, target: Place
-) -> tuple[tuple[Place, Evidence], ...]:
+def _checks(item: Item, source: Place, displaced: Item | None, target: Place) -> tuple[tuple[Place, Evidence], ...]:
     pairs = [(source, item)] if displaced is None else [(source, item), (target, displaced)]
     return tuple((place, evidence_of(each)) for place, each in pairs if not each.is_folder)
 
 
-def _steps(
-    item: Item, changed: Item, source: Place, target: Place, displaced: Item | None
-) -> tuple[AnyStep, ...]:
+def _steps(item: Item, changed: Item, source: Place, target: Place, displaced: Item | None) -> tuple[AnyStep, ...]:
     ino = evidence_of(item).ino
     steps: list[AnyStep] = []
     if (changed.mode, changed.modified_ns) != (item.mode, item.modified_ns):

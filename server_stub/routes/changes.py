@@ -53,9 +53,7 @@ def require_position(service: Service, view: View, text: str) -> int:
     newest = view.newest_seq()
     after = position(text, epoch=service.epoch, floor=view.floor_seq(), newest=newest)
     if after is None:
-        raise Problem(
-            "anchor_expired", "the feed does not reach back to this anchor", anchor=service.anchor(newest)
-        )
+        raise Problem("anchor_expired", "the feed does not reach back to this anchor", anchor=service.anchor(newest))
     return after
 
 

@@ -78,9 +78,7 @@ async def open_content(
         if opened is not None:
             return content, opened
         if not content.is_current:
-            raise Problem(
-                "version_gone", "this version is not retained", current=item_json(content.item, principal)
-            )
+            raise Problem("version_gone", "this version is not retained", current=item_json(content.item, principal))
         await service.refresh(content.names[:-1])
     raise Problem("unavailable", "the file is being changed by others", headers={"retry-after": "1"})
 
@@ -179,9 +177,7 @@ def _headers(content: Content) -> dict[str, str]:
     return headers
 
 
-def _pieces(
-    ranges: list[tuple[int, int]] | None, total: int, headers: dict[str, str]
-) -> tuple[int, list[Piece]]:
+def _pieces(ranges: list[tuple[int, int]] | None, total: int, headers: dict[str, str]) -> tuple[int, list[Piece]]:
     """Status and pieces; completes the headers."""
     if ranges is None:
         return 200, [Piece(start=0, stop=total)]

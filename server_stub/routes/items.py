@@ -130,9 +130,7 @@ async def children(request: Request, service: Service, principal: Principal) -> 
     def page(view: View) -> tuple[list[Item], str]:
         require_folder(view, principal, folder_id)
         anchor = service.anchor(view.newest_seq()) if cursor is None else cursor.anchor
-        return view.children(
-            folder_id, after=None if cursor is None else cursor.after, limit=limit + 1
-        ), anchor
+        return view.children(folder_id, after=None if cursor is None else cursor.after, limit=limit + 1), anchor
 
     items, anchor = await service.read(page)
     more = encode_cursor(Cursor(anchor, items[limit - 1].name)) if len(items) > limit else None

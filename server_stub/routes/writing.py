@@ -45,9 +45,7 @@ async def overwrite(request: Request, service: Service, principal: Principal) ->
     """PUT over an item that is still at the version in If-Match."""
     base, item_id = base_version(request), path_id(request)
     content = _new_content(request)
-    if (
-        parse_key(request.headers.get("idempotency-key")) is None
-    ):  # a replay must be heard, however stale its base is
+    if parse_key(request.headers.get("idempotency-key")) is None:  # a replay must be heard, however stale its base is
         await service.read(lambda view: check_overwrite(view, principal, item_id, base))
     staged = await _take_in(request, service, content)
     now_ns = time.time_ns()
@@ -81,9 +79,7 @@ async def create(request: Request, service: Service, principal: Principal) -> Re
     return await _commit(request, service, principal, staged, decide)
 
 
-async def _commit(
-    request: Request, service: Service, principal: Principal, staged: Staged, decide: Decide
-) -> Response:
+async def _commit(request: Request, service: Service, principal: Principal, staged: Staged, decide: Decide) -> Response:
     try:
         keyed = keyed_of(request, principal, staged.digest or "", required=False)
         return send(await service.mutate(decide, keyed))

@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from tests.harness.server import ServerProcess
 
 if TYPE_CHECKING:

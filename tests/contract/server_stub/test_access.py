@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
 from tests.harness.server import CHECKOUT, ServerProcess
 
 from .conftest import Api
@@ -110,7 +110,7 @@ def test_clear_word_for_a_missing_root_and_a_used_state(shared_server: ServerPro
 
 def test_open_tokens_file_is_refused(tmp_path: Path, tokens: Path) -> None:
     make_token(tokens, "--name", "x")
-    os.chmod(tokens, 0o644)
+    tokens.chmod(0o644)
     refused = command(
         "serve",
         "--root",

@@ -72,9 +72,7 @@ def test_anchors_survive_a_restart(server: ServerProcess) -> None:
         root = client.get("/v1/root").json()
         anchor = client.get("/v1/changes?limit=0").json()["anchor"]
         headers = {"if-none-match": "*"}
-        made = client.put(
-            f"/v1/items/{root['item_id']}/children/f/content", content=b"x", headers=headers
-        ).json()
+        made = client.put(f"/v1/items/{root['item_id']}/children/f/content", content=b"x", headers=headers).json()
     server.restart()
     with server.client() as client:
         assert client.get("/v1/root").json() == root

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.harness.server import ServerProcess
 
     from .conftest import Api
@@ -134,9 +135,7 @@ def test_rename_over_another_item_only_when_it_was_named(api: Api, home: Json) -
     assert api.patch(new, name="doc").json()["code"] == "name_taken"
     stale = api.patch(new, name="doc", replace={"item_id": old["item_id"], "content_version": "stale"})
     assert (stale.status_code, stale.json()["current"]["item_id"]) == (412, old["item_id"])
-    done = api.patch(
-        new, name="doc", replace={"item_id": old["item_id"], "content_version": old["content_version"]}
-    )
+    done = api.patch(new, name="doc", replace={"item_id": old["item_id"], "content_version": old["content_version"]})
     assert done.status_code == 200
     assert list(api.children(home["item_id"])) == ["doc"]
     assert api.item(old["item_id"]).status_code == 410
@@ -239,26 +238,21 @@ def test_malformed_requests_are_refused_not_served(api: Api, home: Json) -> None
     assert api.http.put("/v1/root").status_code == 405
 
 
-def test_a_file_made_behind_the_back_is_never_overwritten(
-    api: Api, home: Json, shared_server: ServerProcess
-) -> None:
+def test_a_file_made_behind_the_back_is_never_overwritten(api: Api, home: Json, shared_server: ServerProcess) -> None:
     (shared_server.root / home["name"] / "theirs").write_bytes(b"theirs")
     answer = api.write_new(home["item_id"], "theirs", b"ours")
     assert answer.status_code == 412
     assert api.content(answer.json()["current"]).content == b"theirs"
 
 
-def test_no_symlink_leads_out_of_the_root(
-    api: Api, home: Json, shared_server: ServerProcess, tmp_path: object
-) -> None:
-    outside = os.fspath(tmp_path)  # type: ignore[call-overload]
+def test_no_symlink_leads_out_of_the_root(api: Api, home: Json, shared_server: ServerProcess, tmp_path: Path) -> None:
     folder = api.create(home["item_id"], "trap").json()
     on_disk = shared_server.root / home["name"] / "trap"
     on_disk.rmdir()
-    on_disk.symlink_to(outside)
+    on_disk.symlink_to(tmp_path)
     answer = api.write_new(folder["item_id"], "f", b"x")
     assert answer.status_code in {404, 409, 410}
-    assert os.listdir(outside) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_space_and_health(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""kill -9 between any two steps of a change: after the restart tree and index agree, and the change is whole or absent."""
+"""kill -9 between any two steps of a change: after the restart tree and index agree; the change is whole or absent."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
 from tests.harness.server import ServerProcess
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ def test_overwrite(tmp_path: Path, point: str, expected: bytes) -> None:
             assert old.content == b"old"
 
 
-@pytest.mark.parametrize(
-    "point", ["intended", "after-setattributes", "after-keep", "after-move", "performed"]
-)
+@pytest.mark.parametrize("point", ["intended", "after-setattributes", "after-keep", "after-move", "performed"])
 def test_rename_over_another_file(tmp_path: Path, point: str) -> None:
     with ServerProcess(tmp_path) as server:
         with server.client() as client:
@@ -111,9 +110,7 @@ def test_delete(tmp_path: Path, point: str) -> None:
         with server.client() as client:
             agrees(server, client)
             changes = client.get("/v1/changes", params={"anchor": anchor}).json()["changes"]
-            assert [(change["type"], change["item_id"]) for change in changes] == [
-                ("deleted", item["item_id"])
-            ]
+            assert [(change["type"], change["item_id"]) for change in changes] == [("deleted", item["item_id"])]
             assert client.delete(f"/v1/items/{item['item_id']}", headers=headers).status_code == 204
 
 
