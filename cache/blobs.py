@@ -106,12 +106,18 @@ class Blobs:
 
         Raises FileExistsError when `new_id` has a file already; leaves nothing behind when it fails."""
         with self._opened(content_id) as source, self._new(new_id) as target:
-            try:
-                fcntl.ioctl(target, _FICLONE, source)
-            except OSError as error:
-                if error.errno not in _NO_REFLINK:
-                    raise
-                _copy_segments(source, target)
+            _clone(source, target)
+
+    def snapshot(self, content_id: ContentId) -> int:
+        """A descriptor of a nameless copy, which goes when the caller closes it; shares the blocks where it can."""
+        target = os.open(self._root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            with self._opened(content_id) as source:
+                _clone(source, target)
+        except BaseException:
+            os.close(target)
+            raise
+        return target
 
     def free_bytes(self) -> int:
         """Room left for us on the file system that holds the store."""
@@ -151,6 +157,15 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _clone(source: int, target: int) -> None:
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno not in _NO_REFLINK:
+            raise
+        _copy_segments(source, target)
 
 
 def _copy_segments(source: int, target: int) -> None:

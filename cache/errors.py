@@ -2,6 +2,7 @@
 
     LocalError
      ├─ NotFound          no such item here                       (facts: ino or name)
+     ├─ NoAttribute       no such extended attribute               (name)
      ├─ Exists            the name is taken                       (name)
      ├─ NotEmpty          a folder still has children             (ino)
      ├─ WrongKind         a file where a folder was needed, or the reverse
@@ -13,6 +14,7 @@
      ├─ TooBig            beyond the stated maximum file size     (size_bytes)
      ├─ NoSpaceLeft       the cache is full of data that may not be evicted
      ├─ Stale             the opened version can no longer be had (ino)
+     ├─ NotPermitted      the remote does not let this account do that (capability)
      ├─ NotSupported      the drive cannot do this, and says so
      ├─ CacheInUse        another process owns the cache directory (path, pid)
      └─ StateUnusable     a state file from a newer version, or damaged (path)
@@ -37,6 +39,10 @@ class LocalError(Exception):
 
 class NotFound(LocalError):
     """No such item on this machine."""
+
+
+class NoAttribute(LocalError):
+    """No such extended attribute."""
 
 
 class Exists(LocalError):
@@ -81,6 +87,10 @@ class NoSpaceLeft(LocalError):
 
 class Stale(LocalError):
     """The version that a handle opened can no longer be had."""
+
+
+class NotPermitted(LocalError):
+    """The remote told that this account may not do that with this item."""
 
 
 class NotSupported(LocalError):

@@ -106,6 +106,7 @@ class Node:
     symlink_target: str | None
     listed: bool  # folders only: every child is here
     writable: bool
+    held_bytes: int  # bytes of the content that are on this machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,11 +164,13 @@ class LocalChange:
     base_metadata: Version | None
     base_parent_id: ItemId | None
     base_name: str | None
+    generation: int  # grows with every further local change of this aspect
     key: str  # durable idempotency key of the request that pushes it
+    sent_generation: int  # the generation that `key` was used for; -1: never sent
     sent_digest: str | None  # digest of content that was sent without a known answer
     attempts: int
     reason: str | None  # why it is parked, or the last error
-    not_before_s: int  # seconds since the epoch of the state's own clock: write-back delay, backoff
+    not_before_ms: int  # write-back delay, backoff
     queued_at_s: int
 
 

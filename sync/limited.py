@@ -136,9 +136,7 @@ class Limited:
         async with self._transfers, self._remote.read(item_id, version, start, stop) as reader:
             yield _LimitedReader(reader, self._down)
 
-    async def put(
-        self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str
-    ) -> Item:
+    async def put(self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str) -> Item:
         """As the remote, paced."""
         async with self._transfers:
             paced = _LimitedSource(source, self._up)
@@ -149,9 +147,7 @@ class Limited:
         async with self._metadata:
             return await self._remote.make_folder(parent_id, name, mode=mode, mtime_ns=mtime_ns, key=key)
 
-    async def make_symlink(
-        self, parent_id: ItemId, name: str, *, target: str, mtime_ns: int, key: str
-    ) -> Item:
+    async def make_symlink(self, parent_id: ItemId, name: str, *, target: str, mtime_ns: int, key: str) -> Item:
         """As the remote."""
         async with self._metadata:
             return await self._remote.make_symlink(parent_id, name, target=target, mtime_ns=mtime_ns, key=key)
@@ -170,9 +166,7 @@ class Limited:
         async with self._metadata:
             return await self._remote.move(item_id, base, parent_id, name, replace=replace, key=key)
 
-    async def set_attributes(
-        self, item_id: ItemId, base: Version, *, mode: int, mtime_ns: int, key: str
-    ) -> Item:
+    async def set_attributes(self, item_id: ItemId, base: Version, *, mode: int, mtime_ns: int, key: str) -> Item:
         """As the remote."""
         async with self._metadata:
             return await self._remote.set_attributes(item_id, base, mode=mode, mtime_ns=mtime_ns, key=key)

@@ -24,12 +24,14 @@ Remotes too.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from cache.model import Anchor, Item, ItemId, Version
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from cache.model import Anchor, Item, ItemId, Version
 
 
 class RemoteError(Exception):
@@ -201,8 +203,15 @@ class Reader(Protocol):
 class Source(Protocol):
     """Bytes to upload, re-readable from any offset (a retry or a resume starts where the remote stands)."""
 
-    size: int
-    digest: str  # "sha-256:<hex>"
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """`sha-256:<hex>` of all of them."""
+        ...
 
     def chunks(self, start: int) -> AsyncIterator[bytes]:
         """Bytes from `start` to the end, in pieces of at most 1 MiB."""
@@ -236,15 +245,11 @@ class Remote(Protocol):
         """Current state of each; None: unknown to the remote, or not visible to us."""
         ...
 
-    def read(
-        self, item_id: ItemId, version: Version, start: int, stop: int
-    ) -> AbstractAsyncContextManager[Reader]:
+    def read(self, item_id: ItemId, version: Version, start: int, stop: int) -> AbstractAsyncContextManager[Reader]:
         """Open bytes [start, stop) of exactly this version; Conflict or VersionGone when it is not to be had."""
         ...
 
-    async def put(
-        self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str
-    ) -> Item:
+    async def put(self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str) -> Item:
         """Store content atomically; Conflict with the item that stands there."""
         ...
 
@@ -257,7 +262,14 @@ class Remote(Protocol):
         ...
 
     async def move(
-        self, item_id: ItemId, base: Version, parent_id: ItemId, name: str, *, replace: Replaced | None, key: str
+        self,
+        item_id: ItemId,
+        base: Version,
+        parent_id: ItemId,
+        name: str,
+        *,
+        replace: Replaced | None,
+        key: str,
     ) -> Item:
         """Move and rename in one transaction, under `metadata_version == base`."""
         ...

@@ -121,13 +121,9 @@ class Retrying:
                 lambda: stack.enter_async_context(self._remote.read(item_id, version, start, stop))
             )
 
-    async def put(
-        self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str
-    ) -> Item:
+    async def put(self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str) -> Item:
         """As the remote; each attempt reads the source from its start."""
-        return await self._persist(
-            lambda: self._remote.put(target, source, mtime_ns=mtime_ns, mode=mode, key=key)
-        )
+        return await self._persist(lambda: self._remote.put(target, source, mtime_ns=mtime_ns, mode=mode, key=key))
 
     async def make_folder(self, parent_id: ItemId, name: str, *, mode: int, mtime_ns: int, key: str) -> Item:
         """As the remote."""
@@ -135,9 +131,7 @@ class Retrying:
             lambda: self._remote.make_folder(parent_id, name, mode=mode, mtime_ns=mtime_ns, key=key)
         )
 
-    async def make_symlink(
-        self, parent_id: ItemId, name: str, *, target: str, mtime_ns: int, key: str
-    ) -> Item:
+    async def make_symlink(self, parent_id: ItemId, name: str, *, target: str, mtime_ns: int, key: str) -> Item:
         """As the remote."""
         return await self._persist(
             lambda: self._remote.make_symlink(parent_id, name, target=target, mtime_ns=mtime_ns, key=key)
@@ -154,13 +148,9 @@ class Retrying:
         key: str,
     ) -> Item:
         """As the remote."""
-        return await self._persist(
-            lambda: self._remote.move(item_id, base, parent_id, name, replace=replace, key=key)
-        )
+        return await self._persist(lambda: self._remote.move(item_id, base, parent_id, name, replace=replace, key=key))
 
-    async def set_attributes(
-        self, item_id: ItemId, base: Version, *, mode: int, mtime_ns: int, key: str
-    ) -> Item:
+    async def set_attributes(self, item_id: ItemId, base: Version, *, mode: int, mtime_ns: int, key: str) -> Item:
         """As the remote."""
         return await self._persist(
             lambda: self._remote.set_attributes(item_id, base, mode=mode, mtime_ns=mtime_ns, key=key)

@@ -53,7 +53,7 @@ class Behaviour(Protocol):
     async def open(self, ino: Ino, flags: int) -> OpenedFile:
         """A handle on the version that is current now. `flags` may hold O_TRUNC."""
 
-    async def read(self, fh: int, offset: int, size: int) -> bytes:
+    async def read(self, fh: int, offset: int, size: int) -> bytes | memoryview:
         """At most `size` bytes; fewer only at the end of the file."""
 
     async def write(self, fh: int, offset: int, data: bytes) -> int:
@@ -91,9 +91,6 @@ class Behaviour(Protocol):
 
     async def listxattr(self, ino: Ino) -> list[bytes]:
         """The names of all attributes."""
-
-    def remembered(self, ino: Ino) -> None:
-        """The kernel was answered `ino` once more."""
 
     def dropped(self, ino: Ino) -> None:
         """The kernel holds nothing of `ino` any more."""

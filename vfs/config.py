@@ -126,9 +126,7 @@ def _option(key: str, value: str) -> tuple[str, object]:
         case "poll_interval" | "write_back_delay" if value:
             return f"{key}_s", parse_seconds(value)
         case "token":
-            raise ConfigError(
-                "-o token=… would show the token to every user of this machine; use token_file=FILE"
-            )
+            raise ConfigError("-o token=… would show the token to every user of this machine; use token_file=FILE")
     raise ConfigError(f"-o {key}: unknown option, or one without its value; AnchorFS knows {_OUR_OPTIONS}")
 
 
@@ -168,9 +166,7 @@ def parse_url(text: str) -> str:
     if not parts.hostname or not _port_is_fine(text):
         raise ConfigError(f"{text!r} names no host, or a port that cannot be")
     if parts.username is not None or parts.password is not None:
-        raise ConfigError(
-            "the address holds a user or a password; give the token with --token-file or ANCHORFS_TOKEN"
-        )
+        raise ConfigError("the address holds a user or a password; give the token with --token-file or ANCHORFS_TOKEN")
     if parts.query or parts.fragment:
         raise ConfigError(f"{text!r}: the address of a drive has no '?' and no '#' part")
     return text.rstrip("/")
@@ -196,9 +192,7 @@ def read_token(token_file: str | None, environment: dict[str, str]) -> str | Non
         reason = error.strerror if isinstance(error, OSError) else "is no plain text"
         raise ConfigError(f"token file {token_file}: {reason}") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(
-            f"token file {token_file} can be read by others; make it private: chmod 600 {token_file}"
-        )
+        raise ConfigError(f"token file {token_file} can be read by others; make it private: chmod 600 {token_file}")
     if not token or len(token.split()) != 1:
         raise ConfigError(f"token file {token_file} holds no token: one line with nothing else is expected")
     return token
@@ -207,11 +201,7 @@ def read_token(token_file: str | None, environment: dict[str, str]) -> str | Non
 def state_home(environment: dict[str, str]) -> Path:
     """Our folder below XDG_STATE_HOME. Drives live here, not in ~/.cache: they hold changes not yet sent."""
     base = environment.get("XDG_STATE_HOME", "")
-    home = (
-        Path(base)
-        if base.startswith("/")
-        else Path(environment.get("HOME") or "~").expanduser() / ".local/state"
-    )
+    home = Path(base) if base.startswith("/") else Path(environment.get("HOME") or "~").expanduser() / ".local/state"
     return home / "anchorfs"
 
 

@@ -137,9 +137,7 @@ class Control:
             Verb.NUDGE: self._nudge,
         }
 
-    async def serve(
-        self, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def serve(self, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen on `path` (0600) until cancelled."""
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - a local tmpfs
         listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

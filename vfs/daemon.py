@@ -52,9 +52,7 @@ def _serve(errand: Errand, report_fd: int) -> int:
     async def body() -> int:
         registry = Registry(runtime_folder(dict(os.environ)))
         lifeline_fd = 0 if errand.lifeline else None
-        outcome = await serve(
-            errand.config, registry, ready, log_file=errand.log_file, lifeline_fd=lifeline_fd
-        )
+        outcome = await serve(errand.config, registry, ready, log_file=errand.log_file, lifeline_fd=lifeline_fd)
         return ExitStatus.DONE if outcome.complete else ExitStatus.TRY_AGAIN
 
     try:

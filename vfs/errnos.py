@@ -45,6 +45,7 @@ ERRNOS: dict[type[BaseException], int] = {
     local.Stale: errno.ESTALE,
     local.NotPermitted: errno.EACCES,
     local.NotSupported: errno.ENOTSUP,
+    local.NoAttribute: errno.ENODATA,
     local.CacheInUse: errno.EBUSY,
     local.StateUnusable: errno.EIO,
     remote.RemoteError: errno.EIO,

@@ -64,9 +64,7 @@ class _Batch:
 class Invalidation:
     """The consumer of `news` for one mount."""
 
-    def __init__(
-        self, news: trio.MemoryReceiveChannel[News], knowledge: Knowledge, kernel: Kernel = pyfuse3
-    ) -> None:
+    def __init__(self, news: trio.MemoryReceiveChannel[News], knowledge: Knowledge, kernel: Kernel = pyfuse3) -> None:
         self._news = news
         self._knowledge = knowledge
         self._kernel = kernel
@@ -126,9 +124,7 @@ class Invalidation:
         yield from (NodeChanged(ino, content=True) for ino, content in nodes.items() if content)
 
     async def _send(self, batch: _Batch, stopping: threading.Event) -> None:
-        await trio.to_thread.run_sync(
-            self._notify_all, batch, stopping, abandon_on_cancel=True, limiter=self._threads
-        )
+        await trio.to_thread.run_sync(self._notify_all, batch, stopping, abandon_on_cancel=True, limiter=self._threads)
 
     async def _send_again(self, batch: _Batch, stopping: threading.Event) -> None:
         again = [news for news in batch.unheard if self._knowledge.knows(news.ino)]

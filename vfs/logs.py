@@ -45,9 +45,7 @@ def private_file_handler(log_file: Path) -> logging.Handler:
     log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
     log_file.chmod(0o600)
-    return PrivateRotatingFileHandler(
-        log_file, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8"
-    )
+    return PrivateRotatingFileHandler(log_file, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8")
 
 
 class PrivateRotatingFileHandler(RotatingFileHandler):

@@ -134,9 +134,7 @@ class Session:
             nursery.cancel_scope.cancel()
         return outcome_of(self._engine.statistics())
 
-    async def leave(
-        self, *, flush: bool = True, timeout_s: float | None = None, force: bool = False
-    ) -> Outcome:
+    async def leave(self, *, flush: bool = True, timeout_s: float | None = None, force: bool = False) -> Outcome:
         """Flush, then unmount; Failure `busy` (and the mount goes on) when it is in use and not forced."""
         async with self._leaving:
             self._flush_at_end = False
@@ -214,15 +212,11 @@ class Session:
         allowed_s = timeout_s if timeout_s is not None else self._config.flush_timeout_s
         pushed = False
         with trio.CancelScope() as self._flushing:
-            pushed = await self._engine.settle(
-                allowed_s if online else min(allowed_s, OFFLINE_FLUSH_TIMEOUT_S)
-            )
+            pushed = await self._engine.settle(allowed_s if online else min(allowed_s, OFFLINE_FLUSH_TIMEOUT_S))
         self._flushing = None
         left = outcome_of(self._engine.statistics())
         if not pushed and not left.complete:
-            log.info(
-                "%d changes are not on the server yet; they stay in %s", left.pending, self._config.cache_dir
-            )
+            log.info("%d changes are not on the server yet; they stay in %s", left.pending, self._config.cache_dir)
         return pushed
 
     async def _unmount(self, *, force: bool) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pyfuse3
 
@@ -88,9 +88,7 @@ class Operations(pyfuse3.Operations):
         del ctx
         return target_bytes(await self._filesystem.readlink(Ino(inode)))
 
-    async def mknod(
-        self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext
-    ) -> EntryAttributes:
+    async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext) -> EntryAttributes:
         """A regular file only: the drive holds no devices, pipes or sockets (EPERM)."""
         del rdev, ctx
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
@@ -115,9 +113,7 @@ class Operations(pyfuse3.Operations):
         del ctx
         await self._filesystem.rmdir(Ino(parent_inode), name_of(name))
 
-    async def symlink(
-        self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext
-    ) -> EntryAttributes:
+    async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
         """The target is stored as it is, never followed."""
         del ctx
         return self._given(await self._filesystem.symlink(Ino(parent_inode), name_of(name), text_of(target)))
@@ -138,9 +134,7 @@ class Operations(pyfuse3.Operations):
         old, new = name_of(name_old), name_of(name_new)
         await self._filesystem.rename(Ino(parent_inode_old), old, Ino(parent_inode_new), new, flags)
 
-    async def link(
-        self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext
-    ) -> EntryAttributes:
+    async def link(self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext) -> EntryAttributes:
         """EPERM, as link(2) says of a file system without hard links."""
         del inode, new_parent_inode, ctx
         name_of(new_name)
@@ -157,14 +151,12 @@ class Operations(pyfuse3.Operations):
     ) -> tuple[FileInfo, EntryAttributes]:
         """A file and its first handle in one step."""
         del ctx
-        fh, attributes = await self._filesystem.create(
-            Ino(parent_inode), name_of(name), stat.S_IMODE(mode), flags
-        )
+        fh, attributes = await self._filesystem.create(Ino(parent_inode), name_of(name), stat.S_IMODE(mode), flags)
         return pyfuse3.FileInfo(fh=fh, keep_cache=True), self._given(attributes)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         """Fewer bytes than asked only at the end of the file."""
-        return await self._filesystem.read(fh, off, size)
+        return cast("bytes", await self._filesystem.read(fh, off, size))  # any buffer will do
 
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         """All of `buf`, or an error."""
@@ -250,4 +242,3 @@ class Operations(pyfuse3.Operations):
 
     def _remember(self, ino: Ino) -> None:
         self._inodes.remember(ino)
-        self._filesystem.remembered(ino)

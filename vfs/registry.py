@@ -59,6 +59,7 @@ class Registry:
         """Write the record, whole or not at all."""
         path = self._record_path(record.mountpoint)
         fresh = path.with_suffix(f".{record.pid}")
+        fresh.touch(mode=0o600)
         fresh.write_bytes(msgspec.json.encode(record))
         fresh.replace(path)
 

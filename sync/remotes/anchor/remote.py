@@ -96,8 +96,7 @@ class AnchorRemote:
         if page.has_more and page.anchor == anchor:
             raise ProtocolViolation("the feed has more, but does not move")
         changes = [
-            item_of(change.item) if isinstance(change, Changed) else tombstone_of(change)
-            for change in page.changes
+            item_of(change.item) if isinstance(change, Changed) else tombstone_of(change) for change in page.changes
         ]
         return ChangePage(changes=changes, anchor=Anchor(page.anchor), has_more=page.has_more)
 
@@ -164,18 +163,14 @@ class AnchorRemote:
             method="GET",
             path=f"items/{segment(item_id)}/content",
             query=(("version", version),),
-            headers={"range": f"bytes={start}-{stop - 1}", "accept": "*/*"}
-            if stop > start
-            else {"accept": "*/*"},
+            headers={"range": f"bytes={start}-{stop - 1}", "accept": "*/*"} if stop > start else {"accept": "*/*"},
             asked=item_id,
             expect=frozenset({200, 206}) if stop > start else frozenset({200}),
         )
         async with self._exchange.opened(ask) as answer:
             yield ContentReader(answer, ask, bounds_of(answer, version, start, stop))
 
-    async def put(
-        self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str
-    ) -> Item:
+    async def put(self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str) -> Item:
         """Store content atomically; Conflict with the item that stands there."""
         async with contextlib.aclosing(exactly(source)) as body:
             ask = put_ask(target, source, body, mtime_ns=mtime_ns, mode=mode, key=key)
@@ -188,15 +183,11 @@ class AnchorRemote:
         """Create a folder; Conflict with what holds the name."""
         return await self._make(parent_id, name, {"kind": "folder", "mode": mode}, mtime_ns, key)
 
-    async def make_symlink(
-        self, parent_id: ItemId, name: str, *, target: str, mtime_ns: int, key: str
-    ) -> Item:
+    async def make_symlink(self, parent_id: ItemId, name: str, *, target: str, mtime_ns: int, key: str) -> Item:
         """Create a symlink; Conflict with what holds the name."""
         return await self._make(parent_id, name, {"kind": "symlink", "symlink_target": target}, mtime_ns, key)
 
-    async def _make(
-        self, parent_id: ItemId, name: str, facts: Mapping[str, Any], mtime_ns: int, key: str
-    ) -> Item:
+    async def _make(self, parent_id: ItemId, name: str, facts: Mapping[str, Any], mtime_ns: int, key: str) -> Item:
         body = {
             "parent_id": parent_id,
             "name": checked_name(name),
@@ -225,16 +216,12 @@ class AnchorRemote:
             body["replace"] = {"item_id": replace.item_id, "content_version": replace.content_version}
         return await self._patch(item_id, base, body, key)
 
-    async def set_attributes(
-        self, item_id: ItemId, base: Version, *, mode: int, mtime_ns: int, key: str
-    ) -> Item:
+    async def set_attributes(self, item_id: ItemId, base: Version, *, mode: int, mtime_ns: int, key: str) -> Item:
         """Change mode and times under `metadata_version == base`."""
         return await self._patch(item_id, base, {"mode": mode, "modified_at": text_of_ns(mtime_ns)}, key)
 
     async def _patch(self, item_id: ItemId, base: Version, body: Mapping[str, Any], key: str) -> Item:
-        ask = json_ask(
-            "PATCH", f"items/{segment(item_id)}", body, headers=if_match(base), key=key, asked=item_id
-        )
+        ask = json_ask("PATCH", f"items/{segment(item_id)}", body, headers=if_match(base), key=key, asked=item_id)
         item = item_of(await self._exchange.answer(ask, WireItem))
         if item.item_id != item_id:
             raise ProtocolViolation(f"{ask} was answered with another item")

@@ -1,0 +1,169 @@
+"""Rows of `content`: which bytes of which version are in the blob store. The bytes themselves: `cache.blobs`.
+
+Residency may be told late but never early: a row claims a range only after its bytes were written to the blob.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cache import ranges
+from cache.model import Content, ContentId, Ino, Version
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+_COLUMNS = "content_id, ino, version, size, resident, dirty, durable, last_use_s"
+
+
+def _content(row: tuple[object, ...]) -> Content:
+    content_id, ino, version, size, resident, dirty, durable, last_use_s = row
+    return Content(
+        content_id=content_id,  # type: ignore[arg-type]  # the STRICT schema guarantees the types of the row
+        ino=ino,  # type: ignore[arg-type]
+        version=version,  # type: ignore[arg-type]
+        size=size,  # type: ignore[arg-type]
+        resident=ranges.decode(resident),  # type: ignore[arg-type]
+        dirty=dirty == 1,
+        durable=durable == 1,
+        last_use_s=last_use_s,  # type: ignore[arg-type]
+    )
+
+
+def get(connection: sqlite3.Connection, content_id: ContentId) -> Content | None:
+    """One row."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM content WHERE content_id = ?", (content_id,)).fetchone()  # noqa: S608
+    return None if row is None else _content(row)
+
+
+def insert(
+    connection: sqlite3.Connection, ino: Ino, version: Version | None, size: int, now_s: int, *, dirty: bool
+) -> ContentId:
+    """A new content: empty of bytes, or dirty and thus whole by definition."""
+    resident: ranges.Ranges = ((0, size),) if dirty and size else ()
+    cursor = connection.execute(
+        """INSERT INTO content (ino, version, size, resident, held_bytes, dirty, durable, last_use_s)
+           VALUES (?, ?, ?, ?, ?, ?, 0, ?)""",
+        (ino, version, size, ranges.encode(resident), ranges.total(resident), dirty, now_s),
+    )
+    assert cursor.lastrowid is not None  # noqa: S101  # an INSERT that did not raise has a row id
+    return ContentId(cursor.lastrowid)
+
+
+def set_resident(connection: sqlite3.Connection, content_id: ContentId, resident: ranges.Ranges, now_s: int) -> None:
+    """Say which ranges are held; they are not yet known to be on the disk."""
+    connection.execute(
+        "UPDATE content SET resident = ?, held_bytes = ?, durable = 0, last_use_s = ? WHERE content_id = ?",
+        (ranges.encode(resident), ranges.total(resident), now_s, content_id),
+    )
+
+
+def set_dirty(connection: sqlite3.Connection, content_id: ContentId) -> None:
+    """From here on the content holds bytes that exist nowhere else."""
+    connection.execute("UPDATE content SET dirty = 1, durable = 0 WHERE content_id = ?", (content_id,))
+
+
+def set_size(connection: sqlite3.Connection, content_id: ContentId, size: int) -> None:
+    """Size of a dirty content, which is whole by definition."""
+    resident: ranges.Ranges = ((0, size),) if size else ()
+    connection.execute(
+        "UPDATE content SET size = ?, resident = ?, held_bytes = ?, durable = 0 WHERE content_id = ?",
+        (size, ranges.encode(resident), size, content_id),
+    )
+
+
+def set_clean(connection: sqlite3.Connection, content_id: ContentId, version: Version) -> None:
+    """The remote holds exactly these bytes as `version`."""
+    connection.execute("UPDATE content SET dirty = 0, version = ? WHERE content_id = ?", (version, content_id))
+
+
+def set_version(connection: sqlite3.Connection, content_id: ContentId, version: Version) -> None:
+    """The remote's version that these bytes are equal to or based on."""
+    connection.execute("UPDATE content SET version = ? WHERE content_id = ?", (version, content_id))
+
+
+def set_owner(connection: sqlite3.Connection, content_id: ContentId, ino: Ino) -> None:
+    """Give the bytes to another node (a conflict copy)."""
+    connection.execute("UPDATE content SET ino = ? WHERE content_id = ?", (ino, content_id))
+
+
+def used(connection: sqlite3.Connection, content_ids: list[ContentId], now_s: int) -> None:
+    """Note a use, for the evictor's order."""
+    connection.executemany(
+        "UPDATE content SET last_use_s = ? WHERE content_id = ?",
+        [(now_s, content_id) for content_id in content_ids],
+    )
+
+
+def delete(connection: sqlite3.Connection, content_id: ContentId) -> None:
+    """Forget a content; its blob is deleted after the commit."""
+    connection.execute("UPDATE node SET content_id = NULL WHERE content_id = ?", (content_id,))
+    connection.execute("DELETE FROM content WHERE content_id = ?", (content_id,))
+
+
+def held_bytes(connection: sqlite3.Connection) -> int:
+    """Bytes held on this machine, dirty ones included."""
+    (total,) = connection.execute("SELECT coalesce(sum(held_bytes), 0) FROM content").fetchone()
+    return int(total)
+
+
+def least_recently_used(connection: sqlite3.Connection) -> Iterator[tuple[ContentId, Ino, int]]:
+    """(content, ino, held bytes) of clean contents, oldest use first, read as far as it is consumed."""
+    after = (-1, -1)
+    while True:
+        rows = connection.execute(
+            """SELECT last_use_s, content_id, ino, held_bytes FROM content
+               WHERE dirty = 0 AND held_bytes > 0 AND (last_use_s, content_id) > (?, ?)
+               ORDER BY last_use_s, content_id LIMIT 64""",
+            after,
+        ).fetchall()
+        for _, content_id, ino, held in rows:
+            yield ContentId(content_id), Ino(ino), int(held)
+        if len(rows) < 64:
+            return
+        after = (rows[-1][0], rows[-1][1])
+
+
+def unsynced(connection: sqlite3.Connection, limit: int) -> list[ContentId]:
+    """Contents whose bytes are not yet known to be on the disk."""
+    rows = connection.execute("SELECT content_id FROM content WHERE durable = 0 LIMIT ?", (limit,)).fetchall()
+    return [ContentId(row[0]) for row in rows]
+
+
+def set_durable(connection: sqlite3.Connection, contents: list[Content]) -> None:
+    """These ranges were synced; a row that has grown since is left for the next round."""
+    connection.executemany(
+        "UPDATE content SET durable = 1 WHERE content_id = ? AND resident = ? AND dirty = 0",
+        [(content.content_id, ranges.encode(content.resident)) for content in contents],
+    )
+
+
+def orphans(connection: sqlite3.Connection) -> list[ContentId]:
+    """Contents that no node has: old versions that were still open when the process ended."""
+    rows = connection.execute(
+        """SELECT content_id FROM content c
+           WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.content_id = c.content_id)"""
+    ).fetchall()
+    return [ContentId(row[0]) for row in rows]
+
+
+def of_node(connection: sqlite3.Connection, ino: Ino) -> list[tuple[ContentId, Ino, int]]:
+    """(content, ino, held bytes) of what a node has now: one, or none for a placeholder."""
+    rows = connection.execute(
+        """SELECT c.content_id, n.ino, c.held_bytes FROM node n JOIN content c ON c.content_id = n.content_id
+           WHERE n.ino = ?""",
+        (ino,),
+    ).fetchall()
+    return [(ContentId(content_id), Ino(owner), int(held)) for content_id, owner, held in rows]
+
+
+def detach_clean(connection: sqlite3.Connection, content_ids: list[ContentId]) -> list[ContentId]:
+    """Make the nodes of these contents placeholders, unless a byte became dirty; returns those that lost their node."""
+    clean = [
+        content_id
+        for content_id in content_ids
+        if connection.execute("SELECT 1 FROM content WHERE content_id = ? AND dirty = 0", (content_id,)).fetchone()
+    ]
+    connection.executemany("UPDATE node SET content_id = NULL WHERE content_id = ?", [(each,) for each in clean])
+    return clean

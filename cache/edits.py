@@ -1,0 +1,337 @@
+"""Local changes: each function is one transaction's whole work, the tree and the outbox together.
+
+They return what the kernel cannot know by itself (`News`); a plain success of its own request it does know. Every
+check is made here, inside the transaction that acts. Never called with a folder whose children are not all here
+(`listed`), where emptiness matters: the caller lists it first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cache import contents, items, journal, names, tree
+from cache.errors import Exists, IsAFolder, NotAFolder, NotEmpty, NotFound, NotPermitted, WouldCycle
+from cache.model import (
+    ROOT_INO,
+    Aspect,
+    Capability,
+    ChangeState,
+    ContentId,
+    Ino,
+    Item,
+    Kind,
+    LocalChange,
+    News,
+    Node,
+    Version,
+)
+from cache.placeholders import reveal
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The moment of a change: `now_ns` for timestamps, `push_after_ms` for when the outbox may push it."""
+
+    now_ns: int
+    push_after_ms: int
+
+    @property
+    def now_s(self) -> int:
+        """Whole seconds."""
+        return self.now_ns // 1_000_000_000
+
+    @property
+    def now_ms(self) -> int:
+        """Whole milliseconds."""
+        return self.now_ns // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """What a rename did: the node moved, the one whose name it took, and news."""
+
+    node: Node
+    replaced: Node | None
+    news: list[News]
+
+
+def make(
+    connection: sqlite3.Connection,
+    parent: Ino,
+    name: str,
+    kind: Kind,
+    clock: Clock,
+    *,
+    mode: int,
+    target: str = "",
+) -> Node:
+    """Create a file, folder or symlink; raises Exists, NotFound, NotAFolder, NotPermitted, Name…."""
+    names.check(name)
+    _folder(connection, parent, Capability.ADD_CHILDREN)
+    if tree.child(connection, parent, name) is not None:
+        raise Exists(name=name)
+    blank = Node(
+        ino=Ino(0), parent=parent, name=name, kind=kind, size=len(target.encode()), mode=mode, mtime_ns=clock.now_ns,
+        ctime_ns=clock.now_ns, item_id=None, content_id=None, symlink_target=target or None,
+        listed=kind is Kind.FOLDER, writable=True, held_bytes=0,
+    )  # fmt: skip
+    ino = tree.insert(connection, blank)
+    content_id: ContentId | None = None
+    if kind is Kind.FILE:
+        content_id = contents.insert(connection, ino, None, 0, clock.now_s, dirty=True)
+        tree.set_content(connection, ino, content_id, 0)
+    journal.record(connection, ino, Aspect.CREATE, None, clock.now_s, not_before_ms=clock.push_after_ms)
+    tree.touch(connection, parent, clock.now_ns)
+    return replace(blank, ino=ino, content_id=content_id)
+
+
+def remove(
+    connection: sqlite3.Connection, parent: Ino, name: str, clock: Clock, *, folder: bool
+) -> tuple[Node, list[News]]:
+    """Take a name out of the tree (unlink, or rmdir with `folder`); the node stays, nameless, for open handles."""
+    names.check(name)
+    node = tree.child(connection, parent, name)
+    if node is None:
+        raise NotFound(name=name)
+    if folder and node.kind is not Kind.FOLDER:
+        raise NotAFolder(name=name)
+    if not folder and node.kind is Kind.FOLDER:
+        raise IsAFolder(name=name)
+    if folder and tree.has_children(connection, node.ino):
+        raise NotEmpty(ino=node.ino)
+    _permit(connection, node, Capability.DELETE)
+    _detach(connection, node, clock)
+    tree.touch(connection, parent, clock.now_ns)
+    return node, reveal(connection, parent, name)
+
+
+def rename(  # noqa: PLR0917
+    connection: sqlite3.Connection, parent: Ino, name: str, new_parent: Ino, new_name: str, clock: Clock,
+    *, no_replace: bool = False,
+) -> Renamed:  # fmt: skip
+    """POSIX rename: atomic here, and one atomic request at the remote."""
+    names.check(new_name)
+    node = tree.child(connection, parent, name)
+    if node is None:
+        raise NotFound(name=name)
+    _folder(connection, new_parent, Capability.ADD_CHILDREN if parent != new_parent else None)
+    target = tree.child(connection, new_parent, new_name)
+    if target is not None and no_replace:
+        raise Exists(name=new_name)
+    if target is not None and target.ino == node.ino:
+        return Renamed(node, None, [])
+    _check_rename(connection, node, target, new_parent)
+    if target is not None:
+        if _becomes_version_of(connection, node, target):
+            _adopt(connection, node, target, clock)
+        else:
+            _detach(connection, target, clock)
+    tree.place(connection, node.ino, new_parent, new_name)
+    journal_place(connection, node.ino, clock)
+    for folder in {parent, new_parent}:
+        tree.touch(connection, folder, clock.now_ns)
+    return Renamed(node, target, reveal(connection, parent, name))
+
+
+def exchange(  # noqa: PLR0917
+    connection: sqlite3.Connection, parent: Ino, name: str, new_parent: Ino, new_name: str, clock: Clock
+) -> None:
+    """RENAME_EXCHANGE: two names swap what they bear."""
+    one, other = tree.child(connection, parent, name), tree.child(connection, new_parent, new_name)
+    if one is None or other is None:
+        raise NotFound(name=name if one is None else new_name)
+    for node, folder in ((one, new_parent), (other, parent)):
+        _permit(connection, node, Capability.RENAME)
+        if tree.is_below(connection, folder, node.ino):
+            raise WouldCycle(ino=node.ino)
+    tree.place(connection, one.ino, None, name)
+    tree.place(connection, other.ino, parent, name)
+    tree.place(connection, one.ino, new_parent, new_name)
+    for ino in (one.ino, other.ino):
+        journal_place(connection, ino, clock)
+    for folder in {parent, new_parent}:
+        tree.touch(connection, folder, clock.now_ns)
+
+
+def set_attributes(
+    connection: sqlite3.Connection,
+    ino: Ino,
+    clock: Clock,
+    *,
+    mode: int | None = None,
+    mtime_ns: int | None = None,
+) -> Node:
+    """chmod and utimens."""
+    node = existing(connection, ino)
+    _permit(connection, node, Capability.WRITE)
+    new_mode = node.mode if mode is None else mode
+    new_mtime = node.mtime_ns if mtime_ns is None else mtime_ns
+    tree.set_attributes(connection, ino, new_mode, new_mtime, clock.now_ns)
+    if node.item_id is not None and (new_mode, new_mtime) != (node.mode, node.mtime_ns):
+        item = items.get(connection, node.item_id)
+        journal.record(connection, ino, Aspect.ATTRIBUTES, item, clock.now_s, not_before_ms=clock.push_after_ms)
+    return replace(node, mode=new_mode, mtime_ns=new_mtime, ctime_ns=clock.now_ns)
+
+
+def new_content(connection: sqlite3.Connection, ino: Ino, clock: Clock) -> ContentId:
+    """Replace a file's content by an empty one that is based on what the file shows now (truncation to nothing)."""
+    node = existing(connection, ino)
+    _permit(connection, node, Capability.WRITE)
+    item = None if node.item_id is None else items.get(connection, node.item_id)
+    base = None if item is None else item.content_version
+    content_id = contents.insert(connection, ino, base, 0, clock.now_s, dirty=True)
+    tree.set_content(connection, ino, content_id, 0)
+    _journal_content(connection, node, content_id, clock)
+    return content_id
+
+
+def begin_edit(connection: sqlite3.Connection, content_id: ContentId, clock: Clock) -> bool:
+    """Before the first changed byte: the content is dirty, and its file's again if the file had moved on to another.
+
+    Returns whether it had. The base is the version of these bytes, not what the remote has meanwhile: that is how a
+    lost race is noticed.
+    """
+    content = contents.get(connection, content_id)
+    if content is None:
+        raise NotFound(content_id=content_id)
+    node = existing(connection, content.ino)
+    _permit(connection, node, Capability.WRITE)
+    contents.set_dirty(connection, content_id)
+    if node.content_id != content_id:
+        tree.set_content(connection, node.ino, content_id, content.size)
+    _journal_content(connection, node, content_id, clock)
+    return node.content_id != content_id
+
+
+def settle(connection: sqlite3.Connection, content_id: ContentId, size: int, mtime_ns: int, clock: Clock) -> None:
+    """Write down the size and time of dirty bytes, and let the write-back delay run from now."""
+    content = contents.get(connection, content_id)
+    if content is None or not content.dirty:
+        return
+    contents.set_size(connection, content_id, size)
+    node = tree.by_ino(connection, content.ino)
+    if node is None or node.content_id != content_id:
+        return
+    tree.set_content(connection, node.ino, content_id, size)
+    tree.set_attributes(connection, node.ino, node.mode, mtime_ns, mtime_ns)
+    _journal_content(connection, node, content_id, clock)
+
+
+def existing(connection: sqlite3.Connection, ino: Ino) -> Node:
+    """The node, or NotFound."""
+    node = tree.by_ino(connection, ino)
+    if node is None:
+        raise NotFound(ino=ino)
+    return node
+
+
+def _folder(connection: sqlite3.Connection, ino: Ino, needs: Capability | None) -> Node:
+    node = existing(connection, ino)
+    if node.kind is not Kind.FOLDER:
+        raise NotAFolder(ino=ino)
+    if node.parent is None and ino != ROOT_INO:
+        raise NotFound(ino=ino)  # removed while somebody still stands in it
+    if needs is not None:
+        _permit(connection, node, needs)
+    return node
+
+
+def _permit(connection: sqlite3.Connection, node: Node, needs: Capability) -> None:
+    item = None if node.item_id is None else items.get(connection, node.item_id)
+    if item is not None and needs not in item.capabilities:
+        raise NotPermitted(ino=node.ino, needs=needs.value)
+
+
+def _check_rename(connection: sqlite3.Connection, node: Node, target: Node | None, new_parent: Ino) -> None:
+    _permit(connection, node, Capability.RENAME)
+    if node.kind is Kind.FOLDER and tree.is_below(connection, new_parent, node.ino):
+        raise WouldCycle(ino=node.ino)
+    if target is None:
+        return
+    _permit(connection, target, Capability.DELETE)
+    if node.kind is Kind.FOLDER and target.kind is not Kind.FOLDER:
+        raise NotAFolder(ino=target.ino)
+    if target.kind is Kind.FOLDER:
+        if node.kind is not Kind.FOLDER:
+            raise IsAFolder(ino=target.ino)
+        if tree.has_children(connection, target.ino):
+            raise NotEmpty(ino=target.ino)
+
+
+def _becomes_version_of(connection: sqlite3.Connection, node: Node, target: Node) -> bool:
+    """Whether `node` was never uploaded and takes an item's place: how editors save."""
+    if node.item_id is not None or target.item_id is None or {node.kind, target.kind} != {Kind.FILE}:
+        return False
+    create = journal.get(connection, node.ino, Aspect.CREATE)
+    return create is not None and create.state is not ChangeState.RUNNING and create.sent_generation < 0
+
+
+def _adopt(connection: sqlite3.Connection, node: Node, target: Node, clock: Clock) -> None:
+    """The new file becomes the item's next content_version: its id, history and pins go on."""
+    assert target.item_id is not None and node.content_id is not None  # noqa: S101, PT018  # by _becomes_version_of
+    rows = journal.of_node(connection, target.ino)
+    item = items.get(connection, target.item_id)
+    base = _seen_version(rows, item)
+    tree.place(connection, target.ino, None, target.name)
+    tree.set_item(connection, target.ino, None)
+    journal.drop(connection, target.ino)
+    journal.drop(connection, node.ino, Aspect.CREATE)
+    tree.set_item(connection, node.ino, target.item_id)
+    if base is not None:
+        contents.set_version(connection, node.content_id, base)
+    _journal_content(connection, replace(node, item_id=target.item_id), node.content_id, clock)
+
+
+def _seen_version(rows: dict[Aspect, LocalChange], item: Item | None) -> Version | None:
+    """The remote content that the person at this machine has seen: what pending content is based on, or the item's."""
+    if Aspect.CONTENT in rows:
+        return rows[Aspect.CONTENT].base_content
+    return None if item is None else item.content_version
+
+
+def _detach(connection: sqlite3.Connection, node: Node, clock: Clock) -> None:
+    """Take a node out of the tree and note that the remote must drop the item."""
+    rows = journal.of_node(connection, node.ino)
+    item = None if node.item_id is None else items.get(connection, node.item_id)
+    tree.place(connection, node.ino, None, node.name)
+    tree.set_item(connection, node.ino, None)
+    create = rows.get(Aspect.CREATE)
+    if create is not None and (create.state is ChangeState.RUNNING or create.sent_generation >= 0):
+        parent = None if node.parent is None else tree.by_ino(connection, node.parent)
+        journal.create_to_removal(connection, node.ino, None if parent is None else parent.item_id, node.name)
+        return
+    journal.drop(connection, node.ino)
+    if item is not None:
+        journal.record(connection, node.ino, Aspect.REMOVE, item, clock.now_s)
+        journal.rebase_content(connection, node.ino, _seen_version(rows, item))
+
+
+def journal_place(connection: sqlite3.Connection, ino: Ino, clock: Clock) -> None:
+    """Compare a node's place with the remote's and note the difference, or that there is none any more."""
+    node = existing(connection, ino)
+    item = None if node.item_id is None else items.get(connection, node.item_id)
+    if item is None or node.parent is None:
+        return  # a creation takes the place it finds when it is sent
+    parent = existing(connection, node.parent)
+    if parent.item_id == item.parent_id and names.shown(item.name) == node.name:
+        journal.drop(connection, ino, Aspect.PLACE)
+    else:
+        journal.record(connection, ino, Aspect.PLACE, item, clock.now_s)
+
+
+def _journal_content(connection: sqlite3.Connection, node: Node, content_id: ContentId, clock: Clock) -> None:
+    if node.parent is None:
+        return  # unlinked while open: goes on working, is never uploaded
+    if node.item_id is None:
+        journal.record(connection, node.ino, Aspect.CREATE, None, clock.now_s, not_before_ms=clock.push_after_ms)
+        return
+    item = items.get(connection, node.item_id)
+    first = journal.get(connection, node.ino, Aspect.CONTENT) is None
+    journal.record(connection, node.ino, Aspect.CONTENT, item, clock.now_s, not_before_ms=clock.push_after_ms)
+    content = contents.get(connection, content_id)
+    if first and content is not None:
+        journal.rebase_content(connection, node.ino, content.version)

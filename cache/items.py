@@ -1,0 +1,99 @@
+"""Items: what the remote last told, kept for every item with a node, a pending removal, or a name that is held here.
+
+Plain functions over a connection, as in `cache.tree`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cache.model import Capability, Item, ItemId, Kind
+from cache.names import shown
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_COLUMNS = """item_id, parent_id, name, kind, size, mode, mtime_ns, ctime_ns, content_version, metadata_version, digest,
+    symlink_target, capabilities"""
+
+
+def _item(row: tuple[object, ...]) -> Item:
+    (
+        item_id,
+        parent_id,
+        name,
+        kind,
+        size,
+        mode,
+        mtime_ns,
+        ctime_ns,
+        content,
+        metadata,
+        digest,
+        target,
+        caps,
+    ) = row
+    return Item(
+        item_id=item_id,  # type: ignore[arg-type]  # the STRICT schema guarantees the types of the row
+        parent_id=parent_id,  # type: ignore[arg-type]
+        name=name,  # type: ignore[arg-type]
+        kind=Kind(str(kind)),
+        size=size,  # type: ignore[arg-type]
+        mode=mode,  # type: ignore[arg-type]
+        mtime_ns=mtime_ns,  # type: ignore[arg-type]
+        ctime_ns=ctime_ns,  # type: ignore[arg-type]
+        content_version=content,  # type: ignore[arg-type]
+        metadata_version=metadata,  # type: ignore[arg-type]
+        digest=digest,  # type: ignore[arg-type]
+        symlink_target=target,  # type: ignore[arg-type]
+        capabilities=frozenset(Capability(word) for word in str(caps).split()),
+    )
+
+
+def get(connection: sqlite3.Connection, item_id: ItemId) -> Item | None:
+    """What the remote last told of an item."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM item WHERE item_id = ?", (item_id,)).fetchone()  # noqa: S608
+    return None if row is None else _item(row)
+
+
+def at_place(connection: sqlite3.Connection, parent_id: ItemId, shown_name: str) -> Item | None:
+    """The item that the remote holds under a name, as far as it told us."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM item WHERE parent_id = ? AND shown_name = ?",  # noqa: S608
+        (parent_id, shown_name),
+    ).fetchone()
+    return None if row is None else _item(row)
+
+
+def below(connection: sqlite3.Connection, parent_id: ItemId) -> list[ItemId]:
+    """Ids of the items that the remote holds in a folder, as far as it told us."""
+    rows = connection.execute("SELECT item_id FROM item WHERE parent_id = ?", (parent_id,)).fetchall()
+    return [ItemId(row[0]) for row in rows]
+
+
+def put(connection: sqlite3.Connection, item: Item) -> None:
+    """Store what the remote told."""
+    connection.execute(
+        f"""INSERT OR REPLACE INTO item ({_COLUMNS}, shown_name)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",  # noqa: S608
+        (
+            item.item_id, item.parent_id, item.name, item.kind, item.size, item.mode, item.mtime_ns, item.ctime_ns,
+            item.content_version, item.metadata_version, item.digest, item.symlink_target,
+            " ".join(sorted(item.capabilities)), shown(item.name),
+        ),
+    )  # fmt: skip
+
+
+def delete(connection: sqlite3.Connection, item_id: ItemId) -> None:
+    """Forget an item."""
+    connection.execute("DELETE FROM item WHERE item_id = ?", (item_id,))
+
+
+def shown_name(item: Item) -> str:
+    """How an item's name looks here."""
+    return shown(item.name)
+
+
+def shown_as(item: Item, name: str) -> bool:
+    """Whether an item that keeps its own name looks like this here."""
+    return shown(item.name) == name

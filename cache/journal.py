@@ -1,0 +1,230 @@
+"""The outbox: how each node differs from the remote because of a local change.
+
+It is a set of differences, not a log of calls: at most one row per node and aspect, so a burst of writes is one upload,
+a chain of renames one move, and a file created and deleted again is nothing. A row remembers the remote state that
+the change was made on; it goes only when the remote has it, when it became void, or when the remote won by the
+conflict table. Every function belongs inside the transaction that makes the change visible.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from cache.model import Aspect, ChangeState, Ino, Item, ItemId, LocalChange, Version
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+_COLUMNS = """seq, ino, aspect, state, item_id, base_content, base_metadata, base_parent_id, base_name, generation, key,
+    sent_generation, sent_digest, attempts, reason, not_before_ms, queued_at_s"""
+
+
+def _change(row: tuple[object, ...]) -> LocalChange:
+    values = dict(zip(_COLUMNS.replace("\n", "").replace(" ", "").split(","), row, strict=True))
+    values["aspect"] = Aspect(str(values["aspect"]))
+    values["state"] = ChangeState(str(values["state"]))
+    return LocalChange(**values)  # type: ignore[arg-type]  # the STRICT schema guarantees the types of the row
+
+
+def _select(connection: sqlite3.Connection, where: str, arguments: Iterable[object] = ()) -> list[LocalChange]:
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM journal WHERE {where}", tuple(arguments))  # noqa: S608
+    return [_change(row) for row in rows.fetchall()]
+
+
+def all_changes(connection: sqlite3.Connection, limit: int = -1) -> list[LocalChange]:
+    """The whole outbox in order."""
+    return _select(connection, "1 ORDER BY seq LIMIT ?", (limit,))
+
+
+def due(connection: sqlite3.Connection, now_ms: int, limit: int, *, after_seq: int = -1) -> list[LocalChange]:
+    """Rows beyond `after_seq` that may be tried now, oldest first."""
+    return _select(
+        connection,
+        "state = 'pending' AND not_before_ms <= ? AND seq > ? ORDER BY seq LIMIT ?",
+        (now_ms, after_seq, limit),
+    )
+
+
+def next_due_ms(connection: sqlite3.Connection, now_ms: int) -> int | None:
+    """When the next row that is delayed now may be tried."""
+    (when,) = connection.execute(
+        "SELECT min(not_before_ms) FROM journal WHERE state = 'pending' AND not_before_ms > ?", (now_ms,)
+    ).fetchone()
+    return None if when is None else int(when)
+
+
+def count(connection: sqlite3.Connection, state: ChangeState | None = None) -> int:
+    """How many rows there are."""
+    query = "SELECT count(*) FROM journal WHERE ?1 IS NULL OR state = ?1"
+    (number,) = connection.execute(query, (state,)).fetchone()
+    return int(number)
+
+
+def get(connection: sqlite3.Connection, ino: Ino, aspect: Aspect) -> LocalChange | None:
+    """The row of a node's aspect."""
+    rows = _select(connection, "ino = ? AND aspect = ?", (ino, aspect))
+    return rows[0] if rows else None
+
+
+def of_node(connection: sqlite3.Connection, ino: Ino) -> dict[Aspect, LocalChange]:
+    """All rows of a node."""
+    return {change.aspect: change for change in _select(connection, "ino = ?", (ino,))}
+
+
+def removal_of(connection: sqlite3.Connection, item_id: ItemId) -> LocalChange | None:
+    """The pending removal of an item, which has no node any more."""
+    rows = _select(connection, "item_id = ? AND aspect = 'remove'", (item_id,))
+    return rows[0] if rows else None
+
+
+def unanswered_removals(connection: sqlite3.Connection, parent_id: ItemId | None, name: str) -> list[LocalChange]:
+    """Removals of what a creation without a known answer may have made under that name."""
+    return _select(
+        connection,
+        "aspect = 'remove' AND item_id IS NULL AND base_parent_id = ? AND base_name = ?",
+        (parent_id, name),
+    )
+
+
+def removals_in(connection: sqlite3.Connection, parent_id: ItemId) -> bool:
+    """Whether a removal of something in that folder is pending: the folder itself must wait."""
+    row = connection.execute(
+        "SELECT 1 FROM journal WHERE base_parent_id = ? AND aspect IN ('remove', 'place') LIMIT 1",
+        (parent_id,),
+    ).fetchone()
+    return row is not None
+
+
+def new_key() -> str:
+    """A fresh idempotency key."""
+    return uuid.uuid4().hex
+
+
+def record(
+    connection: sqlite3.Connection,
+    ino: Ino,
+    aspect: Aspect,
+    item: Item | None,
+    now_s: int,
+    *,
+    not_before_ms: int = 0,
+) -> None:
+    """Note a local change; `item` is the remote state that it is based on (kept from the first change on).
+
+    A further change of a row only raises its generation: a request under way goes on and the row stays behind it.
+    A parked row becomes pending again: the person changed something.
+    """
+    connection.execute(
+        """INSERT INTO journal (ino, aspect, state, item_id, base_content, base_metadata, base_parent_id, base_name,
+               generation, key, sent_generation, attempts, not_before_ms, queued_at_s)
+           VALUES (?, ?, 'pending', ?, ?, ?, ?, ?, 0, ?, -1, 0, ?, ?)
+           ON CONFLICT (ino, aspect) DO UPDATE SET generation = generation + 1, not_before_ms = excluded.not_before_ms,
+               state = CASE state WHEN 'parked' THEN 'pending' ELSE state END""",
+        (
+            ino, aspect,
+            None if item is None else item.item_id,
+            None if item is None else item.content_version,
+            None if item is None else item.metadata_version,
+            None if item is None else item.parent_id,
+            None if item is None else item.name,
+            new_key(), not_before_ms, now_s,
+        ),
+    )  # fmt: skip
+
+
+def drop(connection: sqlite3.Connection, ino: Ino, *aspects: Aspect) -> None:
+    """Forget rows of a node (all of them when no aspect is named)."""
+    if aspects:
+        connection.executemany("DELETE FROM journal WHERE ino = ? AND aspect = ?", [(ino, a) for a in aspects])
+    else:
+        connection.execute("DELETE FROM journal WHERE ino = ?", (ino,))
+
+
+def postpone(connection: sqlite3.Connection, ino: Ino, aspect: Aspect, not_before_ms: int) -> None:
+    """Write-back delay: not before then."""
+    connection.execute(
+        "UPDATE journal SET not_before_ms = ? WHERE ino = ? AND aspect = ?", (not_before_ms, ino, aspect)
+    )
+
+
+def sending(connection: sqlite3.Connection, change: LocalChange, digest: str | None) -> str:
+    """Mark a row as sent and return the key to send it under.
+
+    The same request keeps its key, also after a restart; once the change has grown it is another request.
+    """
+    current = get(connection, change.ino, change.aspect)
+    same = current is not None and current.sent_generation == current.generation and current.sent_digest == digest
+    key = change.key if same else new_key()
+    connection.execute(
+        "UPDATE journal SET state = 'running', key = ?, sent_generation = generation, sent_digest = ? WHERE seq = ?",
+        (key, digest, change.seq),
+    )
+    return key
+
+
+def rebase(connection: sqlite3.Connection, ino: Ino, item: Item) -> None:
+    """The remote confirmed a state of ours: what is still pending is now based on it."""
+    connection.execute(
+        "UPDATE journal SET item_id = ?, base_metadata = ?, base_parent_id = ?, base_name = ? WHERE ino = ?",
+        (item.item_id, item.metadata_version, item.parent_id, item.name, ino),
+    )
+
+
+def rebase_content(connection: sqlite3.Connection, ino: Ino, version: Version | None) -> None:
+    """Pending content, or a pending removal, is based on this version of the remote."""
+    connection.execute(
+        "UPDATE journal SET base_content = ? WHERE ino = ? AND aspect IN ('content', 'remove')",
+        (version, ino),
+    )
+
+
+def create_to_removal(connection: sqlite3.Connection, ino: Ino, parent_id: ItemId | None, name: str) -> None:
+    """A creation that was sent, its answer unknown, of something deleted meanwhile: what it made must go again."""
+    connection.execute(
+        """UPDATE journal SET aspect = 'remove', base_parent_id = ?, base_name = ?, generation = generation + 1
+           WHERE ino = ? AND aspect = 'create'""",
+        (parent_id, name, ino),
+    )
+
+
+def failed(connection: sqlite3.Connection, change: LocalChange, reason: str, not_before_ms: int) -> None:
+    """Try again later."""
+    connection.execute(
+        """UPDATE journal SET state = 'pending', attempts = attempts + 1, reason = ?, not_before_ms = ?
+           WHERE seq = ? AND state <> 'parked'""",
+        (reason, not_before_ms, change.seq),
+    )
+
+
+def park(connection: sqlite3.Connection, change: LocalChange, reason: str) -> None:
+    """Keep it, show it, and wait for a person or a change."""
+    connection.execute(
+        "UPDATE journal SET state = 'parked', attempts = attempts + 1, reason = ? WHERE seq = ?",
+        (reason, change.seq),
+    )
+
+
+def retry_parked(connection: sqlite3.Connection) -> int:
+    """Everything parked becomes pending again; returns how many."""
+    return connection.execute("UPDATE journal SET state = 'pending', not_before_ms = 0 WHERE state = 'parked'").rowcount
+
+
+def reopen(connection: sqlite3.Connection, ino: Ino, aspect: Aspect) -> None:
+    """What was sent has arrived, and the node went on since: the row is to be pushed again, as a new request."""
+    connection.execute(
+        "UPDATE journal SET state = 'pending', attempts = 0, sent_generation = -1 WHERE ino = ? AND aspect = ?",
+        (ino, aspect),
+    )
+
+
+def hurry(connection: sqlite3.Connection, *, backoff: bool = True) -> None:
+    """Somebody waits: end every write-back delay, and with `backoff` the pauses after failures too."""
+    tried = "" if backoff else " AND attempts = 0"
+    connection.execute(f"UPDATE journal SET not_before_ms = 0 WHERE state = 'pending'{tried}")  # noqa: S608
+
+
+def forget_running(connection: sqlite3.Connection) -> None:
+    """After a start: what was being sent is pending again, under the same key."""
+    connection.execute("UPDATE journal SET state = 'pending', not_before_ms = 0 WHERE state = 'running'")

@@ -1,0 +1,136 @@
+"""Contents that are open on this machine: one object per content, shared by every handle, reader and transfer of it.
+
+Owner: the trio thread. While a content is open, this object, not the catalog, knows its size, its time and what is
+resident; the catalog is told later (residency) or before (dirtiness). No `await` here, so each method is atomic.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import trio
+
+from cache import ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cache.blobs import Blobs
+    from cache.model import Content, ContentId, Ino, Item, ItemId, Version
+
+
+@dataclass(slots=True, eq=False)
+class OpenContent:
+    """One open content. `fd` is open for reading and writing for as long as anybody uses it."""
+
+    content_id: ContentId
+    ino: Ino
+    item_id: ItemId | None  # where the missing bytes are, also after the node lost its item
+    version: Version | None
+    digest: str | None  # what the whole must hash to, when the remote told it for this very version
+    size: int
+    fd: int
+    resident: ranges.Ranges
+    dirty: bool
+    users: int = 0
+    writers: int = 0  # handles that may write
+    writes: int = 0  # grows with each change of the bytes: tells whether a snapshot is still the truth
+    settled: bool = True  # size and time of dirty bytes stand in the catalog
+    unsaved: bool = False  # residency grew since the catalog was told
+    hashed: bool = False  # the whole was compared with the digest that the remote announced
+    progress: trio.Event = field(default_factory=trio.Event)  # set, and replaced, when bytes arrive
+    edit: trio.Lock = field(default_factory=trio.Lock)  # held while bytes change in more than one step, or are copied
+    downloads: list[object] = field(default_factory=list)  # the hydrator's own, see sync.hydrator
+
+    def holds(self, start: int, stop: int) -> bool:
+        """Whether all bytes of [start, stop) within the size are here."""
+        stop = min(stop, self.size)
+        return self.dirty or start >= stop or ranges.covers(self.resident, start, stop)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every byte is here."""
+        return self.holds(0, self.size)
+
+    def arrived(self, start: int, stop: int) -> None:
+        """Bytes [start, stop) of this version were written to the blob."""
+        self.resident = ranges.add(self.resident, start, stop)
+        self.unsaved = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let everybody who waits for bytes look again."""
+        self.progress.set()
+        self.progress = trio.Event()
+
+    def changed(self, size: int) -> None:
+        """Local bytes changed; the content is dirty already."""
+        self.size = size
+        self.writes += 1
+        self.settled = False
+
+    def stat(self) -> os.stat_result:
+        """The blob's own attributes: the truth about dirty bytes."""
+        return os.fstat(self.fd)
+
+
+class OpenContents:
+    """All open contents, by id; the last user's leaving closes the file and tells `on_close`."""
+
+    def __init__(self, blobs: Blobs, on_close: Callable[[OpenContent], None]) -> None:
+        self._blobs = blobs
+        self._on_close = on_close
+        self._open: dict[ContentId, OpenContent] = {}
+
+    def __iter__(self) -> Iterator[OpenContent]:
+        return iter(tuple(self._open.values()))
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, content_id: ContentId | None) -> OpenContent | None:
+        """The open content, if anybody has it open."""
+        return None if content_id is None else self._open.get(content_id)
+
+    def acquire(self, content: Content, item: Item | None) -> OpenContent:
+        """Open a content of an item, or share it; the caller releases it. Raises OSError."""
+        opened = self._open.get(content.content_id)
+        if opened is None:
+            opened = OpenContent(
+                content_id=content.content_id,
+                ino=content.ino,
+                item_id=None if item is None else item.item_id,
+                version=content.version,
+                digest=item.digest if item is not None and item.content_version == content.version else None,
+                size=content.size,
+                fd=self._blobs.open(content.content_id, writable=True),
+                resident=content.resident,
+                dirty=content.dirty,
+            )
+            self._open[content.content_id] = opened
+        opened.users += 1
+        return opened
+
+    def replace(self, opened: OpenContent, content_id: ContentId) -> None:
+        """Every handle of a content goes over to a new, empty, dirty one; the descriptor's number stays."""
+        fresh = self._blobs.open(content_id, writable=True)
+        os.dup2(fresh, opened.fd, inheritable=False)
+        os.close(fresh)
+        del self._open[opened.content_id]
+        self._open[content_id] = opened
+        opened.content_id, opened.resident, opened.dirty = content_id, (), True
+        opened.changed(0)
+
+    def release(self, opened: OpenContent) -> None:
+        """One user less."""
+        opened.users -= 1
+        if opened.users == 0:
+            del self._open[opened.content_id]
+            os.close(opened.fd)
+            self._on_close(opened)
+
+    def of_node(self, ino: Ino) -> list[OpenContent]:
+        """Every open content of a node: old versions that handles still read are among them."""
+        return [opened for opened in self._open.values() if opened.ino == ino]

@@ -1,0 +1,66 @@
+"""From items to nodes: how what the remote holds gets its place in the local tree.
+
+A remote item whose name is held by a local node that the remote does not know yet stays *shadowed*: it is in `item`,
+it has no node. Whoever frees the name calls `reveal`. Who wins is decided when the local one is pushed
+(`sync.settle`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cache import contents, items, journal, tree
+from cache.model import Capability, EntryChanged, Ino, Item, Kind, News, Node
+from cache.names import shown
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+def materialise(connection: sqlite3.Connection, parent: Ino | None, item: Item) -> Ino:
+    """Give an item a node in a folder where its name is free (parent None: the root); no byte of it is fetched."""
+    node = Node(
+        ino=Ino(0),
+        parent=parent,
+        name="" if parent is None else shown(item.name),
+        kind=item.kind,
+        size=item_size(item),
+        mode=item.mode,
+        mtime_ns=item.mtime_ns,
+        ctime_ns=item.mtime_ns,
+        item_id=item.item_id,
+        content_id=None,
+        symlink_target=item.symlink_target,
+        listed=False,
+        writable=Capability.WRITE in item.capabilities,
+        held_bytes=0,
+    )
+    return tree.insert(connection, node)
+
+
+def item_size(item: Item) -> int:
+    """st_size of an item: a symlink's is the length of its target."""
+    if item.kind is Kind.SYMLINK:
+        return len((item.symlink_target or "").encode())
+    return item.size
+
+
+def reveal(connection: sqlite3.Connection, parent: Ino, name: str) -> list[News]:
+    """The name became free here: show the remote item that it hid, if there is one."""
+    folder = tree.by_ino(connection, parent)
+    if folder is None or folder.item_id is None:
+        return []
+    item = items.at_place(connection, folder.item_id, name)
+    if item is None or tree.by_item(connection, item.item_id) is not None:
+        return []
+    if journal.removal_of(connection, item.item_id) is not None or tree.child(connection, parent, name) is not None:
+        return []
+    materialise(connection, parent, item)
+    return [EntryChanged(parent, name)]
+
+
+def forget_node(connection: sqlite3.Connection, node: Node) -> None:
+    """Delete the row of a node that has no name any more, and its content's row (the blob goes after the commit)."""
+    tree.delete(connection, node.ino)
+    if node.content_id is not None:
+        contents.delete(connection, node.content_id)

@@ -1,0 +1,103 @@
+-- The catalog of one mount. Everything here but `journal`, dirty rows of `content`, and nodes without item_id can be
+-- rebuilt from the remote. Times since the epoch, unit in the name: …_ns, …_ms, …_s. Sizes: bytes.
+
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,   -- url, root_id, anchor, boot_id, clean (1 after an orderly close)
+    value TEXT NOT NULL
+) STRICT;
+
+-- The local tree: what stat and readdir tell.
+CREATE TABLE node (
+    ino            INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused, survives remounts
+    parent         INTEGER REFERENCES node (ino),      -- NULL: the root, or a node without a name (unlinked, in limbo)
+    name           TEXT    NOT NULL,                   -- as shown here (names that Linux cannot hold are escaped)
+    kind           TEXT    NOT NULL CHECK (kind IN ('file', 'folder', 'symlink')),
+    size           INTEGER NOT NULL CHECK (size >= 0),
+    mode           INTEGER NOT NULL CHECK (mode BETWEEN 0 AND 4095),
+    mtime_ns       INTEGER NOT NULL,
+    ctime_ns       INTEGER NOT NULL,
+    item_id        TEXT UNIQUE,                        -- NULL: the remote has never seen it
+    content_id     INTEGER UNIQUE REFERENCES content (content_id),  -- NULL: no byte of it is here
+    symlink_target TEXT,
+    listed         INTEGER NOT NULL DEFAULT 0 CHECK (listed IN (0, 1)),  -- every child of this folder is here
+    writable       INTEGER NOT NULL DEFAULT 1 CHECK (writable IN (0, 1))
+) STRICT;
+CREATE UNIQUE INDEX node_by_name ON node (parent, name) WHERE parent IS NOT NULL;
+CREATE INDEX node_by_parent ON node (parent, ino);     -- readdir: the inode number is the cookie
+
+-- What the remote last told of each item that has a node, a pending removal, or a name that a local node holds.
+CREATE TABLE item (
+    item_id          TEXT PRIMARY KEY,
+    parent_id        TEXT,                             -- NULL: the root
+    name             TEXT    NOT NULL,                 -- exactly as the remote tells it
+    shown_name       TEXT    NOT NULL,                 -- as this machine can hold it
+    kind             TEXT    NOT NULL CHECK (kind IN ('file', 'folder', 'symlink')),
+    size             INTEGER NOT NULL,
+    mode             INTEGER NOT NULL,
+    mtime_ns         INTEGER NOT NULL,
+    ctime_ns         INTEGER NOT NULL,
+    content_version  TEXT,                             -- NULL: folders
+    metadata_version TEXT    NOT NULL,
+    digest           TEXT,                             -- 'sha-256:<hex>'
+    symlink_target   TEXT,
+    capabilities     TEXT    NOT NULL                  -- space-separated
+) STRICT;
+CREATE INDEX item_by_place ON item (parent_id, shown_name);
+
+-- One version's bytes; the bytes themselves are in blobs/.
+CREATE TABLE content (
+    content_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    ino        INTEGER NOT NULL,                       -- whose bytes; the node may have moved on to another content
+    version    TEXT,                                   -- content_version of the bytes; for dirty ones: the base
+    size       INTEGER NOT NULL CHECK (size >= 0),
+    resident   BLOB    NOT NULL,                       -- ranges held, as cache.ranges encodes them
+    held_bytes INTEGER NOT NULL CHECK (held_bytes >= 0),
+    dirty      INTEGER NOT NULL CHECK (dirty IN (0, 1)),  -- holds bytes that exist nowhere else
+    durable    INTEGER NOT NULL CHECK (durable IN (0, 1)),  -- the resident bytes are known to be on the disk
+    last_use_s INTEGER NOT NULL
+) STRICT;
+CREATE INDEX content_lru ON content (last_use_s) WHERE dirty = 0 AND held_bytes > 0;
+CREATE INDEX content_dirty ON content (content_id) WHERE dirty = 1;
+CREATE INDEX content_unsynced ON content (content_id) WHERE durable = 0;
+
+-- The outbox: in what each node differs from the remote because of a local change. One row per node and aspect,
+-- written in the transaction that makes the change visible.
+CREATE TABLE journal (
+    seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+    ino             INTEGER NOT NULL,
+    aspect          TEXT NOT NULL CHECK (aspect IN ('create', 'content', 'place', 'attributes', 'remove')),
+    state           TEXT NOT NULL CHECK (state IN ('pending', 'running', 'parked')),
+    item_id         TEXT,                              -- NULL: the remote has no id for it yet
+    base_content    TEXT,                              -- versions and place that the change was made on
+    base_metadata   TEXT,
+    base_parent_id  TEXT,
+    base_name       TEXT,
+    generation      INTEGER NOT NULL,                  -- grows with each further change
+    key             TEXT NOT NULL,                     -- idempotency key of the request
+    sent_generation INTEGER NOT NULL,                  -- generation that the key was used for; -1: never sent
+    sent_digest     TEXT,                              -- content sent without a known answer
+    attempts        INTEGER NOT NULL,
+    reason          TEXT,                              -- last error, or why it is parked
+    not_before_ms    INTEGER NOT NULL,                  -- write-back delay, backoff
+    queued_at_s     INTEGER NOT NULL,
+    UNIQUE (ino, aspect)
+) STRICT;
+CREATE INDEX journal_by_item ON journal (item_id);
+CREATE INDEX journal_by_base ON journal (base_parent_id, base_name);
+
+-- What changed, and what was decided about it; bounded by age of row.
+CREATE TABLE activity (
+    seq    INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_s   INTEGER NOT NULL,
+    ino    INTEGER,
+    path   TEXT NOT NULL,
+    what   TEXT NOT NULL,                              -- a stable word: uploaded, conflict-copy, edit-wins, …
+    detail TEXT NOT NULL
+) STRICT;
+
+-- Conflict copies that nobody has resolved yet.
+CREATE TABLE conflict (
+    ino     INTEGER PRIMARY KEY REFERENCES node (ino) ON DELETE CASCADE,  -- the copy that holds the local edit
+    item_id TEXT NOT NULL,                                               -- the item that kept the name
+    at_s    INTEGER NOT NULL
+) STRICT;

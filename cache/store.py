@@ -1,0 +1,241 @@
+"""What one mount holds on this machine: the state directory, opened once, by one process.
+
+    DIR/lock        flock of the owner, with its pid       DIR/state.db    the catalog
+    DIR/blobs/      contents by id                         DIR/rescued/    dirty bytes that lost their catalog row
+
+The janitor task does behind everybody's back what nobody should wait for: residency is written down, bytes are synced
+and then called durable, contents and nodes that lost their last user are deleted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from cache import contents, edits, items, ranges, recovery, tree
+from cache.blobs import Blobs
+from cache.db import Database, Runner, in_worker, set_meta
+from cache.edits import Clock
+from cache.errors import CacheInUse, NotFound
+from cache.model import ROOT_INO, Content, ContentId, Ino, Item, Node
+from cache.opened import OpenContent, OpenContents
+from cache.placeholders import forget_node
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+    from pathlib import Path
+
+SYNC_INTERVAL_S = 5.0  # how old un-synced residency may get; power loss costs at most a new download of it
+SYNC_BATCH = 256
+
+
+class LocalStore:
+    """The opened state directory. Raises CacheInUse, StateUnusable, OSError."""
+
+    def __init__(self, directory: Path, *, write_back_delay_s: float = 1.0, runner: Runner = in_worker) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory = directory
+        self._write_back_delay_s = write_back_delay_s
+        self._lock = _lock(directory)
+        try:
+            self.db = Database(directory / "state.db", runner=runner)
+            self.blobs = Blobs(directory / "blobs")
+            recovery.recover(self.db, self.blobs, directory)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self.opened = OpenContents(self.blobs, self._closed)
+        self._loose: set[ContentId] = set()  # contents to look at: closed, or without a node
+        self._nameless: set[Ino] = set()
+        self._unsaved: set[OpenContent] = set()
+        self._residency: dict[ContentId, ranges.Ranges] = {}  # of closed contents, not yet in the catalog
+        self._work = trio.Event()
+
+    def clock(self, delay_s: float | None = None) -> Clock:
+        """Now, and when a change made now may be pushed."""
+        now_ns = time.time_ns()
+        delay_s = self._write_back_delay_s if delay_s is None else delay_s
+        return Clock(now_ns=now_ns, push_after_ms=now_ns // 1_000_000 + int(delay_s * 1000))
+
+    async def open_content(self, node: Node) -> OpenContent:
+        """Open a file's content; a placeholder gets a blob of holes, without a byte fetched."""
+        while True:
+            current = tree.by_ino(self.db.reader, node.ino)
+            if current is None:
+                raise NotFound(ino=node.ino)
+            if current.content_id is None:
+                await self.db.write(lambda connection: self._new_content(connection, node.ino))
+                continue
+            content = self.content(current.content_id)
+            try:
+                return self.opened.acquire(content, self._item(current))
+            except FileNotFoundError:
+                if content.dirty:
+                    raise
+                await self.db.write(partial(contents.delete, content_id=content.content_id))
+
+    def content(self, content_id: ContentId) -> Content:
+        """A content row, with residency that the catalog has not been told yet."""
+        content = contents.get(self.db.reader, content_id)
+        if content is None:
+            raise NotFound(content_id=content_id)
+        late = self._residency.get(content_id)
+        if late is None or content.dirty:
+            return content
+        return Content(
+            content_id=content_id, ino=content.ino, version=content.version, size=content.size, resident=late,
+            dirty=False, durable=False, last_use_s=content.last_use_s,
+        )  # fmt: skip
+
+    def _item(self, node: Node) -> Item | None:
+        return None if node.item_id is None else items.get(self.db.reader, node.item_id)
+
+    def _new_content(self, connection: sqlite3.Connection, ino: Ino) -> None:
+        node = tree.by_ino(connection, ino)
+        if node is None or node.content_id is not None:
+            return
+        item = None if node.item_id is None else items.get(connection, node.item_id)
+        version = None if item is None else item.content_version
+        content_id = contents.insert(connection, ino, version, node.size, int(time.time()), dirty=False)
+        self.fresh_blob(content_id, node.size)
+        tree.set_content(connection, ino, content_id, node.size)
+
+    def fresh_blob(self, content_id: ContentId, size: int) -> None:
+        """The blob of a content whose row was just inserted, within the same transaction.
+
+        An earlier transaction that rolled back may have left one under the same number.
+        """
+        self.blobs.delete(content_id)
+        self.blobs.create(content_id, size)
+
+    async def settle(self, opened: OpenContent) -> None:
+        """Write down size and time of dirty bytes, if that is still to be done."""
+        if opened.dirty and not opened.settled:
+            opened.settled = True  # before the await: a write during it makes it unsettled again
+            size, mtime_ns, clock = opened.size, opened.stat().st_mtime_ns, self.clock()
+            await self.db.write(lambda connection: edits.settle(connection, opened.content_id, size, mtime_ns, clock))
+
+    def tidy(self, content_ids: Iterable[ContentId], inos: Iterable[Ino] = ()) -> None:
+        """Delete these, as soon as nobody has them open, if no node has the content and no name the node."""
+        self._loose.update(content_ids)
+        self._nameless.update(inos)
+        self._work.set()
+
+    def grown(self, opened: OpenContent) -> None:
+        """Residency grew: the janitor writes it down."""
+        self._unsaved.add(opened)
+        self._work.set()
+
+    def _closed(self, opened: OpenContent) -> None:
+        self._unsaved.discard(opened)
+        if not opened.dirty:
+            self._residency[opened.content_id] = opened.resident
+        self.tidy([opened.content_id], [opened.ino])
+
+    async def run_janitor(self) -> None:
+        """Work until cancelled."""
+        last_sync_s = trio.current_time()
+        while True:
+            with trio.move_on_after(SYNC_INTERVAL_S):
+                await self._work.wait()
+            self._work = trio.Event()
+            await self.save()
+            if trio.current_time() - last_sync_s >= SYNC_INTERVAL_S:
+                await self.sync_contents()
+                last_sync_s = trio.current_time()
+            await trio.sleep(0.05)  # what comes in a burst is written together
+
+    async def save(self) -> None:
+        """Write down residency and uses, and delete what is loose."""
+        resident = {**self._residency}
+        for opened in self._unsaved:
+            if not opened.dirty:
+                resident[opened.content_id] = opened.resident
+                opened.unsaved = False
+        self._unsaved.clear()
+        loose = {content_id for content_id in self._loose if self.opened.get(content_id) is None}
+        nameless = {ino for ino in self._nameless if not self.opened.of_node(ino)}
+        self._loose -= loose
+        self._nameless -= nameless
+        if not (resident or loose or nameless):
+            return
+        for content_id in await self.db.write(lambda c: _tidy(c, resident, loose, nameless)):
+            self.blobs.delete(content_id)
+        for content_id, told in resident.items():
+            if self._residency.get(content_id) is told:
+                del self._residency[content_id]
+
+    async def sync_contents(self) -> None:
+        """Bring bytes to the disk and only then call them durable."""
+        batch = [contents.get(self.db.reader, each) for each in contents.unsynced(self.db.reader, SYNC_BATCH)]
+        clean = [content for content in batch if content is not None and not content.dirty]
+        if not clean:
+            return
+        await trio.to_thread.run_sync(self._sync_blobs, [content.content_id for content in clean])
+        await self.db.write(lambda connection: contents.set_durable(connection, clean))
+
+    def _sync_blobs(self, content_ids: list[ContentId]) -> None:
+        for content_id in content_ids:
+            try:
+                fd = self.blobs.open(content_id, writable=False)
+            except FileNotFoundError:
+                continue  # deleted meanwhile, its row too
+            try:
+                self.blobs.sync(fd)
+            finally:
+                os.close(fd)
+
+    async def aclose(self) -> None:
+        """Write everything down and leave an orderly mark."""
+        with trio.CancelScope(shield=True):
+            await self.save()
+            await self.sync_contents()
+            await self.db.write(lambda connection: set_meta(connection, "clean", "1"), durable=True)
+        self.db.close()
+        os.close(self._lock)
+
+
+def _tidy(
+    connection: sqlite3.Connection,
+    resident: dict[ContentId, ranges.Ranges],
+    loose: set[ContentId],
+    nameless: set[Ino],
+) -> list[ContentId]:
+    """One transaction; returns the contents whose blobs may go."""
+    now_s = int(time.time())
+    for content_id, held in resident.items():
+        content = contents.get(connection, content_id)
+        if content is not None and not content.dirty:
+            contents.set_resident(connection, content_id, held, now_s)
+    deleted: list[ContentId] = []
+    for ino in nameless:
+        node = tree.by_ino(connection, ino)
+        if node is not None and node.parent is None and node.item_id is None and ino != ROOT_INO:
+            forget_node(connection, node)
+            deleted += [] if node.content_id is None else [node.content_id]
+    for content_id in loose:
+        row = connection.execute("SELECT 1 FROM node WHERE content_id = ?", (content_id,)).fetchone()
+        if row is None:
+            contents.delete(connection, content_id)
+            deleted.append(content_id)
+    return deleted
+
+
+def _lock(directory: Path) -> int:
+    path = directory / "lock"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(fd, 32).decode(errors="replace").strip()
+        os.close(fd)
+        raise CacheInUse("the cache directory is in use", path=str(directory), pid=pid) from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd

@@ -1,0 +1,188 @@
+"""Nodes: the local tree by inode number, by item id, by (parent, name).
+
+Plain functions over a connection: reads may be given the reader, changes only the connection of a running transaction.
+Nothing here journals or decides; `cache.edits` (local changes) and `sync.absorb` (remote ones) do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cache.model import ContentId, Ino, ItemId, Kind, Node
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+_COLUMNS = """n.ino, n.parent, n.name, n.kind, n.size, n.mode, n.mtime_ns, n.ctime_ns, n.item_id, n.content_id,
+    n.symlink_target, n.listed, n.writable, coalesce(c.held_bytes, 0)"""
+_SELECT = f"SELECT {_COLUMNS} FROM node n LEFT JOIN content c ON c.content_id = n.content_id WHERE"  # noqa: S608
+_KINDS = {kind.value: kind for kind in Kind}
+_PAGE = 512  # nodes read at a time while a folder is listed
+
+
+def _node(row: tuple[object, ...]) -> Node:
+    (
+        ino,
+        parent,
+        name,
+        kind,
+        size,
+        mode,
+        mtime_ns,
+        ctime_ns,
+        item_id,
+        content_id,
+        target,
+        listed,
+        writable,
+        held,
+    ) = row
+    return Node(
+        ino=ino,  # type: ignore[arg-type]  # the STRICT schema guarantees the types of the row
+        parent=parent,  # type: ignore[arg-type]
+        name=name,  # type: ignore[arg-type]
+        kind=_KINDS[kind],  # type: ignore[index]
+        size=size,  # type: ignore[arg-type]
+        mode=mode,  # type: ignore[arg-type]
+        mtime_ns=mtime_ns,  # type: ignore[arg-type]
+        ctime_ns=ctime_ns,  # type: ignore[arg-type]
+        item_id=item_id,  # type: ignore[arg-type]
+        content_id=content_id,  # type: ignore[arg-type]
+        symlink_target=target,  # type: ignore[arg-type]
+        listed=listed == 1,
+        writable=writable == 1,
+        held_bytes=held,  # type: ignore[arg-type]
+    )
+
+
+def by_ino(connection: sqlite3.Connection, ino: Ino) -> Node | None:
+    """The node of an inode number."""
+    row = connection.execute(f"{_SELECT} n.ino = ?", (ino,)).fetchone()
+    return None if row is None else _node(row)
+
+
+def by_item(connection: sqlite3.Connection, item_id: ItemId) -> Node | None:
+    """The node of an item."""
+    row = connection.execute(f"{_SELECT} n.item_id = ?", (item_id,)).fetchone()
+    return None if row is None else _node(row)
+
+
+def child(connection: sqlite3.Connection, parent: Ino, name: str) -> Node | None:
+    """The node that a folder holds under a name."""
+    row = connection.execute(f"{_SELECT} n.parent = ? AND n.name = ?", (parent, name)).fetchone()
+    return None if row is None else _node(row)
+
+
+def children(connection: sqlite3.Connection, parent: Ino, after: int = 0) -> Iterator[Node]:
+    """Nodes of a folder in inode order, from beyond inode `after`; pages, so other readers never wait long."""
+    while True:
+        rows = connection.execute(
+            f"{_SELECT} n.parent = ? AND n.ino > ? ORDER BY n.ino LIMIT ?", (parent, after, _PAGE)
+        ).fetchall()
+        for row in rows:
+            yield _node(row)
+        if len(rows) < _PAGE:
+            return
+        after = rows[-1][0]
+
+
+def has_children(connection: sqlite3.Connection, parent: Ino) -> bool:
+    """Whether a folder holds any node."""
+    return connection.execute("SELECT 1 FROM node WHERE parent = ? LIMIT 1", (parent,)).fetchone() is not None
+
+
+def count_folders(connection: sqlite3.Connection, parent: Ino) -> int:
+    """How many folders a folder holds: its link count is two more."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM node WHERE parent = ? AND kind = 'folder'", (parent,)
+    ).fetchone()
+    return int(count)
+
+
+def path_of(connection: sqlite3.Connection, ino: Ino) -> str:
+    """The path below the mount point, for people; '?' leads where the chain is broken."""
+    row = connection.execute(
+        """WITH RECURSIVE up (ino, parent, path, depth) AS (
+               SELECT ino, parent, name, 0 FROM node WHERE ino = ?
+               UNION ALL
+               SELECT n.ino, n.parent, n.name || '/' || up.path, up.depth + 1 FROM node n, up WHERE n.ino = up.parent)
+           SELECT path, ino FROM up ORDER BY depth DESC LIMIT 1""",
+        (ino,),
+    ).fetchone()
+    if row is None:
+        return "?"
+    path, top = row
+    return str(path) if top == 1 else f"?/{path}"
+
+
+def is_below(connection: sqlite3.Connection, ino: Ino, ancestor: Ino) -> bool:
+    """Whether `ino` is `ancestor` or lies below it."""
+    current: Ino | None = ino
+    while current is not None:
+        if current == ancestor:
+            return True
+        row = connection.execute("SELECT parent FROM node WHERE ino = ?", (current,)).fetchone()
+        current = None if row is None else row[0]
+    return False
+
+
+def insert(connection: sqlite3.Connection, node: Node) -> Ino:
+    """Add a node (its `ino` is ignored, a new number is allocated) and return the number."""
+    cursor = connection.execute(
+        """INSERT INTO node (parent, name, kind, size, mode, mtime_ns, ctime_ns, item_id, content_id, symlink_target,
+                             listed, writable) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            node.parent, node.name, node.kind, node.size, node.mode, node.mtime_ns, node.ctime_ns, node.item_id,
+            node.content_id, node.symlink_target, node.listed, node.writable,
+        ),
+    )  # fmt: skip
+    assert cursor.lastrowid is not None  # noqa: S101  # an INSERT that did not raise has a row id
+    return Ino(cursor.lastrowid)
+
+
+def place(connection: sqlite3.Connection, ino: Ino, parent: Ino | None, name: str) -> None:
+    """Give a node its parent and name; parent None takes it out of the tree."""
+    connection.execute("UPDATE node SET parent = ?, name = ? WHERE ino = ?", (parent, name, ino))
+
+
+def set_item(connection: sqlite3.Connection, ino: Ino, item_id: ItemId | None) -> None:
+    """Tie a node to an item."""
+    connection.execute("UPDATE node SET item_id = ? WHERE ino = ?", (item_id, ino))
+
+
+def set_content(connection: sqlite3.Connection, ino: Ino, content_id: ContentId | None, size: int) -> None:
+    """Say which content a file has, and its size."""
+    connection.execute("UPDATE node SET content_id = ?, size = ? WHERE ino = ?", (content_id, size, ino))
+
+
+def set_target(connection: sqlite3.Connection, ino: Ino, target: str | None) -> None:
+    """Where a symlink points."""
+    connection.execute("UPDATE node SET symlink_target = ? WHERE ino = ?", (target, ino))
+
+
+def set_writable(connection: sqlite3.Connection, ino: Ino, *, writable: bool) -> None:
+    """Whether the remote lets this account write it."""
+    connection.execute("UPDATE node SET writable = ? WHERE ino = ?", (writable, ino))
+
+
+def set_attributes(connection: sqlite3.Connection, ino: Ino, mode: int, mtime_ns: int, ctime_ns: int) -> None:
+    """Set mode and times."""
+    connection.execute(
+        "UPDATE node SET mode = ?, mtime_ns = ?, ctime_ns = ? WHERE ino = ?", (mode, mtime_ns, ctime_ns, ino)
+    )
+
+
+def touch(connection: sqlite3.Connection, folder: Ino, now_ns: int) -> None:
+    """A folder's times after an entry came or went."""
+    connection.execute("UPDATE node SET mtime_ns = ?, ctime_ns = ? WHERE ino = ?", (now_ns, now_ns, folder))
+
+
+def set_listed(connection: sqlite3.Connection, ino: Ino, *, listed: bool) -> None:
+    """Whether every child of the folder is here."""
+    connection.execute("UPDATE node SET listed = ? WHERE ino = ?", (listed, ino))
+
+
+def delete(connection: sqlite3.Connection, ino: Ino) -> None:
+    """Forget a node; its number is never used again."""
+    connection.execute("DELETE FROM node WHERE ino = ?", (ino,))

@@ -1,0 +1,307 @@
+"""Remote news into the local tree: the transaction's side of pulling, listing, and hearing answers to our own pushes.
+
+`Absorber` lives for one transaction. It applies items and tombstones in any order and any number of times with the same
+result, and collects what the caller must do after the commit: news for the kernel, content that lost its node, and
+*doubts*: items about which two pieces of news contradict each other, to be asked for again. It never deletes a node
+without a tombstone of its own, and never touches a pending local change but by the table in `sync.planner`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cache import activity, contents, items, journal, tree
+from cache.activity import What
+from cache.model import (
+    ROOT_INO,
+    Aspect,
+    Capability,
+    ChangeState,
+    ContentId,
+    EntryChanged,
+    Ino,
+    Item,
+    ItemId,
+    Kind,
+    LocalChange,
+    News,
+    Node,
+    NodeChanged,
+)
+from cache.names import shown
+from cache.placeholders import item_size, materialise
+from sync import settle
+from sync.planner import Decision, merge, removal_stands
+from sync.remote import Tombstone
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
+
+    from cache.edits import Clock
+
+
+@dataclass(slots=True)
+class Aftermath:
+    """What is left to do once the transaction is committed."""
+
+    news: list[News] = field(default_factory=list)
+    doubts: set[ItemId] = field(default_factory=set)  # ask for these again
+    wanted_parents: set[ItemId] = field(default_factory=set)  # folders to be known before an item can be placed
+    nameless: set[Ino] = field(default_factory=set)  # nodes without a name: forget them unless they are open
+    released: set[ContentId] = field(default_factory=set)  # contents without a node: delete them unless they are open
+    touched: dict[ItemId, ItemId | None] = field(default_factory=dict)  # every item told of, and its folder
+    owners: dict[ContentId, Ino] = field(default_factory=dict)  # contents that went over to another node
+
+
+@dataclass(slots=True)
+class Absorber:
+    """Applies remote news inside one transaction."""
+
+    connection: sqlite3.Connection
+    clock: Clock
+    host: str
+    after: Aftermath = field(default_factory=Aftermath)
+
+    def item(self, told: Item, *, unlisted_parent: bool = False) -> None:
+        """An item as it is now; `unlisted_parent`: show it even if its folder was never listed."""
+        self.after.touched[told.item_id] = told.parent_id
+        node = tree.by_item(self.connection, told.item_id)
+        if node is not None:
+            self._known(node, told)
+            return
+        removal = journal.removal_of(self.connection, told.item_id) or self._unanswered_removal(told)
+        if removal is not None:
+            self._removed_here(told, removal)
+            return
+        parent = None if told.parent_id is None else tree.by_item(self.connection, told.parent_id)
+        if parent is None or not (parent.listed or unlisted_parent):
+            items.delete(self.connection, told.item_id)  # nobody looked there yet: a listing will tell it
+            return
+        items.put(self.connection, told)
+        self._show(parent, told)
+
+    def gone(self, told: Tombstone) -> None:
+        """Proof that an item is gone for us."""
+        self.after.touched[told.item_id] = told.parent_id
+        self.after.doubts.discard(told.item_id)
+        node = tree.by_item(self.connection, told.item_id)
+        if node is None:
+            removal = journal.removal_of(self.connection, told.item_id)
+            if removal is not None:
+                journal.drop(self.connection, removal.ino)
+            items.delete(self.connection, told.item_id)
+            return
+        if node.ino == ROOT_INO:
+            return  # the account lost its root: requests will say so; nothing here is deleted for it
+        if node.kind is Kind.FOLDER and self._has_unsettled_children(node):
+            return
+        items.delete(self.connection, told.item_id)
+        if self._survives(node):
+            tree.set_item(self.connection, node.ino, None)
+            journal.drop(self.connection, node.ino)
+            journal.record(self.connection, node.ino, Aspect.CREATE, None, self.clock.now_s)
+            self._note(node.ino, What.EDIT_WINS, "deleted on the server, changed here: uploaded again")
+            return
+        self._take_out(node)
+        tree.set_item(self.connection, node.ino, None)
+        journal.drop(self.connection, node.ino)
+        self.after.nameless.add(node.ino)
+
+    def root(self, told: Item) -> None:
+        """The item that the mount point shows; the node is made at the first contact."""
+        if tree.by_ino(self.connection, ROOT_INO) is None:
+            materialise(self.connection, None, told)
+        tree.set_item(self.connection, ROOT_INO, told.item_id)
+        items.put(self.connection, told)
+
+    def listing(self, folder: Ino, told: Iterable[Item], overtaken: AbstractSet[ItemId] = frozenset()) -> None:
+        """All children of a folder; a known child that is missing here is asked about, never deleted for it.
+
+        `overtaken`: items about which newer news may have been applied: asked for again.
+        """
+        node = tree.by_ino(self.connection, folder)
+        if node is None or node.item_id is None:
+            return
+        self.after.doubts |= overtaken
+        present = set(overtaken)
+        for item in told:
+            present.add(item.item_id)
+            if item.item_id not in overtaken:
+                self.item(item, unlisted_parent=True)
+        for child in tree.children(self.connection, folder):
+            if child.item_id is None or child.item_id in present:
+                continue
+            known = items.get(self.connection, child.item_id)
+            if known is None or known.parent_id == node.item_id:
+                self.after.doubts.add(child.item_id)
+        tree.set_listed(self.connection, folder, listed=True)
+
+    # An item without a node ------------------------------------------------------------------------------------
+
+    def _removed_here(self, told: Item, removal: LocalChange) -> None:
+        items.put(self.connection, told)
+        if removal_stands(told, removal):
+            journal.rebase(self.connection, removal.ino, told)
+            return
+        journal.drop(self.connection, removal.ino)
+        self.after.nameless.add(removal.ino)
+        parent = None if told.parent_id is None else tree.by_item(self.connection, told.parent_id)
+        if parent is None:
+            items.delete(self.connection, told.item_id)
+            return
+        self._show(parent, told)
+        activity.note(self.connection, self.clock.now_s, parent.ino, What.EDIT_WINS, f"{told.name} is back: edited")
+
+    def _unanswered_removal(self, told: Item) -> LocalChange | None:
+        """Our own creation, whose answer was lost and which was deleted here before we heard of it."""
+        for row in journal.unanswered_removals(self.connection, told.parent_id, told.name):
+            if told.kind is not Kind.FILE or row.sent_digest == told.digest:
+                journal.rebase(self.connection, row.ino, told)
+                journal.rebase_content(self.connection, row.ino, told.content_version)
+                return journal.removal_of(self.connection, told.item_id)
+        return None
+
+    def _show(self, parent: Node, told: Item) -> None:
+        """Give an item a node, unless a local node that the remote does not know holds the name: then it stays
+        hidden."""
+        other = tree.child(self.connection, parent.ino, shown(told.name))
+        if other is None:
+            materialise(self.connection, parent.ino, told)
+            self.after.news.append(EntryChanged(parent.ino, shown(told.name)))
+        elif other.item_id is None:
+            self._meet(other, told)
+        elif journal.get(self.connection, other.ino, Aspect.PLACE) is None:
+            self._doubt(other)
+            self._show(parent, told)
+
+    def _meet(self, mine: Node, told: Item) -> None:
+        """A local creation and a remote item have one name; folders merge, files are settled when ours is pushed."""
+        create = journal.get(self.connection, mine.ino, Aspect.CREATE)
+        under_way = create is not None and create.state is ChangeState.RUNNING
+        if mine.kind is Kind.FOLDER and told.kind is Kind.FOLDER and not under_way:
+            settle.merge_folder(self.connection, mine, told, self.clock)
+
+    # An item that has a node -----------------------------------------------------------------------------------
+
+    def _known(self, node: Node, told: Item) -> None:
+        old = items.get(self.connection, told.item_id)
+        if old == told and node.parent is not None:
+            return  # our own echo, or news told twice
+        if node.ino == ROOT_INO:
+            items.put(self.connection, told)
+            return
+        if old is not None and old.kind is not told.kind:
+            self.gone(Tombstone(item_id=told.item_id, parent_id=old.parent_id))
+            self.item(told)
+            return
+        parent = None if told.parent_id is None else tree.by_item(self.connection, told.parent_id)
+        if parent is None:
+            if told.parent_id is not None:
+                self.after.wanted_parents.add(told.parent_id)
+                self.after.doubts.add(told.item_id)
+            return
+        items.put(self.connection, told)
+        pending = journal.of_node(self.connection, node.ino)
+        same_place = node.parent == parent.ino and node.name == shown(told.name)
+        decision = merge(told, pending, same_place=same_place)
+        self._place(node, parent, told, decision.place, same_place=same_place)
+        if decision.content is Decision.TAKE:
+            self._take_content(node, told, old)
+        if decision.attributes is Decision.TAKE:
+            self._take_attributes(node, told)
+        journal.rebase(self.connection, node.ino, told)
+
+    def _place(self, node: Node, parent: Node, told: Item, decision: Decision, *, same_place: bool) -> None:
+        if decision is Decision.KEEP:
+            return
+        if decision is not Decision.TAKE:
+            journal.drop(self.connection, node.ino, Aspect.PLACE)
+        if decision is Decision.YIELD:
+            self._note(node.ino, What.SERVER_PLACE_WINS, f"moved to {told.name} on the server")
+        if not same_place:
+            self._move(node, parent, told)
+
+    def _move(self, node: Node, parent: Node, told: Item) -> None:
+        if tree.is_below(self.connection, parent.ino, node.ino) and not self._undo_cycle(node, parent):
+            self.after.doubts.add(told.item_id)
+            return
+        name = shown(told.name)
+        other = tree.child(self.connection, parent.ino, name)
+        if other is not None and other.ino != node.ino:
+            if other.item_id is None or journal.get(self.connection, other.ino, Aspect.PLACE) is not None:
+                self.after.news += settle.step_aside(self.connection, other, self.clock, self.host)
+            else:
+                self._doubt(other)
+        self._take_out(node)
+        tree.place(self.connection, node.ino, parent.ino, name)
+        self.after.news.append(EntryChanged(parent.ino, name))
+
+    def _undo_cycle(self, node: Node, parent: Node) -> bool:
+        """Remote moved `node` below `parent`, which a local move put below `node`: the local one is undone."""
+        current: Node | None = parent
+        while current is not None and current.ino != node.ino:
+            if journal.get(self.connection, current.ino, Aspect.PLACE) is not None and current.item_id is not None:
+                known = items.get(self.connection, current.item_id)
+                home = (
+                    None if known is None or known.parent_id is None else tree.by_item(self.connection, known.parent_id)
+                )
+                if known is not None and home is not None and not tree.is_below(self.connection, home.ino, node.ino):
+                    journal.drop(self.connection, current.ino, Aspect.PLACE)
+                    self._move(current, home, known)
+                    self._note(current.ino, What.CYCLE_UNDONE)
+                    return True
+            if current.item_id is not None:
+                self.after.doubts.add(current.item_id)
+            current = None if current.parent is None else tree.by_ino(self.connection, current.parent)
+        return False
+
+    def _take_content(self, node: Node, told: Item, old: Item | None) -> None:
+        held = None if node.content_id is None else contents.get(self.connection, node.content_id)
+        version = held.version if held is not None else None if old is None else old.content_version
+        if version == told.content_version and node.symlink_target == told.symlink_target:
+            return
+        tree.set_content(self.connection, node.ino, None, item_size(told))
+        tree.set_target(self.connection, node.ino, told.symlink_target)
+        if node.content_id is not None:
+            self.after.released.add(node.content_id)
+        self.after.news.append(NodeChanged(node.ino, content=True))
+
+    def _take_attributes(self, node: Node, told: Item) -> None:
+        writable = Capability.WRITE in told.capabilities
+        if (node.mode, node.mtime_ns, node.writable) == (told.mode, told.mtime_ns, writable):
+            return
+        tree.set_attributes(self.connection, node.ino, told.mode, told.mtime_ns, self.clock.now_ns)
+        tree.set_writable(self.connection, node.ino, writable=writable)
+        self.after.news.append(NodeChanged(node.ino))
+
+    # Parts -----------------------------------------------------------------------------------------------------
+
+    def _doubt(self, node: Node) -> None:
+        """Two items cannot have one name: what we know of this one is old. Out of the way until asked again."""
+        self._take_out(node)
+        if node.item_id is not None:
+            self.after.doubts.add(node.item_id)
+
+    def _take_out(self, node: Node) -> None:
+        if node.parent is not None:
+            tree.place(self.connection, node.ino, None, node.name)
+            self.after.news.append(EntryChanged(node.parent, node.name, deleted=node.ino))
+
+    def _survives(self, node: Node) -> bool:
+        """Whether something here exists nowhere else: an unsent edit, or a folder of unsent creations."""
+        if node.kind is Kind.FOLDER:
+            return tree.has_children(self.connection, node.ino)
+        return journal.get(self.connection, node.ino, Aspect.CONTENT) is not None
+
+    def _has_unsettled_children(self, folder: Node) -> bool:
+        """Children without a tombstone of their own are asked about first; the folder's comes again after them."""
+        unsettled = [c.item_id for c in tree.children(self.connection, folder.ino) if c.item_id is not None]
+        if unsettled and folder.item_id is not None:
+            self.after.doubts.update([*unsettled, folder.item_id])
+        return bool(unsettled)
+
+    def _note(self, ino: Ino, what: What, detail: str = "") -> None:
+        activity.note(self.connection, self.clock.now_s, ino, what, detail)

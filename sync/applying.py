@@ -1,0 +1,139 @@
+"""Runs transactions that take in remote news, and does what follows from them: kernel news, clean-up, doubts.
+
+Everything the remote tells is a snapshot of some moment. Two snapshots may overtake each other on the wire, so
+whoever waits for an answer *watches*: items about which other news was applied meanwhile are not taken from that
+answer, they are asked for again.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from cache import tree
+from cache.model import Item, ItemId, News
+from sync.absorb import Absorber
+from sync.remote import Remote, Tombstone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from cache.store import LocalStore
+
+T = TypeVar("T")
+
+DOUBT_ROUNDS = 16  # a doubt leads to another one along a path or a ring of names; more is a contradiction
+BATCH = 500
+NEWS_BACKLOG = 50_000
+
+
+class Applier:
+    """The one way of remote news into the catalog."""
+
+    def __init__(self, store: LocalStore, remote: Remote, news: trio.MemorySendChannel[News], host: str) -> None:
+        self._store = store
+        self._remote = remote
+        self._news = news
+        self._host = host
+        self._watchers: list[dict[ItemId, ItemId | None]] = []
+        self._doubts: set[ItemId] = set()
+        self._wanted: set[ItemId] = set()
+
+    @contextmanager
+    def watch(self) -> Iterator[dict[ItemId, ItemId | None]]:
+        """Collect {item: its folder} of all news applied while an answer is on its way."""
+        heard: dict[ItemId, ItemId | None] = {}
+        self._watchers.append(heard)
+        try:
+            yield heard
+        finally:
+            self._watchers = [each for each in self._watchers if each is not heard]
+
+    async def apply(self, change: Callable[[Absorber], T]) -> T:
+        """One transaction, then its news; the first thing awaited is the transaction itself."""
+
+        def transaction(connection: object) -> tuple[T, Absorber]:
+            absorber = Absorber(connection, self._store.clock(0), self._host)  # type: ignore[arg-type]
+            return change(absorber), absorber
+
+        result, absorber = await self._store.db.write(transaction)
+        after = absorber.after
+        for heard in self._watchers:
+            heard.update(after.touched)
+        self._doubts |= after.doubts
+        self._wanted |= after.wanted_parents
+        self._store.tidy(after.released, after.nameless)
+        for opened in self._store.opened:
+            if opened.content_id in after.owners:
+                opened.ino = after.owners[opened.content_id]
+        await self.tell(*after.news)
+        return result
+
+    async def tell(self, *news: News) -> None:
+        """Send news up; waits while the kernel's face is far behind, so that a storm stays bounded."""
+        self.tell_soon(news)
+        while (
+            self._news.statistics().current_buffer_used > NEWS_BACKLOG and self._news.statistics().open_receive_channels
+        ):  # noqa: ASYNC110  # the channel tells no event for that
+            await trio.sleep(0.01)  # the channel has no event for "shorter again"
+
+    def tell_soon(self, news: Iterable[News]) -> None:
+        """Send news up without waiting: from a handler that the kernel may be waiting for."""
+        for each in news:
+            self._news.send_nowait(each)
+
+    def doubt(self, item_ids: set[ItemId]) -> None:
+        """Have these asked for again."""
+        self._doubts |= item_ids
+
+    async def resolve_doubts(self) -> None:
+        """Ask for doubtful items until nothing contradicts; what stays is tried again next time. Raises RemoteError."""
+        for _ in range(DOUBT_ROUNDS):
+            if not (self._doubts or self._wanted):
+                return
+            await self._know_parents()
+            asked = sorted(self._doubts)[:BATCH]
+            await self.refresh(asked)
+
+    async def refresh(self, asked: list[ItemId]) -> None:
+        """Ask for these items and take in what the remote says."""
+        if not asked:
+            return
+        with self.watch() as heard:
+            told = await self._remote.get_many(asked)
+        self._doubts -= set(asked)
+
+        def change(absorber: Absorber) -> None:
+            fresh = {item_id: state for item_id, state in told.items() if item_id not in heard}
+            absorber.after.doubts.update(heard.keys() & told.keys())
+            for item_id, state in fresh.items():
+                if isinstance(state, Item):
+                    absorber.item(state, unlisted_parent=True)
+                else:
+                    absorber.gone(state or Tombstone(item_id=item_id, parent_id=None, reason="not_visible"))
+
+        await self.apply(change)
+
+    async def _know_parents(self) -> None:
+        """Bring in folders that hold known items but were never listed, from the first known ancestor down."""
+        chain: list[Item] = []
+        wanted = list(self._wanted)
+        self._wanted.clear()
+        while wanted and len(chain) < BATCH:
+            told = await self._remote.get_many(wanted[:BATCH])
+            found = [item for item in told.values() if isinstance(item, Item)]
+            chain = found + chain
+            wanted = [
+                item.parent_id
+                for item in found
+                if item.parent_id is not None and tree.by_item(self._store.db.reader, item.parent_id) is None
+            ]
+
+        def change(absorber: Absorber) -> None:
+            for item in chain:
+                absorber.item(item, unlisted_parent=True)
+
+        if chain:
+            await self.apply(change)

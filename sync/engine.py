@@ -1,0 +1,192 @@
+"""The sync engine of one mount: pull, hydrate, push, evict under one roof, and what people may ask of it.
+
+`run` owns the only nursery. Nothing here decides: it wires the parts together and tells how they stand.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from cache import contents, journal, tree
+from cache.errors import IsAFolder, NotFound
+from cache.model import ChangeState, Ino, Kind, LocalChange, News
+from sync.applying import Applier
+from sync.evictor import Evictor
+from sync.hydrator import Hydrator
+from sync.puller import Puller
+from sync.remote import NotSignedIn, Remote, RemoteError, Space
+from sync.uploader import Uploader
+
+if TYPE_CHECKING:
+    from cache.store import LocalStore
+
+log = logging.getLogger(__name__)
+
+SPACE_FRESH_S = 30.0
+SPACE_WAIT_S = 2.0
+UNKNOWN_SPACE = Space(total=1 << 50, free=1 << 50)  # a remote that was never reached: refuse nothing for lack of room
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatistics:
+    """How the mount stands; sizes in bytes."""
+
+    connection: str  # online | offline | signed-out
+    anchor: str
+    anchor_age_s: float  # since the feed was last known to be fully applied
+    queue_pending: int
+    queue_parked: int
+    uploads_active: int
+    downloads_active: int
+    bytes_up: int
+    bytes_down: int
+    cache_bytes: int
+    cache_limit: int
+    conflicts: int
+    last_error: str | None
+
+
+class Engine:
+    """See the module."""
+
+    def __init__(
+        self, store: LocalStore, remote: Remote, news: trio.MemorySendChannel[News], cache_limit_bytes: int,
+        poll_interval_s: float, *, seed: int | None = None,
+    ) -> None:  # fmt: skip
+        chance = random.Random(seed)  # noqa: S311  # jitter, not a secret
+        self.store = store
+        self._remote = remote
+        self.applier = Applier(store, remote, news, socket.gethostname())
+        self.puller = Puller(store, remote, self.applier, poll_interval_s, self._heard, chance)
+        self.hydrator = Hydrator(remote, store, self.applier.tell)
+        self.uploader = Uploader(store, remote, self.applier, chance)
+        self.evictor = Evictor(store, self.applier, cache_limit_bytes)
+        self._connection = "online"
+        self._fresh_at_s = -math.inf
+        self._last_error: str | None = None
+        self._space: Space | None = None
+        self._space_at_s = -math.inf
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled; started once the root is known."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.hydrator.run)
+            nursery.start_soon(self.puller.run)
+            nursery.start_soon(self.uploader.run)
+            nursery.start_soon(self.evictor.run)
+            nursery.start_soon(self.store.run_janitor)
+            task_status.started()
+
+    def _heard(self, error: RemoteError | None) -> None:
+        """The puller tells after each attempt whether the remote answers."""
+        before = self._connection
+        if error is None:
+            self._connection, self._fresh_at_s = "online", trio.current_time()
+            self._last_error = None
+        else:
+            self._connection = "signed-out" if isinstance(error, NotSignedIn) else "offline"
+            self._last_error = str(error)
+        if self._connection != before:
+            log.info("%s%s", self._connection, "" if error is None else f": {error}")
+            self.uploader.wake()
+
+    def changed(self) -> None:
+        """A local change was made: there is something to push."""
+        self.uploader.wake()
+
+    def statistics(self) -> EngineStatistics:
+        """A snapshot; cheap enough for every second."""
+        reader = self.store.db.reader
+        parked = journal.count(reader, ChangeState.PARKED)
+        age_s = trio.current_time() - self._fresh_at_s
+        (conflicts,) = reader.execute("SELECT count(*) FROM conflict").fetchone()
+        return EngineStatistics(
+            connection=self._connection,
+            anchor=self.puller.anchor or "",
+            anchor_age_s=round(age_s, 3) if math.isfinite(age_s) else -1.0,
+            queue_pending=journal.count(reader) - parked,
+            queue_parked=parked,
+            uploads_active=self.uploader.statistics.active,
+            downloads_active=self.hydrator.statistics.active,
+            bytes_up=self.uploader.statistics.bytes_up,
+            bytes_down=self.hydrator.statistics.bytes_down,
+            cache_bytes=contents.held_bytes(reader),
+            cache_limit=self.evictor.limit_bytes,
+            conflicts=int(conflicts),
+            last_error=self._last_error or self.uploader.statistics.last_error,
+        )
+
+    async def settle(self, timeout_s: float | None = None) -> bool:
+        """The barrier: everything written before is on the server, everything there is here. False: not in time, or
+        parked."""
+        with trio.move_on_after(math.inf if timeout_s is None else timeout_s):
+            for opened in self.store.opened:
+                await self.store.settle(opened)
+            drained = await self.uploader.drained()
+            while True:
+                try:
+                    await self.puller.pull()
+                except RemoteError as error:
+                    self._heard(error)
+                    await trio.sleep(error.retry_after_s or 0.5)
+                else:
+                    self._heard(None)
+                    return drained
+        return False
+
+    async def evict(self, ino: Ino) -> int:
+        """Make a file, or every file below a folder, a placeholder; returns bytes freed. Files in use below are
+        left."""
+        node = tree.by_ino(self.store.db.reader, ino)
+        if node is None:
+            raise NotFound(ino=ino)
+        return await self.evictor.evict(ino)
+
+    async def hydrate(self, ino: Ino) -> None:
+        """Have every byte of a file here; raises IsAFolder, RemoteError."""
+        node = tree.by_ino(self.store.db.reader, ino)
+        if node is None:
+            raise NotFound(ino=ino)
+        if node.kind is not Kind.FILE:
+            raise IsAFolder(ino=ino)
+        opened = await self.store.open_content(node)
+        try:
+            await self.hydrator.ensure(opened, 0, opened.size)
+        finally:
+            self.store.opened.release(opened)
+
+    def nudge(self) -> None:
+        """Pull and push now."""
+        self.puller.nudge()
+        self.uploader.wake()
+
+    def queue(self) -> list[LocalChange]:
+        """The outbox."""
+        return journal.all_changes(self.store.db.reader)
+
+    async def retry(self) -> int:
+        """Try everything parked or backing off again; returns how many were parked."""
+
+        count = await self.store.db.write(journal.retry_parked)
+        await self.store.db.write(journal.hurry)
+        self.nudge()
+        return count
+
+    async def space(self) -> Space:
+        """Room at the remote; what was last known when it does not answer soon."""
+        now_s = trio.current_time()
+        if now_s - self._space_at_s > SPACE_FRESH_S:
+            self._space_at_s = now_s  # also after a failure: nobody waits twice for a dead server
+            with trio.move_on_after(SPACE_WAIT_S):
+                try:
+                    self._space = await self._remote.space()
+                except RemoteError as error:
+                    log.debug("no answer about space: %s", error)
+        return self._space or UNKNOWN_SPACE

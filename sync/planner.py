@@ -1,0 +1,65 @@
+"""The three-way merge of one item, aspect by aspect. Pure: facts in, decision out.
+
+local change pending | remote since its base        | decision
+---------------------+------------------------------+------------------------------------------------
+none                 | anything                     | TAKE   the remote's state
+content              | other content                | KEEP   the race is settled when it is pushed
+place                | same place as ours           | AGREED the change is void
+place                | moved or renamed elsewhere   | YIELD  the server's place wins, noted in activity
+place                | not moved                    | KEEP
+mode, mtime          | anything                     | KEEP   both apply, ours last
+remove               | other content                | the edit wins: the removal is void (`removal_stands`)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from cache.model import Aspect, Item, Kind, LocalChange
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Decision(Enum):
+    """What to do about one aspect of an item that the remote told of."""
+
+    TAKE = auto()  # show the remote's state
+    KEEP = auto()  # the local change stays and will be pushed
+    AGREED = auto()  # both sides came to the same: the local change is void
+    YIELD = auto()  # the remote's state wins over a pending local change
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The decision for each aspect."""
+
+    place: Decision
+    content: Decision
+    attributes: Decision
+
+
+def merge(told: Item, pending: Mapping[Aspect, LocalChange], *, same_place: bool) -> Merge:
+    """Decide about an item that has a node here; `same_place`: the node already is where the remote says."""
+    return Merge(
+        place=_place(told, pending.get(Aspect.PLACE), same_place=same_place),
+        content=Decision.KEEP if Aspect.CONTENT in pending else Decision.TAKE,
+        attributes=Decision.KEEP if {Aspect.ATTRIBUTES, Aspect.CONTENT} & pending.keys() else Decision.TAKE,
+    )
+
+
+def _place(told: Item, change: LocalChange | None, *, same_place: bool) -> Decision:
+    if change is None:
+        return Decision.TAKE
+    if same_place:
+        return Decision.AGREED
+    if (told.parent_id, told.name) != (change.base_parent_id, change.base_name):
+        return Decision.YIELD
+    return Decision.KEEP
+
+
+def removal_stands(told: Item, removal: LocalChange) -> bool:
+    """Whether a pending local removal still holds: only against the content that was seen when it was made."""
+    return told.kind is not Kind.FILE or told.content_version == removal.base_content

@@ -1,0 +1,209 @@
+"""Keeps the local tree fresh: the change feed, folder listings, and resync when the feed does not reach back.
+
+The anchor is stored in the transaction that applies its page. A hint (server-sent event) only wakes the puller;
+polling stands behind it. A listing marks its folder as listed only when no other news of it arrived meanwhile.
+Nothing is ever deleted because it was missing from an answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from cache import tree
+from cache.activity import What, note
+from cache.db import get_meta, set_meta
+from cache.errors import NotFound
+from cache.model import ROOT_INO, Anchor, Ino, Item, ItemId, Kind
+from sync.remote import AnchorExpired, ChangePage, Gone, Listing, Remote, RemoteError, Tombstone
+
+if TYPE_CHECKING:
+    import random
+    import sqlite3
+    from collections.abc import Callable
+
+    from cache.store import LocalStore
+    from sync.absorb import Absorber
+    from sync.applying import Applier
+
+LISTING_TRIES = 4  # a folder that changes during each of so many listings is taken with its doubts
+BACKOFF_MAX_S = 60.0
+
+
+class Puller:
+    """The only one that reads the feed."""
+
+    def __init__(  # noqa: PLR0917
+        self, store: LocalStore, remote: Remote, applier: Applier, poll_interval_s: float,
+        heard: Callable[[RemoteError | None], None], chance: random.Random,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._remote = remote
+        self._applier = applier
+        self._poll_interval_s = poll_interval_s
+        self._heard = heard
+        self._chance = chance
+        self._pulling = trio.Lock()
+        self._wake = trio.Event()
+        self._listings: dict[Ino, trio.Lock] = {}
+
+    @property
+    def anchor(self) -> Anchor | None:
+        """How far the local tree follows the remote."""
+        value = get_meta(self._store.db.reader, "anchor")
+        return None if value is None else Anchor(value)
+
+    async def begin(self, root: Item) -> None:
+        """First contact: the anchor is taken before anything is listed. Later starts keep theirs."""
+        anchor = self.anchor or await self._remote.newest_anchor()
+
+        def change(connection: sqlite3.Connection) -> None:
+            set_meta(connection, "anchor", anchor)
+            set_meta(connection, "root_id", root.item_id)
+
+        await self._store.db.write(change)
+        await self._applier.apply(lambda absorber: absorber.root(root))
+
+    def nudge(self) -> None:
+        """Pull now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Pull at each hint, and by the clock behind it; failures only make the pauses longer."""
+        self._applier.doubt(_in_limbo(self._store.db.reader))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen)
+            failures = 0
+            while True:
+                self._wake = trio.Event()
+                try:
+                    await self.pull()
+                except RemoteError as error:
+                    failures += 1
+                    self._heard(error)
+                    pause_s = error.retry_after_s or self._backoff_s(failures)
+                else:
+                    failures, pause_s = 0, self._poll_interval_s
+                    self._heard(None)
+                with trio.move_on_after(pause_s):
+                    await self._wake.wait()
+
+    def _backoff_s(self, failures: int) -> float:
+        """Exponential with full jitter, so that a crowd does not come back at once."""
+        return self._chance.uniform(0.1, min(0.5 * 2 ** min(failures, 10), BACKOFF_MAX_S))
+
+    async def _listen(self) -> None:
+        failures = 0
+        while True:
+            anchor = self.anchor
+            try:
+                if anchor is not None:
+                    async for _ in self._remote.hints(anchor):
+                        failures = 0
+                        self._wake.set()
+            except RemoteError:
+                failures += 1  # polling tells the state of the connection; this channel only comes back
+            await trio.sleep(self._backoff_s(failures))
+
+    async def pull(self) -> None:
+        """Apply everything up to now; raises RemoteError."""
+        async with self._pulling:
+            while True:
+                anchor = self.anchor or await self._remote.newest_anchor()
+                with self._applier.watch() as heard:
+                    try:
+                        page = await self._remote.changes(anchor)
+                    except AnchorExpired as error:
+                        await self._resync(error.fresh)
+                        return
+                await self._apply_page(page, heard)
+                if not page.has_more:
+                    break
+            await self._applier.resolve_doubts()
+
+    async def _apply_page(self, page: ChangePage, heard: dict[ItemId, ItemId | None]) -> None:
+        """Items first, so that what moved out of a folder is safe before the folder's tombstone is read."""
+
+        def change(absorber: Absorber) -> None:
+            for told in page.changes:
+                if told.item_id in heard:
+                    absorber.after.doubts.add(told.item_id)
+                elif isinstance(told, Item):
+                    absorber.item(told)
+            for told in page.changes:
+                if isinstance(told, Tombstone) and told.item_id not in heard:
+                    absorber.gone(told)
+            set_meta(absorber.connection, "anchor", page.anchor)
+
+        if page.changes or page.anchor != self.anchor:
+            await self._applier.apply(change)
+
+    async def ensure_listed(self, ino: Ino) -> None:
+        """Have every child of a folder here; raises RemoteError, NotFound."""
+        node = tree.by_ino(self._store.db.reader, ino)
+        if node is None:
+            raise NotFound(ino=ino)
+        if node.listed or node.item_id is None:
+            return
+        async with self._listings.setdefault(ino, trio.Lock()):
+            node = tree.by_ino(self._store.db.reader, ino)
+            if node is not None and not node.listed and node.item_id is not None:
+                await self._list(ino, node.item_id)
+        self._listings.pop(ino, None)
+
+    async def _list(self, ino: Ino, item_id: ItemId) -> None:
+        for attempt in range(LISTING_TRIES):
+            with self._applier.watch() as heard:
+                try:
+                    listing = await self._remote.children(item_id)
+                except Gone:
+                    await self._applier.refresh([item_id])
+                    raise NotFound(ino=ino) from None
+            present = {item.item_id for item in listing.items}
+            overtaken = {each for each, folder in heard.items() if folder == item_id or each in present}
+            if not overtaken or attempt == LISTING_TRIES - 1:
+                await self._apply_listing(ino, listing, overtaken)
+                await self._applier.resolve_doubts()
+                return
+
+    async def _apply_listing(self, ino: Ino, listing: Listing, overtaken: set[ItemId]) -> None:
+        def change(absorber: Absorber) -> None:
+            absorber.listing(ino, listing.items, overtaken)
+
+        await self._applier.apply(change)
+
+    async def _resync(self, fresh: Anchor | None) -> None:
+        """The feed does not reach back: compare every listed folder; local changes and cached bytes stay."""
+        anchor = fresh or await self._remote.newest_anchor()
+        queue = [ROOT_INO]
+        while queue:
+            ino = queue.pop(0)
+            node = tree.by_ino(self._store.db.reader, ino)
+            if node is None or node.item_id is None or node.kind is not Kind.FOLDER:
+                continue
+            if node.listed:
+                try:
+                    await self._list(ino, node.item_id)
+                except NotFound:
+                    continue
+            queue += [each.ino for each in tree.children(self._store.db.reader, ino) if each.kind is Kind.FOLDER]
+
+        def change(connection: sqlite3.Connection) -> None:
+            set_meta(connection, "anchor", anchor)
+            note(
+                connection,
+                self._store.clock().now_s,
+                ROOT_INO,
+                What.RESYNC,
+                "the change feed did not reach back",
+            )
+
+        await self._store.db.write(change)
+        await self._applier.resolve_doubts()
+
+
+def _in_limbo(connection: sqlite3.Connection) -> set[ItemId]:
+    """Items whose place was being looked up when the process ended."""
+    rows = connection.execute("SELECT item_id FROM node WHERE parent IS NULL AND item_id IS NOT NULL AND ino <> 1")
+    return {ItemId(row[0]) for row in rows.fetchall()}

@@ -1,0 +1,130 @@
+"""What the conflict table does to the local tree; each function is part of a transaction.
+
+Nothing is thrown away here: the side that does not keep the name gets another one, in the same folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cache import activity, contents, items, journal, tree
+from cache.activity import What
+from cache.edits import Clock, journal_place
+from cache.model import Aspect, EntryChanged, Ino, Item, Kind, News, Node, NodeChanged
+from cache.placeholders import item_size, reveal
+from sync.conflict import conflict_name
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+def merge_folder(connection: sqlite3.Connection, mine: Node, told: Item, clock: Clock) -> None:
+    """A folder made on both sides is one folder; its remote children are still to be listed."""
+    items.put(connection, told)
+    tree.set_item(connection, mine.ino, told.item_id)
+    tree.set_listed(connection, mine.ino, listed=False)
+    journal.drop(connection, mine.ino, Aspect.CREATE)
+    activity.note(connection, clock.now_s, mine.ino, What.MERGED, "folder made on both sides")
+
+
+def step_aside(connection: sqlite3.Connection, mine: Node, clock: Clock, host: str) -> list[News]:
+    """A local node whose name the remote holds for another item takes a conflict name; the remote's is shown."""
+    if mine.parent is None:
+        return []
+    name = _free_name(connection, mine.parent, mine.name, clock, host)
+    tree.place(connection, mine.ino, mine.parent, name)
+    journal_place(connection, mine.ino, clock)
+    occupant = _occupant_id(connection, mine)
+    if occupant is not None:
+        _remember(connection, mine.ino, occupant, clock)
+    activity.note(connection, clock.now_s, mine.ino, What.CONFLICT_COPY, f"{mine.name} is taken on the server")
+    news = reveal(connection, mine.parent, mine.name)
+    return [EntryChanged(mine.parent, mine.name), EntryChanged(mine.parent, name), *news]
+
+
+def conflict_copy(connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, host: str) -> list[News]:
+    """Content changed on both sides: the remote keeps item, name and inode; the local bytes become a new item beside
+    it."""
+    if node.parent is None or node.content_id is None:
+        return []
+    name = _free_name(connection, node.parent, node.name, clock, host)
+    tree.set_content(connection, node.ino, None, item_size(told))
+    copy = replace(node, name=name, item_id=None, ctime_ns=clock.now_ns)
+    ino = tree.insert(connection, copy)
+    contents.set_owner(connection, node.content_id, ino)
+    journal.drop(connection, node.ino, Aspect.CONTENT, Aspect.ATTRIBUTES)
+    journal.record(connection, ino, Aspect.CREATE, None, clock.now_s)
+    tree.set_attributes(connection, node.ino, told.mode, told.mtime_ns, clock.now_ns)
+    _remember(connection, ino, told.item_id, clock)
+    activity.note(connection, clock.now_s, ino, What.CONFLICT_COPY, f"{node.name} was changed on the server too")
+    return [NodeChanged(node.ino, content=True), EntryChanged(node.parent, name)]
+
+
+def adopt(connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, *, clean: bool) -> list[News]:
+    """The remote holds these very bytes: the node is that item from here on. `clean`: no byte changed since."""
+    news = _take_over(connection, node.ino, told)
+    items.put(connection, told)
+    tree.set_item(connection, node.ino, told.item_id)
+    journal.drop(connection, node.ino, Aspect.CREATE, Aspect.CONTENT)
+    if node.content_id is not None and told.content_version is not None:
+        if clean:
+            contents.set_clean(connection, node.content_id, told.content_version)
+        else:
+            contents.set_version(connection, node.content_id, told.content_version)
+            journal.record(connection, node.ino, Aspect.CONTENT, told, clock.now_s, not_before_ms=clock.push_after_ms)
+    journal.rebase(connection, node.ino, told)
+    _journal_attributes(connection, node.ino, told, clock)
+    journal_place(connection, node.ino, clock)
+    return news
+
+
+def _take_over(connection: sqlite3.Connection, ino: Ino, told: Item) -> list[News]:
+    """A bare placeholder that the feed's echo of our creation brought in meanwhile makes room."""
+    other = tree.by_item(connection, told.item_id)
+    if other is None or other.ino == ino:
+        return []
+    tree.set_item(connection, other.ino, None)
+    if other.content_id is not None or journal.of_node(connection, other.ino):
+        journal.record(connection, other.ino, Aspect.CREATE, None, 0)  # somebody edited it already: an item of its own
+        return []
+    tree.place(connection, other.ino, None, other.name)
+    return [] if other.parent is None else [EntryChanged(other.parent, other.name, deleted=other.ino)]
+
+
+def _journal_attributes(connection: sqlite3.Connection, ino: Ino, told: Item, clock: Clock) -> None:
+    node = tree.by_ino(connection, ino)
+    if node is None or Aspect.CONTENT in journal.of_node(connection, ino):
+        return
+    same = node.mode == told.mode and (node.kind is not Kind.FILE or node.mtime_ns == told.mtime_ns)
+    if same:
+        journal.drop(connection, ino, Aspect.ATTRIBUTES)
+    elif node.kind is not Kind.SYMLINK:
+        journal.record(connection, ino, Aspect.ATTRIBUTES, told, clock.now_s)
+
+
+def _free_name(connection: sqlite3.Connection, parent: Ino, name: str, clock: Clock, host: str) -> str:
+    folder = tree.by_ino(connection, parent)
+
+    def taken(candidate: str) -> bool:
+        if tree.child(connection, parent, candidate) is not None:
+            return True
+        if folder is None or folder.item_id is None:
+            return False
+        return items.at_place(connection, folder.item_id, candidate) is not None
+
+    date = datetime.fromtimestamp(clock.now_s, tz=UTC).astimezone().date().isoformat()
+    return conflict_name(name, host, date, taken)
+
+
+def _occupant_id(connection: sqlite3.Connection, mine: Node) -> str | None:
+    folder = None if mine.parent is None else tree.by_ino(connection, mine.parent)
+    if folder is None or folder.item_id is None:
+        return None
+    occupant = items.at_place(connection, folder.item_id, mine.name)
+    return None if occupant is None else occupant.item_id
+
+
+def _remember(connection: sqlite3.Connection, ino: Ino, item_id: str, clock: Clock) -> None:
+    connection.execute("INSERT OR REPLACE INTO conflict VALUES (?, ?, ?)", (ino, item_id, clock.now_s))

@@ -1,0 +1,116 @@
+"""A drive, opened: state directory, remote and engine put together in the one order that is right.
+
+Lock and open the state, sign in, take the anchor, and only then answer file-system calls; notifications follow. A
+drive that was mounted before opens without its server too; one that was not cannot.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import random
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from cache import tree
+from cache.db import get_meta, set_meta
+from cache.errors import StateUnusable
+from cache.model import ROOT_INO, News
+from cache.store import LocalStore
+from sync.engine import Engine
+from sync.limited import Limited
+from sync.remote import Remote, Transient, Unreachable
+from sync.remotes.anchor import AnchorRemote
+from sync.retrying import Backoff, Retrying
+from vfs.filesystem import Filesystem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+SIGN_IN_S = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriveConfig:
+    """What one mount needs to know; sizes in bytes."""
+
+    url: str
+    cache_dir: Path
+    cache_size: int
+    token: str | None
+    read_only: bool
+    mountpoint: Path
+    write_back_delay_s: float = 1.0
+    poll_interval_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """An open drive."""
+
+    filesystem: Filesystem
+    news: trio.MemoryReceiveChannel[News]
+    engine: Engine
+
+
+@asynccontextmanager
+async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
+    """Open the drive for as long as the block lasts.
+
+    Raises CacheInUse, StateUnusable, NotSignedIn, and Unreachable when the server does not answer and was never
+    reached before.
+    """
+    store = LocalStore(config.cache_dir, write_back_delay_s=config.write_back_delay_s)
+    remote = _remote(config)
+    send, receive = trio.open_memory_channel[News](math.inf)  # bounded by the applier, which waits when it is long
+    try:
+        _check_same_drive(store, config)
+        engine = Engine(store, remote, send, config.cache_size, config.poll_interval_s)
+        await _begin(store, remote, engine, config)
+        filesystem = Filesystem(store, engine, uid=os.getuid(), gid=os.getgid(), read_only=config.read_only)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(engine.run)
+            yield Drive(filesystem, receive, engine)
+            nursery.cancel_scope.cancel()
+    finally:
+        send.close()
+        receive.close()
+        with trio.CancelScope(shield=True):
+            await store.aclose()
+            await remote.aclose()
+
+
+def _remote(config: DriveConfig) -> Remote:
+    chance = random.Random()  # noqa: S311  # jitter, not a secret
+    direct = AnchorRemote(config.url, config.token)
+    return Limited(Retrying(direct, random=chance, backoff=Backoff(deadline_s=20.0)))
+
+
+def _check_same_drive(store: LocalStore, config: DriveConfig) -> None:
+    url = get_meta(store.db.reader, "url")
+    if url is not None and url != config.url:
+        raise StateUnusable(f"this cache directory belongs to {url}", path=str(config.cache_dir))
+
+
+async def _begin(store: LocalStore, remote: Remote, engine: Engine, config: DriveConfig) -> None:
+    known = tree.by_ino(store.db.reader, ROOT_INO)
+    try:
+        with trio.move_on_after(SIGN_IN_S if known is None else SIGN_IN_S / 5) as signing_in:
+            root = await remote.root()
+            if known is not None and known.item_id is not None and known.item_id != root.item_id:
+                raise StateUnusable("the server shows another drive than before", path=str(config.cache_dir))
+            await engine.puller.begin(root)
+        if signing_in.cancelled_caught:
+            raise Unreachable("no answer in time")
+    except Transient:
+        if known is None:
+            raise
+        log.info("the server does not answer: working offline")
+    await store.db.write(lambda connection: set_meta(connection, "url", config.url))

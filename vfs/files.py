@@ -1,0 +1,180 @@
+"""Open files: reading, writing, truncating, syncing. A handle keeps the content that it opened until it is closed.
+
+Before the first changed byte of a content: all of it is here, and the outbox says so, durably enough for the process
+to die. Bytes are written on the trio thread (a copy into the page cache); what may wait for a disk runs in a worker.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import trio
+
+from cache import edits, tree
+from cache.errors import IsAFolder, NotFound, TooBig
+from cache.model import FILE_SIZE_MAX_BYTES, ContentId, Ino, Kind, Node, NodeChanged
+from vfs.attributes import OpenedFile
+from vfs.handles import Handles
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from cache.opened import OpenContent
+    from cache.store import LocalStore
+    from sync.engine import Engine
+
+OPEN_PUSH_DELAY_S = 30.0  # a file that stays open for writing is pushed as it stands this long after its first change
+
+
+class Files:
+    """All open files of a mount."""
+
+    def __init__(self, store: LocalStore, engine: Engine) -> None:
+        self._store = store
+        self._engine = engine
+        self.handles = Handles()
+        self._paged: dict[Ino, ContentId] = {}  # whose pages the kernel may hold
+
+    async def open(self, node: Node, flags: int) -> OpenedFile:
+        """Open what a node holds now. O_TRUNC empties it."""
+        if node.kind is Kind.FOLDER:
+            raise IsAFolder(ino=node.ino)
+        if flags & os.O_TRUNC:
+            await self.truncate(node, 0, None)
+        opened = await self._store.open_content(node)
+        # Pages are kept per inode, not per handle: while an older version is still open, this one goes round them.
+        mixed = any(other is not opened for other in self._store.opened.of_node(node.ino))
+        keep = self._paged.get(node.ino) == opened.content_id
+        if not mixed:
+            self._paged[node.ino] = opened.content_id
+        return OpenedFile(fh=self.handles.add_file(opened, flags), keep_cache=keep and not mixed, direct_io=mixed)
+
+    def forget(self, ino: Ino) -> None:
+        """The kernel dropped the inode, and its pages."""
+        self._paged.pop(ino, None)
+
+    async def read(self, fh: int, offset: int, size: int) -> bytes | memoryview:
+        """Up to `size` bytes; fewer only at the end. Waits for bytes that are not here."""
+        opened = self.handles.file(fh).opened
+        stop = min(offset + size, opened.size)
+        if stop <= offset:
+            return b""
+        if not opened.holds(offset, stop):
+            self._engine.hydrator.begin(opened)
+            await self._engine.hydrator.ensure(opened, offset, stop)
+        return await _read(opened.fd, offset, stop - offset)
+
+    async def write(self, fh: int, offset: int, data: bytes) -> int:
+        """All of `data`, or an error."""
+        opened = self.handles.file(fh).opened
+        if offset + len(data) > FILE_SIZE_MAX_BYTES:
+            raise TooBig(size_bytes=offset + len(data))
+        if not opened.dirty or opened.edit.locked():
+            await self._begin_edit(opened)
+        written = 0
+        while written < len(data):
+            written += os.pwrite(opened.fd, data[written:] if written else data, offset + written)
+        opened.changed(max(opened.size, offset + written))
+        return written
+
+    async def truncate(self, node: Node, size: int, fh: int | None) -> None:
+        """Cut or grow a file, for every handle of it."""
+        if node.kind is not Kind.FILE:
+            raise IsAFolder(ino=node.ino)
+        if size > FILE_SIZE_MAX_BYTES:
+            raise TooBig(size_bytes=size)
+        opened = await self._acquire(node, fh)
+        try:
+            if size == 0 and not opened.dirty and not opened.whole:
+                await self._empty(opened)
+            else:
+                await self._begin_edit(opened)
+                os.ftruncate(opened.fd, size)
+                opened.changed(size)
+            if opened.writers == 0:
+                await self._store.settle(opened)
+                self._engine.changed()
+        finally:
+            self._store.opened.release(opened)
+
+    async def release(self, fh: int) -> None:
+        """Write down what the handle changed, and let go of its content."""
+        handle = self.handles.remove_file(fh)
+        opened = handle.opened
+        try:
+            if opened.writers == 0 and opened.dirty:
+                await self._store.settle(opened)
+                self._engine.changed()
+        finally:
+            self._store.opened.release(opened)
+            self._engine.hydrator.released(opened)
+
+    async def fsync(self, fh: int, datasync: bool) -> None:  # noqa: ARG002  # the journal row is needed either way
+        """Content, then the journal row, then the blob's name: on the disk when this returns."""
+        opened = self.handles.file(fh).opened
+        if not opened.dirty:
+            return
+        await self._store.settle(opened)
+        await trio.to_thread.run_sync(self._sync_blob, opened)
+        await self._store.db.make_durable()
+
+    def _sync_blob(self, opened: OpenContent) -> None:
+        self._store.blobs.sync(opened.fd)
+        self._store.blobs.sync_name(opened.content_id)
+
+    async def _acquire(self, node: Node, fh: int | None) -> OpenContent:
+        """The content that a truncation is about: the handle's own, or the node's."""
+        if fh is not None:
+            opened = self.handles.file(fh).opened
+            opened.users += 1
+            return opened
+        return await self._store.open_content(node)
+
+    async def _begin_edit(self, opened: OpenContent) -> None:
+        """Return when bytes may be changed. Waits for the whole file, and for a snapshot that is being taken."""
+        async with opened.edit:
+            if opened.dirty:
+                return
+            await self._engine.hydrator.ensure(opened, 0, opened.size)
+            clock = self._store.clock(OPEN_PUSH_DELAY_S)
+            moved_on = await self._store.db.write(
+                lambda connection: edits.begin_edit(connection, opened.content_id, clock)
+            )
+            opened.dirty = True
+        if moved_on:
+            self._engine.applier.tell_soon([NodeChanged(opened.ino, content=True)])
+        self._engine.changed()
+
+    async def _empty(self, opened: OpenContent) -> None:
+        """Truncation to nothing of a file whose bytes are not all here: none of them is fetched for it."""
+        async with opened.edit:
+            clock = self._store.clock(OPEN_PUSH_DELAY_S)
+
+            def change(connection: sqlite3.Connection) -> ContentId:
+                if tree.by_ino(connection, opened.ino) is None:
+                    raise NotFound(ino=opened.ino)
+                content_id = edits.new_content(connection, opened.ino, clock)
+                self._store.fresh_blob(content_id, 0)
+                return content_id
+
+            content_id = await self._store.db.write(change)
+            before = opened.content_id
+            self._store.opened.replace(opened, content_id)
+            if self._paged.get(opened.ino) == before:
+                self._paged[opened.ino] = content_id  # the kernel truncates its pages itself
+        self._store.tidy([before])
+        self._engine.changed()
+
+
+async def _read(fd: int, offset: int, size: int) -> bytes | memoryview:
+    """Bytes that are in memory are answered here; what must come from the disk is fetched in a worker."""
+    buffer = bytearray(size)
+    try:
+        count = os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
+    except (BlockingIOError, OSError):
+        count = 0
+    if count < size:
+        rest = await trio.to_thread.run_sync(os.preadv, fd, [memoryview(buffer)[count:]], offset + count)
+        count += rest
+    return memoryview(buffer)[:count]

@@ -1,0 +1,73 @@
+"""Open files and folders: what a `fh` of the kernel stands for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cache.model import Ino
+    from cache.opened import OpenContent
+
+
+@dataclass(slots=True, eq=False)
+class FileHandle:
+    """One open file; it keeps the content that it opened, whatever becomes of its name."""
+
+    opened: OpenContent
+    writable: bool
+
+
+@dataclass(slots=True, eq=False)
+class FolderHandle:
+    """One open folder."""
+
+    ino: Ino
+
+
+@dataclass(slots=True)
+class Handles:
+    """Numbers for open files and folders; a number is used once."""
+
+    _next: int = 1
+    _files: dict[int, FileHandle] = field(default_factory=dict)
+    _folders: dict[int, FolderHandle] = field(default_factory=dict)
+
+    def add_file(self, opened: OpenContent, flags: int) -> int:
+        """A new number for an open file."""
+        writable = flags & os.O_ACCMODE != os.O_RDONLY
+        opened.writers += writable
+        number, self._next = self._next, self._next + 1
+        self._files[number] = FileHandle(opened, writable)
+        return number
+
+    def add_folder(self, ino: Ino) -> int:
+        """A new number for an open folder."""
+        number, self._next = self._next, self._next + 1
+        self._folders[number] = FolderHandle(ino)
+        return number
+
+    def file(self, number: int) -> FileHandle:
+        """The open file of a number."""
+        return self._files[number]
+
+    def folder(self, number: int) -> FolderHandle:
+        """The open folder of a number."""
+        return self._folders[number]
+
+    def remove_file(self, number: int) -> FileHandle:
+        """The number is not used any more."""
+        handle = self._files.pop(number)
+        handle.opened.writers -= handle.writable
+        return handle
+
+    def remove_folder(self, number: int) -> None:
+        """The number is not used any more."""
+        del self._folders[number]
+
+    def numbers(self) -> Iterator[int]:
+        """Every open file's number."""
+        return iter(tuple(self._files))

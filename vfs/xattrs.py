@@ -1,0 +1,92 @@
+"""The facts that `user.anchorfs.*` tells of an item: one plain text per attribute, none costs a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cache import items, journal, ranges
+from cache.errors import NoAttribute
+from cache.model import Aspect, ChangeState, Kind, Node, Residency, SyncState
+from cache.store import LocalStore
+
+PREFIX = b"user.anchorfs."
+
+
+def names(node: Node) -> list[bytes]:
+    """Attributes that an item of this kind has."""
+    return [PREFIX + name for name in _FACTS if node.kind is Kind.FILE or name not in _OF_FILES]
+
+
+def get(store: LocalStore, node: Node, name: bytes) -> bytes:
+    """The value of one attribute; NoAttribute when the item has none of that name."""
+    fact = name.removeprefix(PREFIX)
+    if not name.startswith(PREFIX) or PREFIX + fact not in names(node):
+        raise NoAttribute(name=name)
+    value = _FACTS[fact](store, node)
+    if value is None:
+        raise NoAttribute(name=name)
+    return value.encode()
+
+
+def _held(store: LocalStore, node: Node) -> tuple[int, int]:
+    opened = store.opened.get(node.content_id)
+    if opened is None:
+        return node.held_bytes, node.size
+    return (opened.size if opened.dirty else ranges.total(opened.resident)), opened.size
+
+
+def _state(store: LocalStore, node: Node) -> str:
+    held, size = _held(store, node)
+    if held >= size:
+        return Residency.LOCAL
+    return Residency.PARTIAL if held else Residency.ONLINE_ONLY
+
+
+def _hydrated(store: LocalStore, node: Node) -> str:
+    held, size = _held(store, node)
+    return f"{held} / {size}"
+
+
+def _item_id(_store: LocalStore, node: Node) -> str | None:
+    return node.item_id
+
+
+def _content_version(store: LocalStore, node: Node) -> str | None:
+    item = None if node.item_id is None else items.get(store.db.reader, node.item_id)
+    return None if item is None else item.content_version
+
+
+def _metadata_version(store: LocalStore, node: Node) -> str | None:
+    item = None if node.item_id is None else items.get(store.db.reader, node.item_id)
+    return None if item is None else item.metadata_version
+
+
+def _sync(store: LocalStore, node: Node) -> str:
+    if _conflict(store, node) is not None:
+        return SyncState.CONFLICT
+    rows = journal.of_node(store.db.reader, node.ino).values()
+    states = {row.state for row in rows}
+    if ChangeState.PARKED in states:
+        return SyncState.ERROR
+    if any(row.state is ChangeState.RUNNING and row.aspect in {Aspect.CREATE, Aspect.CONTENT} for row in rows):
+        return SyncState.UPLOADING
+    return SyncState.PENDING if states else SyncState.SYNCED
+
+
+def _conflict(store: LocalStore, node: Node) -> str | None:
+    """For a conflict copy: the id of the item that kept the name."""
+    row = store.db.reader.execute("SELECT item_id FROM conflict WHERE ino = ?", (node.ino,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+_Fact = Callable[[LocalStore, Node], str | None]
+_FACTS: dict[bytes, _Fact] = {
+    b"state": _state,
+    b"hydrated": _hydrated,
+    b"item_id": _item_id,
+    b"content_version": _content_version,
+    b"metadata_version": _metadata_version,
+    b"sync": _sync,
+    b"conflict": _conflict,
+}
+_OF_FILES = frozenset({b"state", b"hydrated", b"content_version"})
