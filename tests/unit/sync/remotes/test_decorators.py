@@ -1,0 +1,268 @@
+"""The decorators over the fake, under virtual time."""
+
+from __future__ import annotations
+
+import functools
+from random import Random
+from typing import TYPE_CHECKING, ParamSpec
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from cache.model import Item, ItemId
+from sync.limited import Bucket, Limited
+from sync.remote import (
+    Busy,
+    Conflict,
+    Denied,
+    NewFile,
+    Permanent,
+    Remote,
+    Transient,
+    Unknown,
+    Unreachable,
+)
+from sync.retrying import Backoff, Retrying
+from tests.fakes.drive import FakeDrive
+from tests.fakes.faults import Fault
+from tests.fakes.remote import FakeRemote
+from tests.fakes.sources import BytesSource
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+_P = ParamSpec("_P")
+
+
+def virtual_time(test: Callable[_P, Awaitable[None]]) -> Callable[_P, None]:
+    """Runs the test under a clock of its own, which jumps whenever every task waits."""
+
+    @functools.wraps(test)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        trio.run(functools.partial(test, *args, **kwargs), clock=MockClock(autojump_threshold=0))
+
+    return run
+
+
+def retrying(fake: FakeRemote, *, seed: int = 0, keys_are_honoured: bool = True) -> Retrying:
+    return Retrying(fake, random=Random(seed), backoff=Backoff(deadline_s=60), keys_are_honoured=keys_are_honoured)
+
+
+async def new_file(remote: Remote, fake: FakeRemote, data: bytes = b"x", name: str = "f", key: str = "k") -> Item:
+    target = NewFile(parent_id=fake.drive.root_id, name=name)
+    return await remote.put(target, BytesSource(data), mtime_ns=0, mode=0o644, key=key)
+
+
+@virtual_time
+async def test_transient_failures_are_outlived() -> None:
+    fake = FakeRemote(FakeDrive())
+    for _ in range(3):
+        fake.inject(Fault(operation="root", before=Unreachable()))
+    assert (await retrying(fake).root()).item_id == fake.drive.root_id
+    assert fake.requests == ["root"] * 4
+
+
+@virtual_time
+async def test_retry_after_is_waited_for() -> None:
+    fake = FakeRemote(FakeDrive())
+    fake.inject(Fault(before=Busy(retry_after_s=20)))
+    began = trio.current_time()
+    await retrying(fake).space()
+    assert 20 <= trio.current_time() - began <= 20.5
+
+
+@virtual_time
+async def test_giving_up_keeps_within_the_deadline() -> None:
+    fake = FakeRemote(FakeDrive())
+    fake.online = False
+    began = trio.current_time()
+    with pytest.raises(Unreachable):
+        await retrying(fake).children(fake.drive.root_id)
+    assert trio.current_time() - began <= 60
+    assert len(fake.requests) > 5
+
+
+@virtual_time
+async def test_a_retry_after_beyond_the_deadline_is_not_waited_for() -> None:
+    fake = FakeRemote(FakeDrive())
+    fake.inject(Fault(before=Busy(retry_after_s=61)))
+    began = trio.current_time()
+    with pytest.raises(Busy):
+        await retrying(fake).space()
+    assert trio.current_time() == began
+
+
+@virtual_time
+async def test_the_same_seed_waits_the_same() -> None:
+    async def waited(seed: int) -> float:
+        fake = FakeRemote(FakeDrive())
+        for _ in range(4):
+            fake.inject(Fault(before=Unreachable()))
+        began = trio.current_time()
+        await retrying(fake, seed=seed).root()
+        return trio.current_time() - began
+
+    assert await waited(1) == pytest.approx(await waited(1))
+    assert await waited(1) != pytest.approx(await waited(2))
+
+
+@pytest.mark.parametrize("error", [Permanent(), Denied(), Conflict()])
+@virtual_time
+async def test_permanent_failures_are_not_tried_again(error: Permanent) -> None:
+    fake = FakeRemote(FakeDrive())
+    fake.inject(Fault(before=error))
+    with pytest.raises(type(error)):
+        await retrying(fake).root()
+    assert fake.requests == ["root"]
+
+
+@virtual_time
+async def test_a_lost_answer_is_one_effect() -> None:
+    fake = FakeRemote(FakeDrive())
+    fake.inject(Fault(operation="put", after=Unknown()))
+    fake.inject(Fault(operation="put", before=Unreachable()))
+    item = await new_file(retrying(fake), fake)
+    assert fake.requests == ["put"] * 3
+    assert fake.drive.tree() == {"/f": b"x"}
+    assert fake.drive.item(item.item_id) == item
+
+
+@virtual_time
+async def test_without_keys_a_lost_answer_stays_unknown() -> None:
+    fake = FakeRemote(FakeDrive())
+    fake.inject(Fault(operation="put", after=Unknown()))
+    with pytest.raises(Unknown):
+        await new_file(retrying(fake, keys_are_honoured=False), fake)
+    assert fake.requests == ["put"]
+
+
+@virtual_time
+async def test_giving_up_after_a_lost_answer_stays_unknown() -> None:
+    fake = FakeRemote(FakeDrive())
+    lost = fake.inject(Fault(operation="put", after=Unknown()))
+
+    async def go_offline() -> None:
+        await lost.applied.wait()
+        fake.online = False
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(go_offline)
+        with pytest.raises(Unknown):
+            await new_file(retrying(fake), fake)
+    assert fake.drive.tree() == {"/f": b"x"}
+
+
+@virtual_time
+async def test_a_download_is_opened_again_but_not_gone_on_with() -> None:
+    fake = FakeRemote(FakeDrive())
+    item = await new_file(fake, fake, b"0123456789")
+    assert item.content_version is not None
+    fake.inject(Fault(operation="read", before=Unreachable()))
+    fake.inject(Fault(operation="read", cut_after_bytes=4))
+    got: list[bytes] = []
+
+    async def download() -> None:
+        assert item.content_version is not None
+        async with retrying(fake).read(item.item_id, item.content_version, 0, 10) as reader:
+            async for piece in reader:
+                got.append(piece)  # noqa: PERF401  # what came before the failure counts
+
+    with pytest.raises(Unreachable):
+        await download()
+    assert (b"".join(got), fake.requests.count("read")) == (b"0123", 2)
+
+
+@pytest.mark.parametrize("error", [Transient(), Unknown()])
+@virtual_time
+async def test_every_method_is_tried_again(error: Transient | Unknown) -> None:
+    fake = FakeRemote(FakeDrive())
+    remote = retrying(fake)
+    fake.adversary = lambda _: Fault(before=error) if len(fake.requests) % 2 else None
+    root = await remote.root()
+    folder = await remote.make_folder(root.item_id, "d", mode=0o755, mtime_ns=0, key="1")
+    link = await remote.make_symlink(root.item_id, "l", target="t", mtime_ns=0, key="2")
+    moved = await remote.move(link.item_id, link.metadata_version, folder.item_id, "m", replace=None, key="3")
+    item = await new_file(remote, fake)
+    newer = await remote.set_attributes(item.item_id, item.metadata_version, mode=0o600, mtime_ns=1, key="4")
+    await remote.remove(newer.item_id, newer.metadata_version, key="5")
+    assert (await remote.children(folder.item_id)).items == [moved]
+    assert len((await remote.changes(await remote.newest_anchor())).changes) == 0
+    assert await remote.get_many([ItemId("?")]) == {ItemId("?"): None}
+    assert (await remote.space()).total > 0
+    assert len(fake.requests) == 2 * len({*fake.requests})
+    await remote.aclose()
+
+
+@virtual_time
+async def test_transfers_and_metadata_have_limits_of_their_own() -> None:
+    fake = FakeRemote(FakeDrive())
+    remote = Limited(fake, transfers=2, metadata=3)
+    gate = trio.Event()
+    held = [fake.inject(Fault(operation=name, gate=gate)) for name in ["put"] * 4 + ["root"] * 5]
+    async with trio.open_nursery() as nursery:
+        for number in range(4):
+            nursery.start_soon(new_file, remote, fake, b"x", f"f{number}", f"k{number}")
+        for _ in range(5):
+            nursery.start_soon(remote.root)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(fake.requests) == ["put"] * 2 + ["root"] * 3
+        gate.set()
+    assert sorted(fake.requests) == ["put"] * 4 + ["root"] * 5
+    assert all(fault.reached.is_set() for fault in held)
+
+
+@virtual_time
+async def test_an_open_download_holds_its_slot_until_it_is_closed() -> None:
+    fake = FakeRemote(FakeDrive())
+    item = await new_file(fake, fake)
+    assert item.content_version is not None
+    remote = Limited(fake, transfers=1)
+    async with remote.read(item.item_id, item.content_version, 0, 1):
+        with trio.move_on_after(5) as scope:
+            await new_file(remote, fake, name="g", key="g")
+        assert scope.cancelled_caught
+    await new_file(remote, fake, name="g", key="g")
+    assert fake.requests.count("put") == 2
+
+
+@virtual_time
+async def test_rates_hold_both_ways_and_do_not_change_bytes() -> None:
+    fake = FakeRemote(FakeDrive(), piece_bytes=1000)
+    remote = Limited(fake, up_bytes_per_s=100_000, down_bytes_per_s=10_000)
+    data = bytes(range(250)) * 4000
+    began = trio.current_time()
+    item = await new_file(remote, fake, data)
+    assert trio.current_time() - began == pytest.approx(10, abs=0.5)
+    assert item.content_version is not None
+    began = trio.current_time()
+    async with remote.read(item.item_id, item.content_version, 0, 100_000) as reader:
+        assert (reader.start, reader.stop, reader.total) == (0, 100_000, 1_000_000)
+        assert b"".join([piece async for piece in reader]) == data[:100_000]
+    assert trio.current_time() - began == pytest.approx(10, abs=0.5)
+
+
+@virtual_time
+async def test_two_takers_share_one_bucket() -> None:
+    bucket = Bucket(1000)
+    began = trio.current_time()
+
+    async def take() -> None:
+        for _ in range(10):
+            await bucket.take(100)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take)
+        nursery.start_soon(take)
+    assert trio.current_time() - began == pytest.approx(2, abs=0.3)
+
+
+@virtual_time
+async def test_an_idle_bucket_saves_no_more_than_a_burst() -> None:
+    bucket = Bucket(1000, burst_s=0.5)
+    await trio.sleep(100)
+    began = trio.current_time()
+    await bucket.take(500)
+    assert trio.current_time() == began
+    await bucket.take(500)
+    assert trio.current_time() - began == pytest.approx(0.5)
