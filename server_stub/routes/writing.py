@@ -9,6 +9,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Route
 
 from server_stub.digests import parse_digests
@@ -144,7 +145,25 @@ async def _pour(request: Request, writing: Writing, limit_bytes: int) -> None:
         await asyncio.to_thread(writing.write, bytes(held))
 
 
+class _AnyName(Convertor[str]):
+    """Whatever stands between the slashes around it: the framework's `path` stops at a line end, which a name
+    may hold. What a name may not hold is told by its check, not by a 404.
+    """
+
+    regex = r"(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        """As it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """As it is."""
+        return value
+
+
+register_url_convertor("name", _AnyName())
+
 routes = [
     Route("/v1/items/{item_id}/content", overwrite, methods=["PUT"]),
-    Route("/v1/items/{parent_id}/children/{name:path}/content", create, methods=["PUT"]),
+    Route("/v1/items/{parent_id}/children/{name:name}/content", create, methods=["PUT"]),
 ]
