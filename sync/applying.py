@@ -74,10 +74,12 @@ class Applier:
     async def tell(self, *news: News) -> None:
         """Send news up; waits while the kernel's face is far behind, so that a storm stays bounded."""
         self.tell_soon(news)
-        while (
-            self._news.statistics().current_buffer_used > NEWS_BACKLOG and self._news.statistics().open_receive_channels
-        ):  # noqa: ASYNC110  # the channel tells no event for that
-            await trio.sleep(0.01)  # the channel has no event for "shorter again"
+        while self._far_behind():  # noqa: ASYNC110  # the channel tells no event for that
+            await trio.sleep(0.01)
+
+    def _far_behind(self) -> bool:
+        channel = self._news.statistics()
+        return channel.current_buffer_used > NEWS_BACKLOG and channel.open_receive_channels > 0
 
     def tell_soon(self, news: Iterable[News]) -> None:
         """Send news up without waiting: from a handler that the kernel may be waiting for."""

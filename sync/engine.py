@@ -65,7 +65,7 @@ class Engine:
         self._remote = remote
         self.applier = Applier(store, remote, news, socket.gethostname())
         self.puller = Puller(store, remote, self.applier, poll_interval_s, self._heard, chance)
-        self.hydrator = Hydrator(remote, store, self.applier.tell)
+        self.hydrator = Hydrator(remote, store, self.applier.tell_soon)
         self.uploader = Uploader(store, remote, self.applier, chance)
         self.evictor = Evictor(store, self.applier, cache_limit_bytes)
         self._connection = "online"

@@ -20,7 +20,7 @@ from cache.model import ItemId, NodeChanged, Version
 from sync.remote import BadDigest, ProtocolViolation, Remote, RemoteError, Transient, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from cache.opened import OpenContent
     from cache.store import LocalStore
@@ -55,10 +55,10 @@ class HydrationStatistics:
 class Hydrator:
     """Runs downloads in its own nursery; `run` must be running."""
 
-    def __init__(self, remote: Remote, store: LocalStore, tell: Callable[[NodeChanged], Awaitable[None]]) -> None:
+    def __init__(self, remote: Remote, store: LocalStore, tell_soon: Callable[[list[NodeChanged]], None]) -> None:
         self._remote = remote
         self._store = store
-        self._tell = tell
+        self._tell_soon = tell_soon
         self._nursery: trio.Nursery | None = None
         self.statistics = HydrationStatistics()
 
@@ -134,6 +134,7 @@ class Hydrator:
             opened.downloads.remove(download)
             opened.wake()
             self._store.opened.release(opened)
+            self._tell_soon([NodeChanged(opened.ino)])  # st_blocks grew
 
     async def _fill(self, opened: OpenContent, download: Download) -> None:
         """Stream gap after gap of [position, stop), resuming where a cut stream ended."""
@@ -219,7 +220,7 @@ class Hydrator:
             return
         opened.resident = ()
         self._store.grown(opened)
-        await self._tell(NodeChanged(opened.ino, content=True))
+        self._tell_soon([NodeChanged(opened.ino, content=True)])
         raise BadDigest("other bytes arrived than announced")
 
 

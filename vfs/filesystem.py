@@ -225,7 +225,7 @@ class Filesystem:
 
     async def listxattr(self, ino: Ino) -> list[bytes]:
         """Names of the facts; never costs a request."""
-        return xattrs.names(self._node(ino))
+        return xattrs.names(self._store, self._node(ino))
 
     async def setxattr(self, ino: Ino, name: bytes, value: bytes) -> None:
         """Nothing can be set yet."""

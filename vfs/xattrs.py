@@ -12,15 +12,23 @@ from cache.store import LocalStore
 PREFIX = b"user.anchorfs."
 
 
-def names(node: Node) -> list[bytes]:
-    """Attributes that an item of this kind has."""
-    return [PREFIX + name for name in _FACTS if node.kind is Kind.FILE or name not in _OF_FILES]
+def names(store: LocalStore, node: Node) -> list[bytes]:
+    """Attributes that this item has."""
+    return [PREFIX + name for name in _FACTS if _applies(store, node, name)]
+
+
+def _applies(store: LocalStore, node: Node, name: bytes) -> bool:
+    if node.kind is not Kind.FILE and name in _OF_FILES:
+        return False
+    if name in _OF_ITEMS:
+        return node.item_id is not None
+    return name != b"conflict" or _conflict(store, node) is not None
 
 
 def get(store: LocalStore, node: Node, name: bytes) -> bytes:
     """The value of one attribute; NoAttribute when the item has none of that name."""
     fact = name.removeprefix(PREFIX)
-    if not name.startswith(PREFIX) or PREFIX + fact not in names(node):
+    if not name.startswith(PREFIX) or fact not in _FACTS or not _applies(store, node, fact):
         raise NoAttribute(name=name)
     value = _FACTS[fact](store, node)
     if value is None:
@@ -90,3 +98,4 @@ _FACTS: dict[bytes, _Fact] = {
     b"conflict": _conflict,
 }
 _OF_FILES = frozenset({b"state", b"hydrated", b"content_version"})
+_OF_ITEMS = frozenset({b"item_id", b"content_version", b"metadata_version"})  # what the remote has never seen has none
