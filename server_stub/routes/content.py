@@ -14,7 +14,7 @@ from server_stub.byteranges import Unsatisfiable, parse_ranges
 from server_stub.conditions import Outcome, evaluate, quote, range_applies
 from server_stub.digests import repr_digest
 from server_stub.instants import http_date
-from server_stub.plans.common import require_file
+from server_stub.plans.common import require_file, was_visible
 from server_stub.problems import Problem
 from server_stub.routes.http import endpoint, path_id
 from server_stub.routes.sending import PIECE_BYTES, ContentResponse, Opened, Piece, multipart
@@ -48,6 +48,9 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_content(view: View, principal: Principal, item_id: str, version: str | None) -> Content:
     """The current content or the asked version; Problem version_gone with the current item."""
+    buried = None if version is None else _buried_content(view, principal, item_id, version)
+    if buried is not None:
+        return buried
     item = require_file(view, principal, item_id)
     current = item.content_version or ""
     if version is None or version == current:
@@ -68,6 +71,19 @@ def find_content(view: View, principal: Principal, item_id: str, version: str | 
     )
 
 
+def _buried_content(view: View, principal: Principal, item_id: str, version: str) -> Content | None:
+    """A retained version of a deleted item: a handle that has it open reads on."""
+    tombstone, kept = view.tombstone(item_id), view.kept(version)
+    if tombstone is None or kept is None or kept.item_id != item_id:
+        return None
+    if not was_visible(view, principal, tombstone):
+        return None
+    item = msgspec.structs.replace(tombstone.item, content_version=None)
+    return Content(
+        item=item, names=(), version=version, size=kept.size, modified_ns=kept.modified_ns, digest=kept.digest
+    )
+
+
 async def open_content(
     service: Service, principal: Principal, item_id: str, version: str | None
 ) -> tuple[Content, Opened]:
@@ -78,6 +94,7 @@ async def open_content(
         if opened is not None:
             return content, opened
         if not content.is_current:
+            await service.read(lambda view: require_file(view, principal, item_id))  # tells the tombstone, if any
             raise Problem("version_gone", "this version is not retained", current=item_json(content.item, principal))
         await service.refresh(content.names[:-1])
     raise Problem("unavailable", "the file is being changed by others", headers={"retry-after": "1"})
