@@ -50,9 +50,7 @@ def told(value: object, status: str = "200 OK", *headers: str) -> bytes:
     return answer(status, "Content-Type: application/json", *headers, body=json.dumps(value).encode())
 
 
-def part(
-    content_range: str | None, *, etag: str = '"v1"', body: bytes = b"345", length: int | None = None
-) -> bytes:
+def part(content_range: str | None, *, etag: str = '"v1"', body: bytes = b"345", length: int | None = None) -> bytes:
     headers = [f"ETag: {etag}"] + ([] if content_range is None else [f"Content-Range: {content_range}"])
     return answer("206 Partial Content", *headers, body=body, length=length)
 
@@ -83,6 +81,7 @@ WRONG_PARTS = {
     "a weak version": part("bytes 3-5/10", etag='W/"v1"'),
     "no range": part(None),
     "another start": part("bytes 2-4/10"),
+    "another start up to the same end": part("bytes 4-5/10", body=b"45"),
     "a shorter range": part("bytes 3-4/10", body=b"34"),
     "a longer range": part("bytes 3-6/10", body=b"3456"),
     "an end beyond the total": part("bytes 3-5/5"),
@@ -130,6 +129,13 @@ async def test_a_cut_part_is_unreachable_after_what_came() -> None:
         with pytest.raises(Unreachable):
             await gather(remote, got)
         assert b"".join(got) == b"34"
+
+
+async def test_a_part_that_ends_early_in_good_form_is_unreachable() -> None:
+    head = part("bytes 3-5/10", body=b"", length=-1)[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
+    async with client_of(says(head + b"2\r\n34\r\n0\r\n\r\n")) as (remote, _):
+        with pytest.raises(Unreachable):
+            await read(remote)
 
 
 async def test_an_endless_part_is_cut_at_its_announced_end() -> None:
@@ -283,9 +289,7 @@ TOMBSTONE = {"item_id": "i1", "parent_id": "p", "deleted": True, "deleted_at": "
         ("404 Not Found", "no problem at all", False),
     ],
 )
-async def test_only_the_items_own_tombstone_proves_a_deletion(
-    status: str, problem: object, proof: bool
-) -> None:
+async def test_only_the_items_own_tombstone_proves_a_deletion(status: str, problem: object, proof: bool) -> None:
     async with client_of(says(told(problem, status))) as (remote, _):
         with pytest.raises(Gone) as caught:
             await remote.children(ID)
@@ -308,9 +312,7 @@ async def test_an_expired_anchor_with_a_malformed_fresh_one_tells_none() -> None
         assert caught.value.fresh is None
 
 
-@pytest.mark.parametrize(
-    ("header", "expected"), [("7", 7.0), ("99999999999", 3600.0), ("-1", None), ("soon", None)]
-)
+@pytest.mark.parametrize(("header", "expected"), [("7", 7.0), ("99999999999", 3600.0), ("-1", None), ("soon", None)])
 async def test_retry_after_is_honoured_within_reason(header: str, expected: float | None) -> None:
     async with client_of(says(told({}, "503 Service Unavailable", f"Retry-After: {header}"))) as (remote, _):
         with pytest.raises(Busy) as caught:
@@ -329,9 +331,7 @@ async def test_a_lost_answer_is_unknown_to_a_mutation_and_unreachable_to_a_read(
         with pytest.raises(Unknown):
             await remote.make_folder(ItemId("p"), "n", mode=0, mtime_ns=0, key="k")
         with pytest.raises(Unknown):
-            await remote.put(
-                NewFile(parent_id=ItemId("p"), name="n"), BytesSource(b"x"), mtime_ns=0, mode=0, key="k"
-            )
+            await remote.put(NewFile(parent_id=ItemId("p"), name="n"), BytesSource(b"x"), mtime_ns=0, mode=0, key="k")
 
 
 @pytest.mark.parametrize("status", ["500 Oops", "502 Bad Gateway", "504 Gateway Timeout"])

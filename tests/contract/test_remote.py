@@ -38,9 +38,7 @@ def facts(item: Item) -> Item:
 
 async def content(remote: Remote, item: Item, start: int = 0, stop: int | None = None) -> bytes:
     assert item.content_version is not None
-    async with remote.read(
-        item.item_id, item.content_version, start, item.size if stop is None else stop
-    ) as reader:
+    async with remote.read(item.item_id, item.content_version, start, item.size if stop is None else stop) as reader:
         data = b"".join([piece async for piece in reader])
         assert len(data) == reader.stop - reader.start
         return data
@@ -105,6 +103,17 @@ async def test_a_replaced_version_stays_readable(home: Home) -> None:
     assert await content(home.remote, item, 1, 2) == b"n"
 
 
+async def test_a_removed_files_content_stays_readable_for_open_handles(home: Home) -> None:
+    item = await home.put("f", b"one")
+    await home.remote.remove(item.item_id, item.metadata_version, key=home.key())
+    assert await content(home.remote, item) == b"one"
+
+
+async def test_hints_after_a_foreign_anchor_are_refused(home: Home) -> None:
+    with pytest.raises(AnchorExpired):
+        await anext(aiter(home.remote.hints(Anchor("nonsense"))))
+
+
 async def test_an_unknown_version_is_gone_with_the_item_as_it_is(home: Home) -> None:
     item = await home.put("f", b"one")
     with pytest.raises(VersionGone) as caught:
@@ -140,9 +149,7 @@ async def test_a_folder_and_a_symlink_never_replace(home: Home) -> None:
 
 
 async def test_a_symlink_keeps_its_target_and_time(home: Home) -> None:
-    link = await home.remote.make_symlink(
-        home.folder, "l", target="../ä b", mtime_ns=MTIME_NS, key=home.key()
-    )
+    link = await home.remote.make_symlink(home.folder, "l", target="../ä b", mtime_ns=MTIME_NS, key=home.key())
     assert (link.kind, link.symlink_target, link.mtime_ns) == (Kind.SYMLINK, "../ä b", MTIME_NS)
     assert (await home.remote.children(home.folder)).items == [link]
 
@@ -156,14 +163,10 @@ async def test_a_folder_keeps_its_mode_and_time(home: Home) -> None:
 async def test_bytes_that_are_not_the_announced_ones_are_refused(home: Home) -> None:
     wrong = BytesSource(b"abc", digest=BytesSource(b"xyz").digest)
     with pytest.raises(BadDigest):
-        await home.remote.put(
-            NewFile(parent_id=home.folder, name="f"), wrong, mtime_ns=0, mode=0o644, key=home.key()
-        )
+        await home.remote.put(NewFile(parent_id=home.folder, name="f"), wrong, mtime_ns=0, mode=0o644, key=home.key())
     short = BytesSource(b"abc", size=5)
     with pytest.raises(BadDigest):
-        await home.remote.put(
-            NewFile(parent_id=home.folder, name="g"), short, mtime_ns=0, mode=0o644, key=home.key()
-        )
+        await home.remote.put(NewFile(parent_id=home.folder, name="g"), short, mtime_ns=0, mode=0o644, key=home.key())
     assert (await home.remote.children(home.folder)).items == []
 
 
@@ -188,9 +191,7 @@ async def test_impossible_names_are_refused(home: Home, name: str) -> None:
     with pytest.raises(NameRefused):
         await home.make_folder(name)
     with pytest.raises(NameRefused):
-        await home.remote.move(
-            item.item_id, item.metadata_version, home.folder, name, replace=None, key=home.key()
-        )
+        await home.remote.move(item.item_id, item.metadata_version, home.folder, name, replace=None, key=home.key())
 
 
 async def test_move_and_rename_in_one_step_keep_id_and_content(home: Home) -> None:
@@ -207,22 +208,16 @@ async def test_move_and_rename_in_one_step_keep_id_and_content(home: Home) -> No
 
 async def test_a_stale_move_conflicts(home: Home) -> None:
     item = await home.put("f", b"x")
-    newer = await home.remote.move(
-        item.item_id, item.metadata_version, home.folder, "g", replace=None, key=home.key()
-    )
+    newer = await home.remote.move(item.item_id, item.metadata_version, home.folder, "g", replace=None, key=home.key())
     with pytest.raises(Conflict) as caught:
-        await home.remote.move(
-            item.item_id, item.metadata_version, home.folder, "h", replace=None, key=home.key()
-        )
+        await home.remote.move(item.item_id, item.metadata_version, home.folder, "h", replace=None, key=home.key())
     assert caught.value.current == newer
 
 
 async def test_a_move_onto_a_taken_name_conflicts_with_what_stands_there(home: Home) -> None:
     item, there = await home.put("f", b"x"), await home.put("g", b"y")
     with pytest.raises(Conflict) as caught:
-        await home.remote.move(
-            item.item_id, item.metadata_version, home.folder, "g", replace=None, key=home.key()
-        )
+        await home.remote.move(item.item_id, item.metadata_version, home.folder, "g", replace=None, key=home.key())
     assert caught.value.current == there
     assert caught.value.code == "name_taken"
 
@@ -292,9 +287,7 @@ async def test_a_folder_cannot_move_below_itself(home: Home) -> None:
     inner = await home.make_folder("i", parent=outer.item_id)
     for parent in (inner.item_id, outer.item_id):
         with pytest.raises(Conflict) as caught:
-            await home.remote.move(
-                outer.item_id, outer.metadata_version, parent, "x", replace=None, key=home.key()
-            )
+            await home.remote.move(outer.item_id, outer.metadata_version, parent, "x", replace=None, key=home.key())
         assert caught.value.code == "would_cycle"
 
 
@@ -319,9 +312,7 @@ async def test_attributes_change_under_their_version(home: Home) -> None:
     )
     assert (newer.mode, newer.mtime_ns, newer.content_version) == (0o600, -1, item.content_version)
     with pytest.raises(Conflict) as caught:
-        await home.remote.set_attributes(
-            item.item_id, item.metadata_version, mode=0o777, mtime_ns=0, key=home.key()
-        )
+        await home.remote.set_attributes(item.item_id, item.metadata_version, mode=0o777, mtime_ns=0, key=home.key())
     assert caught.value.current == newer
 
 
@@ -497,9 +488,7 @@ async def test_writers_with_the_same_base_have_one_winner(home: Home) -> None:
     async with trio.open_nursery() as nursery:
         for number in range(10):
             nursery.start_soon(write, number)
-    assert [facts(row) for row in (await home.remote.children(home.folder)).items] == [
-        facts(row) for row in won
-    ]
+    assert [facts(row) for row in (await home.remote.children(home.folder)).items] == [facts(row) for row in won]
 
 
 async def test_space_is_told(home: Home) -> None:
