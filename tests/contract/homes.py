@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace as with_
 from typing import TYPE_CHECKING
 
 from sync.remote import NewFile, Overwrite, Remote, Tombstone
@@ -12,6 +13,22 @@ if TYPE_CHECKING:
     from cache.model import Anchor, Item, ItemId
 
 numbers = itertools.count(1)
+
+
+MTIME_NS = 1_600_000_000_123_456_789
+
+
+def facts(item: Item) -> Item:
+    """What every answer about one state must agree on."""
+    return with_(item, capabilities=frozenset())
+
+
+async def content(remote: Remote, item: Item, start: int = 0, stop: int | None = None) -> bytes:
+    assert item.content_version is not None
+    async with remote.read(item.item_id, item.content_version, start, item.size if stop is None else stop) as reader:
+        data = b"".join([piece async for piece in reader])
+        assert len(data) == reader.stop - reader.start
+        return data
 
 
 class Home:
@@ -38,9 +55,7 @@ class Home:
         """A new file."""
         target = NewFile(parent_id=parent or self.folder, name=name)
         source = BytesSource(data)
-        return await (remote or self.remote).put(
-            target, source, mtime_ns=mtime_ns, mode=mode, key=key or self.key()
-        )
+        return await (remote or self.remote).put(target, source, mtime_ns=mtime_ns, mode=mode, key=key or self.key())
 
     async def overwrite(self, item: Item, data: bytes, *, key: str | None = None) -> Item:
         """New content over the state that `item` tells."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import trio
 
+from cache.model import ItemId, Version
 from sync.remotes.anchor import AnchorRemote
 
 Say = Callable[[trio.SocketStream, bytes], Awaitable[None]]
@@ -74,3 +77,27 @@ async def client_of(say: Say, *, token: str | None = None) -> AsyncIterator[tupl
             finally:
                 await remote.aclose()
                 nursery.cancel_scope.cancel()
+
+
+ID, VERSION = ItemId("i1"), Version("v1")
+ITEM: dict[str, Any] = {
+    "item_id": "i1",
+    "parent_id": "p",
+    "name": "f",
+    "kind": "file",
+    "is_folder": False,
+    "size": 10,
+    "created_at": "2024-01-01T00:00:00.000000000Z",
+    "modified_at": "2024-01-01T00:00:00.123456789Z",
+    "content_version": "v1",
+    "metadata_version": "m1",
+    "digest": None,
+    "mode": 420,
+    "symlink_target": None,
+    "capabilities": ["read", "teleport"],
+    "deleted": False,
+}
+
+
+def told(value: object, status: str = "200 OK", *headers: str) -> bytes:
+    return answer(status, "Content-Type: application/json", *headers, body=json.dumps(value).encode())

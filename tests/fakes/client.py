@@ -22,9 +22,7 @@ _T = TypeVar("_T")
 class FakeReader:
     """An open download of `data[start:stop]`, cut short after `cut_after_bytes`."""
 
-    def __init__(
-        self, data: bytes, start: int, stop: int, *, piece_bytes: int, cut_after_bytes: int | None
-    ) -> None:
+    def __init__(self, data: bytes, start: int, stop: int, *, piece_bytes: int, cut_after_bytes: int | None) -> None:
         self.start, self.stop, self.total = start, min(stop, len(data)), len(data)
         self._cut = cut_after_bytes is not None
         end = self.stop if cut_after_bytes is None else min(self.stop, start + cut_after_bytes)

@@ -85,9 +85,7 @@ class FakeDrive(DriveState):
             )
         )
 
-    def move(
-        self, item_id: ItemId, base: Version, parent: ItemId, name: str, replaced: Replaced | None
-    ) -> Item:
+    def move(self, item_id: ItemId, base: Version, parent: ItemId, name: str, replaced: Replaced | None) -> Item:
         """Move and rename in one step, under metadata_version == base."""
         item = self._at_base(item_id, base)
         self.folder(parent)

@@ -51,9 +51,7 @@ class FakeRemote(FakeClient):
 
         def apply() -> ChangePage:
             told = self.drive.since(anchor, self.page)
-            return with_(
-                told, changes=[self.seen(row) if isinstance(row, Item) else row for row in told.changes]
-            )
+            return with_(told, changes=[self.seen(row) if isinstance(row, Item) else row for row in told.changes])
 
         return await self.perform("changes", apply)
 
@@ -87,9 +85,7 @@ class FakeRemote(FakeClient):
         )
 
     @contextlib.asynccontextmanager
-    async def read(
-        self, item_id: ItemId, version: Version, start: int, stop: int
-    ) -> AsyncIterator[FakeReader]:
+    async def read(self, item_id: ItemId, version: Version, start: int, stop: int) -> AsyncIterator[FakeReader]:
         """Bytes of exactly that version."""
         fault = await self.arrive("read")
         self.need(Capability.READ)
@@ -112,9 +108,7 @@ class FakeRemote(FakeClient):
         """Nothing to give back."""
         await trio.lowlevel.checkpoint()
 
-    async def put(
-        self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str
-    ) -> Item:
+    async def put(self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str) -> Item:
         """Content, whole, in one step."""
         fault = await self.arrive("put")
         data = b"".join([piece async for piece in source.chunks(0)])
@@ -161,9 +155,7 @@ class FakeRemote(FakeClient):
             )
         )
 
-    async def make_symlink(
-        self, parent_id: ItemId, name: str, *, target: str, mtime_ns: int, key: str
-    ) -> Item:
+    async def make_symlink(self, parent_id: ItemId, name: str, *, target: str, mtime_ns: int, key: str) -> Item:
         """A symlink."""
         drive, request = self.drive, (parent_id, name, target, mtime_ns)
         return self.seen(
@@ -172,9 +164,7 @@ class FakeRemote(FakeClient):
                 Capability.ADD_CHILDREN,
                 key,
                 request,
-                lambda: drive.create(
-                    parent_id, name, Kind.SYMLINK, mode=0o777, mtime_ns=mtime_ns, target=target
-                ),
+                lambda: drive.create(parent_id, name, Kind.SYMLINK, mode=0o777, mtime_ns=mtime_ns, target=target),
             )
         )
 
@@ -200,9 +190,7 @@ class FakeRemote(FakeClient):
             )
         )
 
-    async def set_attributes(
-        self, item_id: ItemId, base: Version, *, mode: int, mtime_ns: int, key: str
-    ) -> Item:
+    async def set_attributes(self, item_id: ItemId, base: Version, *, mode: int, mtime_ns: int, key: str) -> Item:
         """Mode and times."""
         drive, request = self.drive, (item_id, base, mode, mtime_ns)
         return self.seen(
@@ -218,6 +206,4 @@ class FakeRemote(FakeClient):
     async def remove(self, item_id: ItemId, base: Version, *, key: str) -> None:
         """To the trash."""
         drive = self.drive
-        await self._mutate(
-            "remove", Capability.DELETE, key, (item_id, base), lambda: drive.remove(item_id, base)
-        )
+        await self._mutate("remove", Capability.DELETE, key, (item_id, base), lambda: drive.remove(item_id, base))
