@@ -44,9 +44,12 @@ class Drive:
         self._vault = vault
         self._steps = Steps(tree, vault)
         self._refresh = refresh
+        self._unsettled = False  # a change reached the tree and its rows could not be written (state disk full)
 
     def perform(self, ledger: Ledger, decide: Decide, keyed: Keyed | None = None) -> Answer:
         """The answer to a mutation, done once per key; a refusal under a key is stored too. Problem."""
+        if self._unsettled:  # before anything else is decided on rows that are behind the tree
+            self._settle(ledger)
         replay = None if keyed is None else replayed(ledger, keyed)
         if replay is not None:
             return replay
@@ -91,8 +94,10 @@ class Drive:
                 self._drop(ledger, intent_id)
                 raise
             failpoints.reach("performed")
+        self._unsettled = True
         with ledger.transaction() as tx:
             self._apply(tx, intent, intent_id)
+        self._unsettled = False
         failpoints.reach("applied")
 
     def _drop(self, ledger: Ledger, intent_id: int) -> None:
@@ -118,11 +123,18 @@ class Drive:
 
     def recover(self, ledger: Ledger) -> tuple[int, int]:
         """Finish or drop what a crash left; then empty the staging room. Returns (finished, dropped)."""
+        settled = self._settle(ledger)
+        self._vault.sweep(ledger.kept_versions())
+        return settled
+
+    def _settle(self, ledger: Ledger) -> tuple[int, int]:
         finished = dropped = 0
         for intent_id, body in ledger.intents():
             intent = decode_intent(body)
             try:
-                if not self._steps.decided(intent.steps):
+                if self._steps.decided(intent.steps):
+                    self._steps.sync(intent.steps)
+                else:
                     self._steps.perform(intent.steps)
                 with ledger.transaction() as tx:
                     self._apply(tx, intent, intent_id)
@@ -131,7 +143,7 @@ class Drive:
                 log.warning("an interrupted change could not be finished and was dropped: %s", error)
                 self._drop(ledger, intent_id)
                 dropped += 1
-        self._vault.sweep(ledger.kept_versions())
+        self._unsettled = False
         return finished, dropped
 
 

@@ -9,6 +9,7 @@ survives power loss.
 from __future__ import annotations
 
 import contextlib
+import errno
 import secrets
 import sqlite3
 from functools import partial
@@ -81,7 +82,11 @@ class SqliteStore:
 
     async def write(self, work: Callable[[Ledger], T]) -> T:
         """Run `work` on the writer's thread."""
-        return await self._writer.call(lambda connection: work(SqliteLedger(connection, self._on_commit)))
+        try:
+            return await self._writer.call(lambda connection: work(SqliteLedger(connection, self._on_commit)))
+        except sqlite3.OperationalError as error:
+            full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+            raise OSError(errno.ENOSPC if full else errno.EIO, f"the index: {error}") from error
 
     async def aclose(self) -> None:
         """Finish what was accepted and close."""

@@ -59,7 +59,7 @@ class Steps:
                 with contextlib.suppress(OSError):  # the start-up scan settles what cannot be undone now
                     undo()
             raise
-        self._sync(steps)
+        self.sync(steps)
 
     def decided(self, steps: tuple[AnyStep, ...]) -> bool:
         """Whether the deciding step was done before a crash: then nothing is left but to tell the rows."""
@@ -73,7 +73,8 @@ class Steps:
             case _:
                 return False
 
-    def _sync(self, steps: tuple[AnyStep, ...]) -> None:
+    def sync(self, steps: tuple[AnyStep, ...]) -> None:
+        """fsync every folder that the steps touch."""
         folders = [place.folder for step in steps for place in _touched(step)]
         self._tree.sync(*folders)
         if any(isinstance(step, Keep | Stow) for step in steps):

@@ -82,7 +82,10 @@ class Store(Protocol):
         ...
 
     async def write(self, work: Callable[[Ledger], T]) -> T:
-        """Run `work` with no other writer beside it. A cancelled caller does not stop work that has begun."""
+        """Run `work` with no other writer beside it. A cancelled caller does not stop work that has begun.
+
+        OSError when the index cannot be written (ENOSPC, EIO).
+        """
         ...
 
     async def aclose(self) -> None:
