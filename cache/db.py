@@ -1,4 +1,4 @@
-"""The one class that owns the catalog's two SQLite connections.
+"""The one class that owns the catalog's SQLite connections.
 
 `reader` is read on the trio thread: indexed, bounded, fully fetched (a row costs microseconds, a thread hop seventy).
 `write(change)` runs a plain function as one BEGIN IMMEDIATE … COMMIT in a worker thread, one at a time, first come
@@ -52,20 +52,31 @@ class Database:
         self._turn = trio.CapacityLimiter(1)
         try:
             self._writer = _connect(path)
+            self._writer.execute("PRAGMA wal_autocheckpoint = 0")
+            self._durable: bool | None = None  # what `PRAGMA synchronous` stands at
             _create_or_check(self._writer, path)
             self.reader = _connect(path)
             self.reader.execute("PRAGMA query_only = ON")
+            self._checkpointer = _connect(path)
         except sqlite3.DatabaseError as error:
             raise StateUnusable(f"the state file cannot be used: {error}", path=str(path)) from error
 
     async def write(self, change: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> T:
-        """Run `change` as one transaction and return its result; an exception rolls everything back.
+        """Run `change` as one transaction in a worker and return its result; an exception rolls everything back.
 
         Shielded from cancellation: a change that has begun is either committed or never was.
         """
-
         async with self._turn:
             return await self._shielded(lambda: self.write_now(change, durable=durable))
+
+    async def write_here(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """The same on this thread, for a change of a few rows.
+
+        It costs less than one with a thread hop (200 against 240–450 µs to create a file, 40 against 100 µs for a chmod) and
+        waits for no disk: a commit only goes to the page cache, and `checkpoint` folds the log into the file elsewhere.
+        """
+        async with self._turn:
+            return self.write_now(change)
 
     async def _shielded(self, transaction: Callable[[], T]) -> T:
         with trio.CancelScope(shield=True):
@@ -73,9 +84,11 @@ class Database:
         raise AssertionError("a shield swallows no cancellation")
 
     def write_now(self, change: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> T:
-        """The same on this thread: for the start, before any task runs."""
+        """The same without waiting for a turn: for the start, before any task runs."""
         connection = self._writer
-        connection.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
+        if durable != self._durable:
+            connection.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
+            self._durable = durable
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = change(connection)
@@ -85,6 +98,10 @@ class Database:
         connection.commit()
         return result
 
+    async def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file, beside running reads and writes."""
+        await self._shielded(lambda: self._checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
+
     async def make_durable(self) -> None:
         """Return once every transaction committed so far would survive power loss."""
         await self.write(
@@ -93,8 +110,9 @@ class Database:
         )
 
     def close(self) -> None:
-        """Give back both connections; the write-ahead log is folded into the file."""
+        """Give back the connections; the write-ahead log is folded into the file."""
         self.reader.close()
+        self._checkpointer.close()
         self._writer.close()
 
 

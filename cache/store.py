@@ -9,7 +9,6 @@ and then called durable, contents and nodes that lost their last user are delete
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from functools import partial
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import contents, edits, items, ranges, recovery, tree
+from cache import contents, edits, items, lock, ranges, recovery, tree
 from cache.blobs import Blobs
 from cache.db import Database, Runner, in_worker, set_meta
 from cache.edits import Clock
-from cache.errors import CacheInUse, NotFound
+from cache.errors import NotFound
 from cache.model import ROOT_INO, Content, ContentId, Ino, Item, Node
 from cache.opened import OpenContent, OpenContents
 from cache.placeholders import forget_node
@@ -42,7 +41,7 @@ class LocalStore:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory = directory
         self._write_back_delay_s = write_back_delay_s
-        self._lock = _lock(directory)
+        self._lock = lock.take(directory)
         try:
             self.db = Database(directory / "state.db", runner=runner)
             self.blobs = Blobs(directory / "blobs")
@@ -70,7 +69,7 @@ class LocalStore:
             if current is None:
                 raise NotFound(ino=node.ino)
             if current.content_id is None:
-                await self.db.write(lambda connection: self._new_content(connection, node.ino))
+                await self.db.write_here(lambda connection: self._new_content(connection, node.ino))
                 continue
             content = self.content(current.content_id)
             try:
@@ -119,7 +118,9 @@ class LocalStore:
         if opened.dirty and not opened.settled:
             opened.settled = True  # before the await: a write during it makes it unsettled again
             size, mtime_ns, clock = opened.size, opened.stat().st_mtime_ns, self.clock()
-            await self.db.write(lambda connection: edits.settle(connection, opened.content_id, size, mtime_ns, clock))
+            await self.db.write_here(
+                lambda connection: edits.settle(connection, opened.content_id, size, mtime_ns, clock)
+            )
 
     def tidy(self, content_ids: Iterable[ContentId], inos: Iterable[Ino] = ()) -> None:
         """Delete these, as soon as nobody has them open, if no node has the content and no name the node."""
@@ -148,6 +149,7 @@ class LocalStore:
             await self.save()
             if trio.current_time() - last_sync_s >= SYNC_INTERVAL_S:
                 await self.sync_contents()
+                await self.db.checkpoint()
                 last_sync_s = trio.current_time()
             await trio.sleep(0.05)  # what comes in a burst is written together
 
@@ -225,17 +227,3 @@ def _tidy(
             contents.delete(connection, content_id)
             deleted.append(content_id)
     return deleted
-
-
-def _lock(directory: Path) -> int:
-    path = directory / "lock"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = os.read(fd, 32).decode(errors="replace").strip()
-        os.close(fd)
-        raise CacheInUse("the cache directory is in use", path=str(directory), pid=pid) from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-    return fd

@@ -138,7 +138,7 @@ class Files:
                 return
             await self._engine.hydrator.ensure(opened, 0, opened.size)
             clock = self._store.clock(OPEN_PUSH_DELAY_S)
-            moved_on = await self._store.db.write(
+            moved_on = await self._store.db.write_here(
                 lambda connection: edits.begin_edit(connection, opened.content_id, clock)
             )
             opened.dirty = True
@@ -158,7 +158,7 @@ class Files:
                 self._store.fresh_blob(content_id, 0)
                 return content_id
 
-            content_id = await self._store.db.write(change)
+            content_id = await self._store.db.write_here(change)
             before = opened.content_id
             self._store.opened.replace(opened, content_id)
             if self._paged.get(opened.ino) == before:

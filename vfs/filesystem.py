@@ -130,10 +130,10 @@ class Filesystem:
         await self._ready_target(new_parent, new_name)
         clock = self._store.clock()
         if flags & RENAME_EXCHANGE:
-            await self._store.db.write(lambda c: edits.exchange(c, parent, name, new_parent, new_name, clock))
+            await self._store.db.write_here(lambda c: edits.exchange(c, parent, name, new_parent, new_name, clock))
             self._engine.changed()
             return
-        done = await self._store.db.write(
+        done = await self._store.db.write_here(
             lambda c: edits.rename(
                 c, parent, name, new_parent, new_name, clock, no_replace=bool(flags & RENAME_NOREPLACE)
             )
@@ -156,13 +156,13 @@ class Filesystem:
                 self._store.fresh_blob(node.content_id, 0)
             return node
 
-        node = await self._store.db.write(change)
+        node = await self._store.db.write_here(change)
         self._engine.changed()
         return node
 
     async def _remove(self, parent: Ino, name: str, *, folder: bool) -> None:
         clock = self._store.clock()
-        node, news = await self._store.db.write(lambda c: edits.remove(c, parent, name, clock, folder=folder))
+        node, news = await self._store.db.write_here(lambda c: edits.remove(c, parent, name, clock, folder=folder))
         self._after(news, node)
 
     def _after(self, news: list[News], nameless: Node | None) -> None:
@@ -188,15 +188,17 @@ class Filesystem:
 
     async def _set_attributes(self, node: Node, change: AttributeChange) -> None:
         opened = self._store.opened.get(node.content_id)
-        if opened is not None and opened.dirty:
-            if change.mtime_ns is not None:
-                os.utime(opened.fd, ns=(change.mtime_ns, change.mtime_ns))
-                opened.settled = False
-            await self._store.settle(opened)
+        if opened is not None and opened.dirty and change.mtime_ns is not None:
+            os.utime(
+                opened.fd, ns=(change.mtime_ns, change.mtime_ns)
+            )  # the blob's time is the file's, while it is dirty
+            opened.settled = False
         clock = self._store.clock()
-        await self._store.db.write(
-            lambda c: edits.set_attributes(c, node.ino, clock, mode=change.mode, mtime_ns=change.mtime_ns)
-        )
+
+        def set_them(connection: sqlite3.Connection) -> None:
+            edits.set_attributes(connection, node.ino, clock, mode=change.mode, mtime_ns=change.mtime_ns)
+
+        await self._store.db.write_here(set_them)
         self._engine.changed()
 
     def _attributes(self, node: Node) -> Attributes:
