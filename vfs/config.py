@@ -53,7 +53,8 @@ _IGNORED_OPTIONS = frozenset(
 )
 _KERNEL_OPTIONS = frozenset(("noexec",))
 _OUR_OPTIONS = (
-    "ro, rw, allow_other, token_file=, cache_dir=, cache_size=, poll_interval=, write_back_delay=, log_level="
+    "ro, rw, allow_other, token_file=, cache_dir=, cache_size=, poll_interval=, write_back_delay=,"
+    " flush_timeout=, log_level="
 )
 
 
@@ -93,6 +94,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cache_size: str | None = None
     poll_interval_s: float | None = None
     write_back_delay_s: float | None = None
+    flush_timeout_s: float | None = None
     log_level: str | None = None
     kernel_options: tuple[str, ...] = ()
 
@@ -123,7 +125,7 @@ def _option(key: str, value: str) -> tuple[str, object]:
             return key, value
         case "log_level" if value:
             return key, parse_log_level(value)
-        case "poll_interval" | "write_back_delay" if value:
+        case "poll_interval" | "write_back_delay" | "flush_timeout" if value:
             return f"{key}_s", parse_seconds(value)
         case "token":
             raise ConfigError("-o token=… would show the token to every user of this machine; use token_file=FILE")

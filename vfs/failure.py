@@ -12,7 +12,7 @@ from enum import IntEnum
 import msgspec
 
 from cache.errors import CacheInUse, LocalError, StateUnusable
-from sync.remote import Busy, Denied, NotSignedIn, ProtocolViolation, Refused, RemoteError, Unreachable
+from sync.remote import Busy, Denied, Gone, NotSignedIn, ProtocolViolation, Refused, RemoteError, Unreachable
 
 
 class ExitStatus(IntEnum):
@@ -67,6 +67,8 @@ def describe(error: BaseException, *, about: str) -> Failure:
 def _of_remote(error: RemoteError, kind: str, about: str) -> Failure:
     text = f"{about}: {error}"
     match error:
+        case Gone() if "://" in about:
+            return _no_drive(kind, about, "it knows no drive there (404)")
         case NotSignedIn():
             return Failure(
                 kind,
@@ -84,13 +86,13 @@ def _of_remote(error: RemoteError, kind: str, about: str) -> Failure:
                 status=ExitStatus.TRY_AGAIN,
             )
         case ProtocolViolation() | Refused():
-            return Failure(
-                kind,
-                f"{about} answers, but not as an AnchorFS server: {error}",
-                hint="check the address",
-                status=ExitStatus.CONFIGURATION,
-            )
+            return _no_drive(kind, about, str(error))
     return Failure(kind, text)
+
+
+def _no_drive(kind: str, about: str, why: str) -> Failure:
+    message = f"{about} answers, but not as an AnchorFS server: {why}"
+    return Failure(kind, message, hint="check the address", status=ExitStatus.CONFIGURATION)
 
 
 def _of_local(error: LocalError, kind: str, about: str) -> Failure:

@@ -21,6 +21,7 @@ from vfs import mountpoint as table
 from vfs.control import Control, Statistics
 from vfs.drive import Drive, DriveConfig, open_drive
 from vfs.failure import ExitStatus, Failure
+from vfs.flushing import Flush
 from vfs.invalidation import Invalidation
 from vfs.operations import Operations
 from vfs.registry import Record, Registry
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 20.0
-OFFLINE_FLUSH_TIMEOUT_S = 3.0  # nothing can be sent anyway: only what is being written down is waited for
 BUSY_PATIENCE_S = 2.0  # a shell that just left, a file that is just being closed
 READ_AHEAD_KIB = 16 << 10  # a network drive lives from long requests; the kernel's default is 128 KiB
 
@@ -105,7 +105,7 @@ class Session:
         self._invalidation = Invalidation(drive.news, self._operations)
         self._notifying: trio.CancelScope | None = None
         self._resume, self._paused = trio.Event(), trio.Event()
-        self._flushing: trio.CancelScope | None = None
+        self._flushing: Flush | None = None
         self._leaving = trio.Lock()
         self._forced = False
         self._flush_at_end = True
@@ -208,11 +208,8 @@ class Session:
         await self.leave(force=True)
 
     async def _flush(self, timeout_s: float | None) -> bool:
-        online = self._engine.statistics().connection == "online"
-        allowed_s = timeout_s if timeout_s is not None else self._config.flush_timeout_s
-        pushed = False
-        with trio.CancelScope() as self._flushing:
-            pushed = await self._engine.settle(allowed_s if online else min(allowed_s, OFFLINE_FLUSH_TIMEOUT_S))
+        self._flushing = Flush(self._engine)
+        pushed = await self._flushing.run(self._config.flush_timeout_s if timeout_s is None else timeout_s)
         self._flushing = None
         left = outcome_of(self._engine.statistics())
         if not pushed and not left.complete:

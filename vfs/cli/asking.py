@@ -84,9 +84,7 @@ def the_mount(mountpoint: str | None) -> str:
     if not running:
         raise Failure("not-mounted", "no AnchorFS mount is running", hint="anchorfs mount URL MOUNTPOINT")
     names = ", ".join(record.mountpoint for record in running)
-    raise Failure(
-        "which-mount", f"several mounts are running: {names}", hint="name one", status=ExitStatus.USAGE
-    )
+    raise Failure("which-mount", f"several mounts are running: {names}", hint="name one", status=ExitStatus.USAGE)
 
 
 def ask_about(path: str, verb: Verb) -> dict[str, object]:

@@ -39,9 +39,7 @@ def _machine() -> list[dict[str, object]]:
     tool = shutil.which("fusermount3")
     kernel = Path("/proc/sys/kernel/osrelease").read_text(encoding="ascii").strip()
     return [
-        _finding(
-            f"{FUSE_DEVICE} {'can be opened' if usable else 'is missing or closed to this user'}", ok=usable
-        ),
+        _finding(f"{FUSE_DEVICE} {'can be opened' if usable else 'is missing or closed to this user'}", ok=usable),
         _finding(f"fusermount3: {tool or 'not installed (apt-get install fuse3)'}", ok=tool is not None),
         _finding(f"kernel {kernel}", ok=True),
     ]

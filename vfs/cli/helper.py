@@ -35,9 +35,7 @@ def translate(arguments: list[str]) -> list[str] | None:
         else:
             places.append(word)
     if len(places) != 2:
-        raise HelperUsageError(
-            "usage: mount.anchorfs URL DIR [-sfnvrw] [-N namespace] [-t type] [-o options]"
-        )
+        raise HelperUsageError("usage: mount.anchorfs URL DIR [-sfnvrw] [-N namespace] [-t type] [-o options]")
     read_only = ["--read-only"] if "r" in flags else []
     return None if "f" in flags else ["mount", *places, "--daemon", *read_only, *options]
 

@@ -68,9 +68,7 @@ def _say_mounted(config: MountConfig, pid: int, log_file: str, *, as_json: bool)
         facts = {"mountpoint": config.mountpoint, "url": config.url, "pid": pid, "log_file": log_file}
         print_json({**facts, "cache_dir": config.cache_dir})
     else:
-        out.print(
-            f"{escape(config.url)} is mounted on {escape(config.mountpoint)} (process {pid}, log {log_file})"
-        )
+        out.print(f"{escape(config.url)} is mounted on {escape(config.mountpoint)} (process {pid}, log {log_file})")
 
 
 def _stay(config: MountConfig) -> int:
@@ -79,9 +77,7 @@ def _stay(config: MountConfig) -> int:
     start_logging(config.log_level, log_file=None, secret=config.token)
 
     def ready() -> None:
-        err.print(
-            f"{escape(config.url)} is mounted on {escape(config.mountpoint)}; Ctrl-C flushes and unmounts"
-        )
+        err.print(f"{escape(config.url)} is mounted on {escape(config.mountpoint)}; Ctrl-C flushes and unmounts")
 
     async def body() -> tuple[int, int]:
         outcome = await serve(config, registry(), ready)
@@ -112,18 +108,14 @@ def say_left(pending: int, parked: int, cache_dir: str) -> int:
 @reporting
 def unmount(
     mountpoint: Annotated[str, typer.Argument(help="Where the drive is mounted.")],
-    no_flush: Annotated[
-        bool, typer.Option("--no-flush", help="Do not wait for uploads; they follow later.")
-    ] = False,
+    no_flush: Annotated[bool, typer.Option("--no-flush", help="Do not wait for uploads; they follow later.")] = False,
     timeout: Annotated[float | None, typer.Option(help="Seconds to wait for uploads.", metavar="S")] = None,
     as_json: Json = False,
 ) -> int:
     """Send what is pending, then unmount."""
     entry = table.mounted_at(mountpoint)
     if entry is None:
-        raise Failure(
-            "not-mounted", f"no AnchorFS mount at {mountpoint}", hint="`anchorfs status` lists the mounts"
-        )
+        raise Failure("not-mounted", f"no AnchorFS mount at {mountpoint}", hint="`anchorfs status` lists the mounts")
     record = registry().find(entry.path)
     if record is None:
         return _unmount_unregistered(entry, as_json=as_json)

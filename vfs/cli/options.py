@@ -11,6 +11,7 @@ import typer
 
 from vfs.config import (
     DEFAULT_CACHE_SIZE_BYTES,
+    FLUSH_TIMEOUT_S,
     ConfigError,
     MountConfig,
     default_cache_dir,
@@ -75,6 +76,7 @@ def make_config(given: Given, environment: dict[str, str]) -> MountConfig:
             kernel_options=said.kernel_options,
             poll_interval_s=said.poll_interval_s or 30.0,
             write_back_delay_s=said.write_back_delay_s or 1.0,
+            flush_timeout_s=said.flush_timeout_s or FLUSH_TIMEOUT_S,
             log_level=level,
         )
     except ConfigError as error:

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
@@ -78,9 +78,7 @@ def _folder(mountpoint: str | None) -> Iterator[str]:
         yield folder
     finally:
         try:
-            Path(
-                folder
-            ).rmdir()  # never recursively: if the mount is still there, this fails and nothing is lost
+            Path(folder).rmdir()  # never recursively: if the mount is still there, this fails and nothing is lost
         except OSError as error:
             err.print(f"anchorfs: {folder} is left behind: {error.strerror}")
 
@@ -88,32 +86,50 @@ def _folder(mountpoint: str | None) -> Iterator[str]:
 def _command(command: list[str], folder: str) -> int:
     environment = {**os.environ, "PWD": folder, "ANCHORFS_MOUNTPOINT": folder}
     environment.pop("ANCHORFS_TOKEN", None)  # the command works with files and needs no credential
-    try:
-        child = subprocess.Popen(command, cwd=folder, env=environment)  # noqa: S603 - it is what the user asked for
-    except FileNotFoundError:
-        raise Failure("command-missing", f"{command[0]}: command not found", status=127) from None
-    except PermissionError as error:
-        raise Failure("command-denied", f"{command[0]}: {error.strerror}", status=126) from None
-    with _forwarding(child):
+    with Forwarding() as forwarding:
+        try:
+            child = subprocess.Popen(command, cwd=folder, env=environment)  # noqa: S603 - what the user asked for
+        except FileNotFoundError:
+            raise Failure("command-missing", f"{command[0]}: command not found", status=127) from None
+        except PermissionError as error:
+            raise Failure("command-denied", f"{command[0]}: {error.strerror}", status=126) from None
+        forwarding.to(child)
         status = child.wait()
     return 128 - status if status < 0 else status
 
 
-@contextmanager
-def _forwarding(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Hand signals on to the command. A terminal's Ctrl-C reaches it by itself: ours is only swallowed."""
+class Forwarding:
+    """Hands signals on to the command; those that came before it was started, when it is.
 
-    def forward(number: int, _frame: FrameType | None) -> None:
-        from_terminal = number in {signal.SIGINT, signal.SIGQUIT} and os.isatty(0)
-        if child.poll() is None and not from_terminal:
+    A terminal's Ctrl-C reaches the command by itself: ours is only swallowed.
+    """
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._previous = {number: signal.signal(number, self._heard) for number in FORWARDED}
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def to(self, child: subprocess.Popen[bytes]) -> None:
+        """From now on to this process."""
+        self._child = child
+        for number in self._early:
             child.send_signal(number)
 
-    previous = {number: signal.signal(number, forward) for number in FORWARDED}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    def _heard(self, number: int, _frame: FrameType | None) -> None:
+        if number in {signal.SIGINT, signal.SIGQUIT} and os.isatty(0):
+            return
+        if self._child is None:
+            self._early.append(number)
+        else:
+            self._child.send_signal(number)
 
 
 def _leave(config: MountConfig, child: subprocess.Popen[bytes]) -> int:
@@ -131,7 +147,5 @@ def _leave(config: MountConfig, child: subprocess.Popen[bytes]) -> int:
     status = say_left(int(str(left.get("pending", 0))), int(str(left.get("parked", 0))), config.cache_dir)
     if status or ended == ExitStatus.DONE:
         return status
-    err.print(
-        f"anchorfs: the mount's process ended with {ended}; what was not sent stays in {config.cache_dir}"
-    )
+    err.print(f"anchorfs: the mount's process ended with {ended}; what was not sent stays in {config.cache_dir}")
     return ExitStatus.TRY_AGAIN

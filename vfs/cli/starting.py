@@ -76,9 +76,7 @@ def _converse(child: subprocess.Popen[bytes], errand: Errand) -> Report:
 def _silent(log_file: Path) -> Failure:
     lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines()
     last = lines[-1] if lines else "no word in the log"
-    return Failure(
-        "mount-died", f"the mount's process ended before it answered: {last}", hint=f"see {log_file}"
-    )
+    return Failure("mount-died", f"the mount's process ended before it answered: {last}", hint=f"see {log_file}")
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

@@ -46,9 +46,7 @@ def _status_of(mountpoint: str) -> dict[str, object]:
 def _dead_mounts() -> list[dict[str, object]]:
     ours = registry()
     unknown = [entry.path for entry in table.mounts() if ours.find(entry.path) is None]
-    return [
-        {"mountpoint": path, "state": "dead"} for path in unknown if table.probe(path) is table.Health.DEAD
-    ]
+    return [{"mountpoint": path, "state": "dead"} for path in unknown if table.probe(path) is table.Health.DEAD]
 
 
 def _show_status(report: dict[str, object]) -> None:
@@ -96,9 +94,7 @@ def queue(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
     for row in changes:
         waiting = f"{max(0, now_s - float(row.get('queued_at_s') or now_s)):.0f} s"
         name = str(row.get("path") or row.get("base_name") or f"inode {row.get('ino')}")
-        grid.add_row(
-            str(row["state"]), str(row["aspect"]), escape(name), waiting, escape(str(row.get("reason") or ""))
-        )
+        grid.add_row(str(row["state"]), str(row["aspect"]), escape(name), waiting, escape(str(row.get("reason") or "")))
     out.print(grid)
     return ExitStatus.DONE
 
@@ -106,12 +102,8 @@ def queue(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
 @reporting
 def sync(
     mountpoint: Annotated[str, typer.Argument(help="A mount point, or any path in the mount.")],
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Return when the server has every change, and we its.")
-    ] = False,
-    timeout: Annotated[
-        float | None, typer.Option(help="Seconds to wait at most.", metavar="S", min=0.0)
-    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the server has every change, and we its.")] = False,
+    timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.", metavar="S", min=0.0)] = None,
     as_json: Json = False,
 ) -> int:
     """Push and pull now; with --wait, until both sides agree (75 when that does not happen in time)."""

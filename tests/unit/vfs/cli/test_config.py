@@ -42,16 +42,12 @@ def test_what_fstab_says_to_everyone_is_accepted_and_ignored() -> None:
 
 
 def test_our_options_are_read_and_the_later_word_wins() -> None:
-    said = parse_options(
-        ["ro,cache_size=5G", "allow_other,noexec,token_file=/t,poll_interval=2.5,cache_size=6G"]
-    )
+    said = parse_options(["ro,cache_size=5G", "allow_other,noexec,token_file=/t,poll_interval=2.5,cache_size=6G"])
     assert (said.read_only, said.allow_other, said.cache_size) == (True, True, "6G")
     assert (said.token_file, said.poll_interval_s, said.kernel_options) == ("/t", 2.5, ("noexec",))
 
 
-@pytest.mark.parametrize(
-    "word", ["chache_size=1G", "cache_dir", "token_file=", "poll_interval=-1", "log_level=loud"]
-)
+@pytest.mark.parametrize("word", ["chache_size=1G", "cache_dir", "token_file=", "poll_interval=-1", "log_level=loud"])
 def test_an_option_that_nobody_knows_is_refused_by_name(word: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_options([word])
@@ -123,8 +119,6 @@ def test_a_token_file_without_one_token_is_refused(tmp_path: Path, content: byte
 
 
 def test_a_configuration_crosses_a_pipe_whole_and_never_shows_its_token() -> None:
-    config = MountConfig(
-        url="http://h", mountpoint="/m", cache_dir="/c", token="s3cret", kernel_options=("noexec",)
-    )
+    config = MountConfig(url="http://h", mountpoint="/m", cache_dir="/c", token="s3cret", kernel_options=("noexec",))
     assert msgspec.json.decode(msgspec.json.encode(config), type=MountConfig) == config
     assert "s3cret" not in repr(config) + str(config)

@@ -136,9 +136,7 @@ async def test_a_bug_is_answered_and_logged_and_the_socket_goes_on(
     assert (await _ask(tmp_path / "s", Request(verb=Verb.NUDGE))).error is None
 
 
-@pytest.mark.parametrize(
-    "line", [b"{}\n", b"nonsense\n", b'{"verb": "format"}\n', b'{"verb":"evict","x":1}\n', b"\n"]
-)
+@pytest.mark.parametrize("line", [b"{}\n", b"nonsense\n", b'{"verb": "format"}\n', b'{"verb":"evict","x":1}\n', b"\n"])
 async def test_what_is_not_understood_is_answered(tmp_path: Path, nursery: trio.Nursery, line: bytes) -> None:
     await _serve(nursery, tmp_path / "s")
     reply = await _exchange(tmp_path / "s", line)
@@ -152,9 +150,7 @@ async def test_an_endless_line_is_cut(tmp_path: Path, nursery: trio.Nursery) -> 
     assert reply.error is not None
 
 
-async def test_a_client_that_hangs_up_cancels_what_it_asked_for(
-    tmp_path: Path, nursery: trio.Nursery
-) -> None:
+async def test_a_client_that_hangs_up_cancels_what_it_asked_for(tmp_path: Path, nursery: trio.Nursery) -> None:
     control, engine = await _serve(nursery, tmp_path / "s")
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(tmp_path / "s"))

@@ -55,9 +55,7 @@ def _full(path: Path) -> Path:
     ("make", "kind"),
     [(_missing, "mountpoint-missing"), (_file, "mountpoint-no-folder"), (_full, "mountpoint-not-empty")],
 )
-def test_a_mount_point_that_cannot_be_one_is_named(
-    tmp_path: Path, make: Callable[[Path], Path], kind: str
-) -> None:
+def test_a_mount_point_that_cannot_be_one_is_named(tmp_path: Path, make: Callable[[Path], Path], kind: str) -> None:
     folder = make(tmp_path)
     with pytest.raises(Failure) as caught:
         preflight.check(_config(folder), Registry(tmp_path))

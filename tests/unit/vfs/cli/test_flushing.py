@@ -1,0 +1,81 @@
+"""The flush before leaving, on a virtual clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import pytest
+import trio
+
+from vfs.flushing import OFFLINE_PATIENCE_S, Flush
+
+if TYPE_CHECKING:
+    from vfs.control import Engine
+
+
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
+
+@dataclass
+class Numbers:
+    connection: str
+
+
+@dataclass
+class FakeEngine:
+    """Settles after a time; its connection follows a plan of (from second, connection)."""
+
+    settles_after_s: float
+    plan: list[tuple[float, str]] = field(default_factory=lambda: [(0.0, "online")])
+    start_s: float = field(default_factory=trio.current_time)
+
+    def statistics(self) -> Numbers:
+        passed_s = trio.current_time() - self.start_s
+        return Numbers([connection for at_s, connection in self.plan if at_s <= passed_s][-1])
+
+    async def settle(self, timeout_s: float) -> bool:
+        with trio.move_on_after(timeout_s):
+            await trio.sleep(self.settles_after_s)
+            return True
+        return False
+
+
+def _flush(engine: FakeEngine) -> Flush:
+    return Flush(cast("Engine", engine))
+
+
+async def test_it_waits_for_a_slow_server() -> None:
+    assert await _flush(FakeEngine(50.0)).run(60.0) is True
+    assert trio.current_time() >= 50.0
+
+
+async def test_it_ends_in_time() -> None:
+    started_s = trio.current_time()
+    assert await _flush(FakeEngine(1e6)).run(60.0) is False
+    assert trio.current_time() - started_s == 60.0
+
+
+async def test_a_server_that_is_away_is_not_waited_for() -> None:
+    started_s = trio.current_time()
+    engine = FakeEngine(1e6, [(0.0, "online"), (5.0, "offline")])
+    assert await _flush(engine).run(60.0) is False
+    assert trio.current_time() - started_s < 5.0 + 2 * OFFLINE_PATIENCE_S
+
+
+async def test_a_short_interruption_does_not_end_it() -> None:
+    engine = FakeEngine(20.0, [(0.0, "online"), (5.0, "offline"), (6.0, "online")])
+    assert await _flush(engine).run(60.0) is True
+
+
+async def test_it_can_be_ended_from_outside(nursery: trio.Nursery) -> None:
+    flush = _flush(FakeEngine(1e6))
+
+    async def end() -> None:
+        await trio.sleep(3.0)
+        flush.cancel()
+
+    nursery.start_soon(end)
+    started_s = trio.current_time()
+    assert await flush.run(60.0) is False
+    assert trio.current_time() - started_s == 3.0

@@ -1,0 +1,46 @@
+"""The flush before a mount leaves: wait for what can be sent, not for a server that is away.
+
+Nothing depends on it: what is not sent is in the journal, and the next mount sends it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from vfs.control import Engine
+
+OFFLINE_PATIENCE_S = 2.0
+_LOOK_EVERY_S = 0.2
+
+
+class Flush:
+    """One flush; `cancel` ends it early, from another task."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._scope = trio.CancelScope()
+
+    async def run(self, timeout_s: float) -> bool:
+        """Whether the server has everything; at most `timeout_s`, and soon when the engine is offline."""
+        pushed = False
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._give_up_offline)
+                pushed = await self._engine.settle(timeout_s)
+                nursery.cancel_scope.cancel()
+        return pushed
+
+    def cancel(self) -> None:
+        """Do not wait any longer."""
+        self._scope.cancel()
+
+    async def _give_up_offline(self) -> None:
+        online_at_s = trio.current_time()
+        while trio.current_time() - online_at_s < OFFLINE_PATIENCE_S:
+            await trio.sleep(_LOOK_EVERY_S)
+            if self._engine.statistics().connection == "online":
+                online_at_s = trio.current_time()
+        self._scope.cancel()
