@@ -1,0 +1,155 @@
+"""Checks a state directory: the laws of the catalog (`cache.invariants`), and those that join it to the blobs.
+
+Nothing is changed here. `check` is for a directory that nobody has open; `examine` for a running store between two
+transactions, where open files and requests under way are no faults.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cache import contents, items, lock, ranges, tree
+from cache.blobs import Blobs
+from cache.db import SCHEMA_VERSION
+from cache.errors import StateUnusable
+from cache.invariants import LAWS
+from cache.model import Content, ContentId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BLOB_LAWS = {
+    "catalog": "the catalog's own file is whole: SQLite finds neither damage nor a broken reference",
+    "residency": "ranges of a content are decodable, within its size, and sum up to what the row tells",
+    "dirty-is-whole": "of bytes that exist nowhere else, all are here",
+    "row-has-blob": "a content has its blob",
+    "blob-has-row": "a blob has its row",
+    "blob-size": "a blob of clean bytes is as long as the row tells, and one of dirty bytes too once written down",
+    "digest": "clean bytes that are all here hash to the digest that the remote told for them",
+}
+_HEALS = frozenset({"row-has-blob", "blob-has-row", "blob-size"})
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One breach of a law; `heals`: the next mount puts it right by itself."""
+
+    law: str
+    subject: str
+    detail: str
+    heals: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.law}: {self.subject}: {self.detail}"
+
+
+def laws() -> dict[str, str]:
+    """Every law by name, with the sentence that states it."""
+    return {**{law.name: law.sentence for law in LAWS}, **BLOB_LAWS}
+
+
+def check(directory: Path, *, deep: bool = False) -> list[Finding]:
+    """Everything that is wrong with a state directory; `deep` also hashes every whole clean content.
+
+    Raises CacheInUse when a mount has it open, StateUnusable when there is no readable catalog of this version.
+    """
+    path = directory / "state.db"
+    if not path.is_file():
+        raise StateUnusable("no state file there", path=str(path))
+    held = lock.take(directory)
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            return _catalog(connection, path) or list(
+                _findings(connection, Blobs(directory / "blobs"), deep=deep, running=False)
+            )
+    except sqlite3.DatabaseError as error:
+        raise StateUnusable(f"the state file cannot be read: {error}", path=str(path)) from error
+    finally:
+        os.close(held)
+
+
+def examine(connection: sqlite3.Connection, blobs: Blobs, *, deep: bool = False) -> list[Finding]:
+    """What is wrong with the state of a running store; what open files and requests under way explain is left out."""
+    return [each for each in _findings(connection, blobs, deep=deep, running=True) if not each.heals]
+
+
+def _catalog(connection: sqlite3.Connection, path: Path) -> list[Finding]:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != SCHEMA_VERSION:
+        raise StateUnusable("the state is of another version", path=str(path), version=version)
+    damage = [str(row[0]) for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    damage += [f"{row[0]} refers to a missing {row[2]}" for row in connection.execute("PRAGMA foreign_key_check")]
+    return [Finding("catalog", "state.db", each) for each in damage]
+
+
+def _findings(connection: sqlite3.Connection, blobs: Blobs, *, deep: bool, running: bool) -> Iterator[Finding]:
+    for law in LAWS:
+        for subject, detail in connection.execute(law.query):
+            yield Finding(law.name, str(subject), str(detail), law.heals)
+    known: set[ContentId] = set()
+    for (number,) in connection.execute("SELECT content_id FROM content").fetchall():
+        known.add(ContentId(number))
+        yield from _content(connection, blobs, ContentId(number), deep=deep, running=running)
+    for content_id in blobs.ids():
+        if content_id not in known:
+            yield _finding("blob-has-row", content_id, "a blob that no row knows")
+
+
+def _content(
+    connection: sqlite3.Connection, blobs: Blobs, content_id: ContentId, *, deep: bool, running: bool
+) -> Iterator[Finding]:
+    try:
+        content = contents.get(connection, content_id)
+    except ValueError as error:
+        yield _finding("residency", content_id, str(error))
+        return
+    if content is None:
+        return
+    yield from _residency(connection, content)
+    try:
+        size = blobs.size(content_id)
+    except FileNotFoundError:
+        yield _finding("row-has-blob", content_id, "no blob")
+        return
+    if size != content.size and not (running and content.dirty):
+        yield _finding("blob-size", content_id, f"{size} is not {content.size}", heals=content.dirty)
+    elif deep:
+        yield from _digest(connection, blobs, content)
+
+
+def _residency(connection: sqlite3.Connection, content: Content) -> Iterator[Finding]:
+    (held,) = connection.execute(
+        "SELECT held_bytes FROM content WHERE content_id = ?", (content.content_id,)
+    ).fetchone()
+    if held != ranges.total(content.resident):
+        yield _finding("residency", content.content_id, f"{held} is not {ranges.total(content.resident)}")
+    if content.resident and content.resident[-1][1] > content.size:
+        yield _finding("residency", content.content_id, f"beyond the size {content.size}")
+    if content.dirty and not content.whole:
+        yield _finding("dirty-is-whole", content.content_id, f"{content.resident_bytes} of {content.size}")
+
+
+def _digest(connection: sqlite3.Connection, blobs: Blobs, content: Content) -> Iterator[Finding]:
+    node = tree.by_ino(connection, content.ino)
+    item = None if node is None or node.item_id is None else items.get(connection, node.item_id)
+    if content.dirty or not content.whole or item is None or item.digest is None:
+        return
+    if item.content_version != content.version:
+        return
+    hasher = hashlib.sha256()
+    with blobs.path(content.content_id).open("rb") as blob:
+        while chunk := blob.read(_CHUNK_BYTES):
+            hasher.update(chunk)
+    if item.digest != f"sha-256:{hasher.hexdigest()}":
+        yield _finding("digest", content.content_id, f"not {item.digest}")
+
+
+def _finding(law: str, content_id: ContentId, detail: str, *, heals: bool = True) -> Finding:
+    return Finding(law, f"content {content_id}", detail, heals=heals and law in _HEALS)
