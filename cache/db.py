@@ -72,7 +72,7 @@ class Database:
     async def write_here(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """The same on this thread, for a change of a few rows.
 
-        It costs less than one with a thread hop (200 against 240–450 µs to create a file, 40 against 100 µs for a chmod) and
+        It costs less than one with a thread hop (200 against 240 to 450 µs to create a file, 40 against 100 µs for a chmod) and
         waits for no disk: a commit only goes to the page cache, and `checkpoint` folds the log into the file elsewhere.
         """
         async with self._turn:
