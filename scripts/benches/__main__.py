@@ -1,0 +1,44 @@
+"""scripts/bench NAME: pick the bench, run it, tell and keep what it found."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from scripts.benches import kernel
+from scripts.benches.report import markdown, write_json
+from scripts.benches.running import BenchFailedError, ended_in_order
+from scripts.benches.settings import QUICK_RUNS, RUNS, Settings
+
+BENCHES = {"kernel": kernel.run}
+DISK = "/var/tmp"  # noqa: S108 - by the file system hierarchy standard on a disk, where /tmp may be memory
+
+
+def main() -> int:
+    """0 when everything was measured, whether or not a bar was met."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("name", choices=sorted(BENCHES), metavar="NAME", help=", ".join(sorted(BENCHES)))
+    parser.add_argument("--quick", action="store_true", help="less data, fewer runs: within five minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep every sample here, and the table beside it")
+    parser.add_argument("--runs", type=int, metavar="N", help=f"{RUNS}, with --quick {QUICK_RUNS}")
+    parser.add_argument("--dir", type=Path, default=Path(DISK), help=f"a folder on the disk to compare with ({DISK})")
+    given = parser.parse_args()
+    runs = given.runs or (QUICK_RUNS if given.quick else RUNS)
+    if runs < 1:
+        parser.error("--runs wants one at least")
+    try:
+        with ended_in_order():
+            report = BENCHES[given.name](Settings(quick=given.quick, runs=runs, folder=given.dir))
+    except BenchFailedError as error:
+        print(f"scripts/bench: {error}", file=sys.stderr)
+        return 1
+    print(markdown(report))
+    if given.json is not None:
+        write_json(report, given.json)
+        given.json.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

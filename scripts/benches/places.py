@@ -1,0 +1,135 @@
+"""The places that are compared: a folder on the disk, an AnchorFS mount, an rclone mount. Each has its own copy of the
+data behind it, a real server of its own, and is worked in by path only.
+
+rclone is given what is good for it: a full VFS cache, attributes and listings believed for an hour (nobody else writes
+here), its own WebDAV server with its own dialect.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.benches.running import START_TIMEOUT_S, BenchFailedError, Program, is_mounted, unmount_all
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+ANCHORFS = "AnchorFS"
+RCLONE = "rclone"
+RCLONE_MOUNT_OPTIONS = ("--vfs-cache-mode", "full", "--dir-cache-time", "1h", "--attr-timeout", "1h")
+_FADVISE_LENGTH_ALL = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a measure works. `source` is the data as its server sees it, `backing` what it keeps on this machine."""
+
+    name: str
+    path: Path
+    source: Path
+    backing: Path | None = None
+    settle_words: tuple[str, ...] = ()  # what waits until nothing is left to be sent
+    environment: tuple[tuple[str, str], ...] = ()
+
+    def settle(self) -> None:
+        """Return when the place has nothing left to do in the background, where it can tell."""
+        if self.settle_words:
+            done = subprocess.run(
+                self.settle_words,
+                env={**os.environ, **dict(self.environment)},
+                capture_output=True,
+                text=True,
+                timeout=START_TIMEOUT_S,
+                check=False,
+            )
+            if done.returncode != 0:
+                raise BenchFailedError(f"{self.name} did not settle: {done.stderr or done.stdout}")
+
+    def forget_pages(self, path: Path) -> None:
+        """Have the kernel drop what it keeps in memory of a file, here and in what backs the place."""
+        for each in [path, *self._backing_files()]:
+            fd = os.open(each, os.O_RDONLY)
+            try:
+                os.fdatasync(fd)  # pages that are not on the disk yet are not dropped
+                os.posix_fadvise(fd, 0, _FADVISE_LENGTH_ALL, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(fd)
+
+    def _backing_files(self) -> list[Path]:
+        if self.backing is None:
+            return []
+        found = (Path(folder) / name for folder, _, names in os.walk(self.backing) for name in names)
+        return [path for path in found if path.is_file() and path.stat().st_size >= 1 << 20]
+
+
+def disk(base: Path) -> Place:
+    """The disk itself, under the name of its file system."""
+    words = ["findmnt", "--noheadings", "--output", "FSTYPE", "--target", str(base)]
+    kind = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    folder = base / "disk"
+    folder.mkdir()
+    return Place(name=kind, path=folder, source=folder)
+
+
+def anchorfs(stack: ExitStack, base: Path, source: Path) -> Place:
+    """Our mount over our server, both with their defaults."""
+    base.mkdir()
+    ready, mountpoint, cache = base / "ready.json", base / "mount", base / "cache"
+    folders = {"XDG_RUNTIME_DIR": base / "run", "XDG_STATE_HOME": base / "state"}
+    for folder in (mountpoint, *folders.values()):
+        folder.mkdir(mode=0o700)
+    environment = {key: str(value) for key, value in folders.items()}
+    python = sys.executable
+    serve = [python, "-m", "server_stub", "serve", "--root", source, "--state", base / "server", "--no-auth"]
+    server = Program([*serve, "--listen", "127.0.0.1:0", "--ready-file", ready], base / "server.log")
+    stack.callback(server.close)
+    server.await_true(ready.exists, "server")
+    url = json.loads(ready.read_text(encoding="utf-8"))["url"]
+    stack.callback(unmount_all, base)
+    client = [python, "-m", "vfs.cli"]
+    words = [*client, "mount", url, mountpoint, "--foreground", "--cache-dir", cache]
+    mount = Program(words, base / "mount.log", environment=environment)
+    stack.callback(mount.close)
+    mount.await_true(lambda: "is mounted on" in mount.log_tail(), "mount")
+    settle = (*client, "sync", str(mountpoint), "--wait", "--timeout", "120")
+    told = (*environment.items(), ("PYTHONPATH", os.environ["PYTHONPATH"]))
+    return Place(
+        name=ANCHORFS, path=mountpoint, source=source, backing=cache / "blobs", settle_words=settle, environment=told
+    )
+
+
+def rclone(stack: ExitStack, base: Path, source: Path, program: Path) -> Place:
+    """`rclone mount` over `rclone serve webdav`."""
+    base.mkdir()
+    mountpoint, cache = base / "mount", base / "cache"
+    mountpoint.mkdir()
+    common = [program, "--config", base / "none", "--cache-dir", cache]
+    address = f"127.0.0.1:{_free_port()}"
+    server = Program([*common, "serve", "webdav", source, "--addr", address], base / "server.log")
+    stack.callback(server.close)
+    server.await_true(lambda: _listens(address), "WebDAV server")
+    stack.callback(unmount_all, base)
+    remote = f":webdav,vendor=rclone,url='http://{address}':"
+    mount = Program([*common, "mount", remote, mountpoint, *RCLONE_MOUNT_OPTIONS], base / "mount.log")
+    stack.callback(mount.close)
+    mount.await_true(lambda: is_mounted(mountpoint), "rclone mount")
+    return Place(name=RCLONE, path=mountpoint, source=source, backing=cache / "vfs")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.partition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0

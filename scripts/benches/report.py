@@ -1,0 +1,89 @@
+"""A bench's results as text for the terminal, Markdown for the repository, and JSON with every sample."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scripts.benches.samples import Series, Summary, rounded, shown, spread_percent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that a bench has to say. `compared` are pairs (place, than) of a column each."""
+
+    bench: str
+    facts: dict[str, str]
+    places: list[str]
+    compared: list[tuple[str, str]]
+    series: list[Series]
+
+
+def markdown(report: Report) -> str:
+    """The facts, then one row per measure."""
+    heads = ["measure", *report.places, *(f"{place} / {than}, time" for place, than in report.compared), "bar"]
+    rows = [heads, *(_row(report, series) for series in report.series)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    lines = [_line(heads, widths), "|" + "|".join("-" * (width + 2) for width in widths) + "|"]
+    lines += [_line(row, widths) for row in rows[1:]]
+    facts = [f"- {key}: {value}" for key, value in report.facts.items()]
+    legend = "Medians, ± the farthest run in percent. Ratios are taken run by run: median (lowest … highest)."
+    return "\n".join([f"# scripts/bench {report.bench}", "", *facts, "", legend, "", *lines, ""])
+
+
+def write_json(report: Report, path: Path) -> None:
+    """Every sample in seconds, and what was made of them."""
+    document = {
+        "bench": report.bench,
+        "facts": report.facts,
+        "measures": [_measure(report, series) for series in report.series],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _row(report: Report, series: Series) -> list[str]:
+    cells = [f"{series.name} [{series.unit}]"]
+    for place in report.places:
+        summary = series.summary(place)
+        cells.append(f"{shown(summary.median, series.unit)} ±{spread_percent(summary):.0f} %")
+    cells += [_ratio(series.ratio(place, than)) for place, than in report.compared]
+    return [*cells, _bar(series)]
+
+
+def _ratio(summary: Summary) -> str:
+    return f"{rounded(summary.median)}× ({rounded(summary.low)} … {rounded(summary.high)})"
+
+
+def _bar(series: Series) -> str:
+    bar = series.bar
+    if bar is None:
+        return ""
+    word = "met" if bar.is_met(series) else "MISSED"
+    return f"{word}: {bar.place} ≤ {rounded(bar.at_most)}× {bar.than}"
+
+
+def _line(cells: list[str], widths: list[int]) -> str:
+    return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+
+
+def _measure(report: Report, series: Series) -> dict[str, object]:
+    bar = series.bar
+    return {
+        "name": series.name,
+        "unit": str(series.unit),
+        "seconds": series.seconds,
+        "median_seconds": {place: series.summary(place).median for place in report.places},
+        "time_ratios": {f"{place}/{than}": _summary(series.ratio(place, than)) for place, than in report.compared},
+        "bar": None
+        if bar is None
+        else {"place": bar.place, "than": bar.than, "at_most": bar.at_most, "met": bar.is_met(series)},
+    }
+
+
+def _summary(summary: Summary) -> dict[str, float]:
+    return {"median": summary.median, "low": summary.low, "high": summary.high}

@@ -1,0 +1,28 @@
+"""What the command line asks of every bench."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUNS = 7
+QUICK_RUNS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`folder` is on the disk that is compared with."""
+
+    quick: bool
+    runs: int
+    folder: Path
+    begun_s: float = field(default_factory=time.monotonic)
+
+    def say(self, what: str) -> None:
+        """Tell on stderr what is being done."""
+        print(f"[{time.monotonic() - self.begun_s:6.1f} s] {what}", file=sys.stderr, flush=True)

@@ -1,0 +1,66 @@
+"""The data that every place gets a copy of, the same to the byte."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scripts.benches.samples import MIB
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How much of everything."""
+
+    listed_entries: int = 5000  # of each folder that is listed
+    tree_folders: int = 200  # below which `find` walks, 50 files each
+    small_files: int = 1000
+    repository_files: int = 2000
+    read_bytes: int = 64 * MIB
+    write_bytes: int = 64 * MIB
+    names: int = 500  # made, renamed, removed
+
+
+FULL = Scale()
+QUICK = Scale(tree_folders=100, small_files=500, repository_files=1000, read_bytes=32 * MIB, write_bytes=32 * MIB,
+              names=200)  # fmt: skip
+
+
+def build(root: Path, scale: Scale, runs: int) -> None:
+    """Lay the data out below `root`. What only a first look measures is there once for each run."""
+    content = random.Random(1)  # noqa: S311 - the same bytes every time is what is wanted
+    for run in range(runs):
+        _fill(root / f"listed-{run}", scale.listed_entries, b"sixteen bytes..\n")
+    for folder in range(scale.tree_folders):
+        _fill(root / "tree" / f"d{folder:03}", 50, b"x")
+    _fill(root / "small", scale.small_files, content.randbytes(SMALL_BYTES))
+    for name in ["warm.bin", *(f"first-{run}.bin" for run in range(runs))]:
+        (root / name).write_bytes(content.randbytes(scale.read_bytes))
+    (root / "work").mkdir()
+    _repository(root / "repository", scale.repository_files)
+
+
+def copy(source: Path, target: Path) -> None:
+    """The same data in another folder."""
+    subprocess.run(["cp", "-a", "--", str(source), str(target)], check=True)
+
+
+def _fill(folder: Path, files: int, content: bytes) -> None:
+    folder.mkdir(parents=True)
+    for number in range(files):
+        (folder / f"file-{number:05}.txt").write_bytes(content)
+
+
+def _repository(folder: Path, files: int) -> None:
+    for number in range(0, files, 50):
+        _fill(folder / f"package_{number:05}", 50, b"import this\n" * 40)
+    identity = ["-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "gc.auto=0"]
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "Everything"]):
+        subprocess.run(["git", "-C", str(folder), *identity, *words], check=True)
