@@ -92,6 +92,14 @@ class LocalStore:
             dirty=False, durable=False, last_use_s=content.last_use_s,
         )  # fmt: skip
 
+    def held_bytes(self, node: Node) -> int:
+        """Bytes of a node's content that are on this machine, also those that the catalog has not been told of yet."""
+        opened = self.opened.get(node.content_id)
+        if opened is not None:
+            return opened.size if opened.dirty else ranges.total(opened.resident)
+        late = None if node.content_id is None else self._residency.get(node.content_id)
+        return node.held_bytes if late is None else ranges.total(late)
+
     def _item(self, node: Node) -> Item | None:
         return None if node.item_id is None else items.get(self.db.reader, node.item_id)
 

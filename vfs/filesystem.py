@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import edits, ranges, tree
+from cache import edits, tree
 from cache.errors import Exists, NotAFolder, NotFound, NotSupported
 from cache.model import ROOT_INO, ContentId, Ino, Kind, News, Node
 from vfs import xattrs
@@ -206,12 +206,9 @@ class Filesystem:
         links = 2 + tree.count_folders(self._store.db.reader, node.ino) if node.kind is Kind.FOLDER else 1
         if node.parent is None and node.ino != ROOT_INO:
             links = 0
-        attributes = of_node(node, node.held_bytes, links)
         opened = self._store.opened.get(node.content_id)
-        if opened is None:
-            return attributes
-        if not opened.dirty:
-            return of_node(node, ranges.total(opened.resident), links)
+        if opened is None or not opened.dirty:
+            return of_node(node, self._store.held_bytes(node), links)
         stat = opened.stat()
         return Attributes(
             ino=node.ino, kind=node.kind, mode=node.mode, size=opened.size, disk_bytes=stat.st_blocks * 512,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cache import items, journal, ranges
+from cache import items, journal
 from cache.errors import NoAttribute
 from cache.model import Aspect, ChangeState, Kind, Node, Residency, SyncState
 from cache.store import LocalStore
@@ -38,9 +38,7 @@ def get(store: LocalStore, node: Node, name: bytes) -> bytes:
 
 def _held(store: LocalStore, node: Node) -> tuple[int, int]:
     opened = store.opened.get(node.content_id)
-    if opened is None:
-        return node.held_bytes, node.size
-    return (opened.size if opened.dirty else ranges.total(opened.resident)), opened.size
+    return store.held_bytes(node), node.size if opened is None else opened.size
 
 
 def _state(store: LocalStore, node: Node) -> str:
