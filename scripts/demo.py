@@ -163,15 +163,14 @@ def main() -> int:
             try:
                 perform(here)
             except (StepFailedError, OSError):
-                console.print(f"[dim]{escape(here.log('anchorfs')[-4000:])}[/]")
+                for program in ("anchorfs-server", "anchorfs"):
+                    console.print(f"[dim]── log of {program} ──\n{escape(here.log(program)[-4000:])}[/]")
                 raise
             shown = True
             if not once:
                 stay(here)
     except KeyboardInterrupt:
-        console.print(
-            "unmounted, stopped, cleared away" if shown else "interrupted; everything is cleared away"
-        )
+        console.print("unmounted, stopped, cleared away" if shown else "interrupted; everything is cleared away")
         return 0 if shown and not once else 130
     except (StepFailedError, OSError, subprocess.TimeoutExpired) as error:
         console.print(f"[bold red]not seen to work:[/] {escape(str(error))}")

@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 START_TIMEOUT_S = 60.0
 STEP_TIMEOUT_S = 60.0
+WAIT_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 75.0  # a mount flushes for a minute at most
 LEFT_OUT = ("__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib", "config-*")
 
@@ -61,9 +62,7 @@ class Stage:
         for folder in (self.state, self.mount, self.base / "run"):
             folder.mkdir(mode=0o700, parents=True)
         library = Path(sysconfig.get_path("stdlib"))
-        shutil.copytree(
-            library, self.drive / "python", ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True
-        )
+        shutil.copytree(library, self.drive / "python", ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True)
         (self.drive / "notes.txt").write_text("This file lies on the server.\n", encoding="utf-8")
         return sum(1 for path in self.drive.rglob("*") if path.is_file())
 
@@ -72,13 +71,9 @@ class Stage:
         ready = self.base / "ready.json"
         words = ["serve", "--root", self.drive, "--state", self.state, "--listen", "127.0.0.1:0"]
         process = self._start("anchorfs-server", [*words, "--ready-file", ready])
-        self.await_true(
-            lambda: ready.exists() or process.poll() is not None, "the server to listen", START_TIMEOUT_S
-        )
+        self.await_true(lambda: ready.exists() or process.poll() is not None, "the server to listen", START_TIMEOUT_S)
         if not ready.exists():
-            raise StepFailedError(
-                f"the server ended with {process.returncode}:\n{self.log('anchorfs-server')}"
-            )
+            raise StepFailedError(f"the server ended with {process.returncode}")
         facts = json.loads(ready.read_text(encoding="utf-8"))
         self.url, self.token_file = facts["url"], facts["token_file"]
 
@@ -101,7 +96,7 @@ class Stage:
 
         self.await_true(settled, "the mount to answer", START_TIMEOUT_S)
         if process.poll() is not None:
-            raise StepFailedError(f"the mount ended with {process.returncode}:\n{self.log('anchorfs')}")
+            raise StepFailedError(f"the mount ended with {process.returncode}")
 
     def run(self, program: str, *words: object) -> str:
         """Run one of the two commands to its end; its output."""
@@ -115,12 +110,10 @@ class Stage:
             stdin=subprocess.DEVNULL,
         )
         if done.returncode != 0:
-            raise StepFailedError(
-                f"{program} {words[0]} ended with {done.returncode}: {done.stderr or done.stdout}"
-            )
+            raise StepFailedError(f"{program} {words[0]} ended with {done.returncode}: {done.stderr or done.stdout}")
         return done.stdout
 
-    def await_true(self, question: Callable[[], bool], what: str, timeout_s: float = STEP_TIMEOUT_S) -> None:
+    def await_true(self, question: Callable[[], bool], what: str, timeout_s: float = WAIT_TIMEOUT_S) -> None:
         """Ask until the answer is yes; StepFailedError after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while not question():

@@ -162,9 +162,7 @@ class Mount:
         """AssertionError when the log holds trouble that no test declared."""
         lines = [line for line in self.log().splitlines() if _TROUBLE.search(line)]
         trouble = [line for line in lines if not any(pattern.search(line) for pattern in self._expected)]
-        assert not trouble, (
-            "undeclared trouble in the mount's log:\n" + "\n".join(trouble) + "\n\n" + self.log()
-        )
+        assert not trouble, "undeclared trouble in the mount's log:\n" + "\n".join(trouble) + "\n\n" + self.log()
 
     def _program(self) -> list[str]:
         return [sys.executable, "-m", "vfs.cli"]
