@@ -8,13 +8,14 @@ A commit survives the death of the process; one asked `durable` survives power l
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from importlib import resources
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import trio
 
-from cache.errors import StateUnusable
+from cache.errors import NoSpaceLeft, StateUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -72,8 +73,8 @@ class Database:
     async def write_here(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """The same on this thread, for a change of a few rows.
 
-        It costs less than one with a thread hop (200 against 240 to 450 µs to create a file, 40 against 100 µs for a chmod) and
-        waits for no disk: a commit only goes to the page cache, and `checkpoint` folds the log into the file elsewhere.
+        It costs less than one with a thread hop (200 against 240 to 450 µs to create a file, 40 against 100 µs for a
+        chmod) and waits for no disk: a commit only goes to the page cache, and `checkpoint` folds the log elsewhere.
         """
         async with self._turn:
             return self.write_now(change)
@@ -89,13 +90,16 @@ class Database:
         if durable != self._durable:
             connection.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
             self._durable = durable
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             result = change(connection)
+            connection.commit()
+        except sqlite3.Error as error:
+            connection.rollback()
+            raise _as_local(error) from error
         except BaseException:
             connection.rollback()
             raise
-        connection.commit()
         return result
 
     async def checkpoint(self) -> None:
@@ -114,6 +118,16 @@ class Database:
         self.reader.close()
         self._checkpointer.close()
         self._writer.close()
+
+
+def _as_local(error: sqlite3.Error) -> Exception:
+    """A full or failing disk is nobody's bug; any other error of SQLite is ours and stays as it is."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return NoSpaceLeft("no room for the catalog")
+    if code == sqlite3.SQLITE_IOERR:
+        return OSError(errno.EIO, f"the catalog cannot be written: {error}")
+    return error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -121,9 +121,12 @@ class LocalStore:
         self.blobs.delete(content_id)
         self.blobs.create(content_id, size)
 
-    async def settle(self, opened: OpenContent) -> None:
-        """Write down size and time of dirty bytes, if that is still to be done."""
-        if opened.dirty and not opened.settled:
+    async def settle(self, opened: OpenContent, *, closed: bool = False) -> None:
+        """Write down size and time of dirty bytes, if that is still to be done.
+
+        `closed`: nobody writes any more; the write-back delay, longer for an open file, ends soon.
+        """
+        if opened.dirty and (closed or not opened.settled):
             opened.settled = True  # before the await: a write during it makes it unsettled again
             size, mtime_ns, clock = opened.size, opened.stat().st_mtime_ns, self.clock()
             await self.db.write_here(

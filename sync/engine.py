@@ -90,12 +90,13 @@ class Engine:
         if error is None:
             self._connection, self._fresh_at_s = "online", trio.current_time()
             self._last_error = None
+            self.uploader.wake()  # what was told may be what a row waited for
         else:
             self._connection = "signed-out" if isinstance(error, NotSignedIn) else "offline"
             self._last_error = str(error)
         if self._connection != before:
             log.info("%s%s", self._connection, "" if error is None else f": {error}")
-            self.uploader.wake()
+            self.uploader.connected(online=self._connection == "online")
 
     def changed(self) -> None:
         """A local change was made: there is something to push."""

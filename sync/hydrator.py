@@ -30,7 +30,7 @@ NEAR_BYTES = 8 << 20  # a stream this close before the wanted byte is worth wait
 DEMAND_BYTES = 4 << 20  # how far a stream that a reader asked for runs on beyond the request
 SMALL_BYTES = 1 << 20  # checked whole before a byte is served
 KEEP_GOING_BYTES = 64 << 20  # a file up to this size is fetched to its end even when the last handle closed
-RETRIES = 5  # attempts in a row that bring no byte
+RETRIES = 3  # attempts in a row that bring no byte; each has its own short retries (see sync.retrying)
 
 
 @dataclass(slots=True, eq=False)

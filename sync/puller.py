@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import tree
+from cache import items, tree
 from cache.activity import What, note
 from cache.db import get_meta, set_meta
 from cache.errors import NotFound
@@ -126,13 +126,14 @@ class Puller:
         """Items first, so that what moved out of a folder is safe before the folder's tombstone is read."""
 
         def change(absorber: Absorber) -> None:
-            for told in page.changes:
-                if told.item_id in heard:
-                    absorber.after.doubts.add(told.item_id)
-                elif isinstance(told, Item):
+            overtaken = {told.item_id for told in page.changes if told.item_id in heard and not _echo(absorber, told)}
+            absorber.after.doubts |= overtaken
+            fresh = [told for told in page.changes if told.item_id not in heard]
+            for told in fresh:
+                if isinstance(told, Item):
                     absorber.item(told)
-            for told in page.changes:
-                if isinstance(told, Tombstone) and told.item_id not in heard:
+            for told in fresh:
+                if isinstance(told, Tombstone):
                     absorber.gone(told)
             set_meta(absorber.connection, "anchor", page.anchor)
 
@@ -201,6 +202,11 @@ class Puller:
 
         await self._store.db.write(change)
         await self._applier.resolve_doubts()
+
+
+def _echo(absorber: Absorber, told: Item | Tombstone) -> bool:
+    """Whether this is what an answer to our own push told already."""
+    return isinstance(told, Item) and items.get(absorber.connection, told.item_id) == told
 
 
 def _in_limbo(connection: sqlite3.Connection) -> set[ItemId]:

@@ -8,6 +8,7 @@ state.
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from sync.absorb import Absorber
     from sync.applying import Applier
 
+log = logging.getLogger(__name__)
+
 PARALLEL = 6
 PASS_ROWS = 64
 BACKOFF_MAX_S = 300.0
@@ -76,6 +79,8 @@ class Uploader:
         self._busy: set[Ino] = set()
         self._wake = trio.Event()
         self._idle = trio.Event()  # set, and replaced, whenever a row was concluded
+        self._online = True
+        self._hurry = False
         self.paused = False
         self.statistics = PushStatistics()
 
@@ -83,12 +88,21 @@ class Uploader:
         """The outbox changed."""
         self._wake.set()
 
+    def connected(self, *, online: bool) -> None:
+        """The remote was lost, or is back: then every pause that its absence caused is over."""
+        self._online = online
+        self._hurry = online
+        self._wake.set()
+
     async def run(self) -> None:
         """Until cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
                 self._wake = trio.Event()
-                if not self.paused:
+                if self._hurry:
+                    self._hurry = False
+                    await self._store.db.write(journal.hurry)
+                if self._online and not self.paused:
                     self._start_due(nursery)
                 with trio.move_on_after(self._pause_s()):
                     await self._wake.wait()
@@ -109,7 +123,7 @@ class Uploader:
             after = rows[-1].seq
 
     def _pause_s(self) -> float:
-        if self.paused or len(self._busy) >= PARALLEL:
+        if self.paused or not self._online or len(self._busy) >= PARALLEL:
             return 3600.0  # `wake` ends it
         now_ms = self._store.clock(0).now_ms
         when_ms = journal.next_due_ms(self._store.db.reader, now_ms)
@@ -140,6 +154,11 @@ class Uploader:
             await self._failed(change, error)
         except (LocalError, OSError) as error:
             await self._later(change, error, 5.0)
+        except Exception as error:
+            # A mistake of ours must not take the mount down, nor be repeated for ever: shown, and kept.
+            log.exception("a change could not be pushed")
+            reason = f"internal error: {error!r}"
+            await self._store.db.write(lambda connection: self._park(connection, change, reason))
         finally:
             self.statistics.active -= 1
             self._busy.discard(change.ino)
@@ -256,6 +275,7 @@ class Uploader:
                     items.put(connection, item)
                     journal.rebase(connection, change.ino, item)
                     journal.rebase_content(connection, change.ino, item.content_version)
+                    journal.reopen(connection, change.ino, Aspect.REMOVE)
                 return
             absorber.after.news += settle.adopt(connection, node, item, absorber.clock, clean=clean)
             activity.note(connection, absorber.clock.now_s, change.ino, what)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIGN_IN_S = 15.0
+RETRY_S = 8.0  # a call that nobody answers fails after this long; who can wait longer tries again itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
 def _remote(config: DriveConfig) -> Remote:
     chance = random.Random()  # noqa: S311  # jitter, not a secret
     direct = AnchorRemote(config.url, config.token)
-    return Limited(Retrying(direct, random=chance, backoff=Backoff(deadline_s=20.0)))
+    return Limited(Retrying(direct, random=chance, backoff=Backoff(deadline_s=RETRY_S)))
 
 
 def _check_same_drive(store: LocalStore, config: DriveConfig) -> None:

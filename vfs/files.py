@@ -93,7 +93,7 @@ class Files:
                 os.ftruncate(opened.fd, size)
                 opened.changed(size)
             if opened.writers == 0:
-                await self._store.settle(opened)
+                await self._store.settle(opened, closed=True)
                 self._engine.changed()
         finally:
             self._store.opened.release(opened)
@@ -103,8 +103,8 @@ class Files:
         handle = self.handles.remove_file(fh)
         opened = handle.opened
         try:
-            if opened.writers == 0 and opened.dirty:
-                await self._store.settle(opened)
+            if handle.writable and opened.writers == 0 and opened.dirty:
+                await self._store.settle(opened, closed=True)
                 self._engine.changed()
         finally:
             self._store.opened.release(opened)

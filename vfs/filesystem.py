@@ -19,7 +19,7 @@ from cache.errors import Exists, NotAFolder, NotFound, NotSupported
 from cache.model import ROOT_INO, ContentId, Ino, Kind, News, Node
 from vfs import xattrs
 from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile, of_node
-from vfs.files import Files
+from vfs.files import OPEN_PUSH_DELAY_S, Files
 
 if TYPE_CHECKING:
     import sqlite3
@@ -148,7 +148,7 @@ class Filesystem:
 
     async def _make(self, parent: Ino, name: str, kind: Kind, mode: int, target: str = "") -> Node:
         await self._listed(parent)
-        clock = self._store.clock()
+        clock = self._store.clock(OPEN_PUSH_DELAY_S if kind is Kind.FILE else None)  # a file is created open
 
         def change(connection: sqlite3.Connection) -> Node:
             node = edits.make(connection, parent, name, kind, clock, mode=mode & 0o7777, target=target)
