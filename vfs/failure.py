@@ -13,6 +13,7 @@ import msgspec
 
 from cache.errors import CacheInUse, LocalError, StateUnusable
 from sync.remote import Busy, Denied, Gone, NotSignedIn, ProtocolViolation, Refused, RemoteError, Unreachable
+from vfs.config import ConfigError
 
 
 class ExitStatus(IntEnum):
@@ -59,6 +60,8 @@ def describe(error: BaseException, *, about: str) -> Failure:
         return _of_remote(error, kind, about)
     if isinstance(error, LocalError):
         return _of_local(error, kind, about)
+    if isinstance(error, ConfigError):
+        return Failure("configuration", str(error), status=ExitStatus.CONFIGURATION)
     if isinstance(error, OSError):
         return Failure("os-error", f"{error.filename or about}: {error.strerror or error}")
     return Failure("internal", f"{about}: {type(error).__name__}: {error}", hint="the log has the details")

@@ -322,3 +322,15 @@ def test_doctor_finds_a_living_mount_well(mount: Mount) -> None:
     report = json.loads(done.stdout)
     assert (done.returncode, report["ok"]) == (0, True)
     assert any(str(mount.path) in finding["text"] for finding in report["findings"])
+
+
+def test_fsck_finds_a_used_drive_well_and_refuses_a_mounted_one(mount: Mount) -> None:
+    (mount.path / "file").write_text("x")
+    mount.sync()
+    busy = mount.command("fsck", str(mount.cache_dir), "--json")
+    assert json.loads(busy.stdout)["error"]["kind"] == "cache-in-use"
+    assert mount.stop() == 0
+    done = mount.command("fsck", str(mount.cache_dir), "--deep", "--json")
+    assert (done.returncode, json.loads(done.stdout)["findings"]) == (0, [])
+    nothing = mount.command("fsck", str(mount.path), "--json")
+    assert (nothing.returncode, json.loads(nothing.stdout)["error"]["kind"]) == (78, "state-unusable")

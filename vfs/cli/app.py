@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vfs.cli import doctor, mount, run, state
+from vfs.cli import doctor, fsck, mount, run, state
 
 app = typer.Typer(
     name="anchorfs",
@@ -23,6 +23,7 @@ app.command()(state.retry)
 app.command()(state.hydrate)
 app.command()(state.evict)
 app.command()(doctor.doctor)
+app.command()(fsck.fsck)
 
 
 def main() -> None:

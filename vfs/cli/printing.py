@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from vfs.config import ConfigError
 from vfs.failure import ExitStatus, Failure, describe
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def reporting(command: Callable[P, int | None]) -> Callable[P, None]:
             status = command(*args, **kwargs) or ExitStatus.DONE
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-        except (Failure, OSError) as error:
+        except (Failure, ConfigError, OSError) as error:
             failure = describe(error, about="anchorfs")
             say_failure(failure, as_json=bool(kwargs.get("as_json")))
             status = failure.told.exit_status
