@@ -7,8 +7,10 @@ check is made here, inside the transaction that acts. Never called with a folder
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from cache import contents, items, journal, names, tree
 from cache.errors import Exists, IsAFolder, NotAFolder, NotEmpty, NotFound, NotPermitted, WouldCycle

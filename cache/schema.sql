@@ -24,6 +24,7 @@ CREATE TABLE node (
 ) STRICT;
 CREATE UNIQUE INDEX node_by_name ON node (parent, name) WHERE parent IS NOT NULL;
 CREATE INDEX node_by_parent ON node (parent, ino);     -- readdir: the inode number is the cookie
+CREATE INDEX node_folders ON node (parent) WHERE kind = 'folder';  -- a folder's link count, without seeing its files
 
 -- What the remote last told of each item that has a node, a pending removal, or a name that a local node holds.
 CREATE TABLE item (

@@ -18,7 +18,9 @@ _COLUMNS = """n.ino, n.parent, n.name, n.kind, n.size, n.mode, n.mtime_ns, n.cti
     n.symlink_target, n.listed, n.writable, coalesce(c.held_bytes, 0)"""
 _SELECT = f"SELECT {_COLUMNS} FROM node n LEFT JOIN content c ON c.content_id = n.content_id WHERE"  # noqa: S608
 _KINDS = {kind.value: kind for kind in Kind}
-_PAGE = 512  # nodes read at a time while a folder is listed
+# Nodes read at a time while a folder is listed: as many as one answer to the kernel holds (32 KiB, a name and its
+# attributes take 160 bytes at least), because it asks again, and we read again, after each.
+_PAGE = 208
 
 
 def _node(row: tuple[object, ...]) -> Node:

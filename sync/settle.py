@@ -5,9 +5,10 @@ Nothing is thrown away here: the side that does not keep the name gets another o
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from cache import activity, contents, items, journal, tree
 from cache.activity import What

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cache import items, journal
-from cache.errors import NoAttribute
+from cache.errors import NoAttribute, NotSupported
 from cache.model import Aspect, ChangeState, Kind, Node, Residency, SyncState
 from cache.store import LocalStore
 
@@ -26,7 +26,9 @@ def _applies(store: LocalStore, node: Node, name: bytes) -> bool:
 
 
 def get(store: LocalStore, node: Node, name: bytes) -> bytes:
-    """The value of one attribute; NoAttribute when the item has none of that name."""
+    """The value of one attribute; NoAttribute when the item has none of that name, NotSupported beyond `user.`."""
+    if not name.startswith(b"user."):
+        raise NotSupported(name=name)  # and not "none here": `ls -l` then asks once, and not twice for each file
     fact = name.removeprefix(PREFIX)
     if not name.startswith(PREFIX) or fact not in _FACTS or not _applies(store, node, fact):
         raise NoAttribute(name=name)
