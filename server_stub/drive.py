@@ -112,6 +112,8 @@ class Drive:
             tx.put(msgspec.structs.replace(item, evidence=evidence))
         for kept in intent.kept:
             tx.keep(kept)
+        if intent.upload is not None:
+            tx.put_upload(intent.upload)
         if intent.keyed is not None:
             tx.remember(intent.keyed, intent.answer, now_ns=intent.now_ns)
         if intent_id is not None:
@@ -124,7 +126,7 @@ class Drive:
     def recover(self, ledger: Ledger) -> tuple[int, int]:
         """Finish or drop what a crash left; then empty the staging room. Returns (finished, dropped)."""
         settled = self._settle(ledger)
-        self._vault.sweep(ledger.kept_versions())
+        self._vault.sweep(ledger.kept_versions(), ledger.upload_ids())
         return settled
 
     def _settle(self, ledger: Ledger) -> tuple[int, int]:

@@ -11,7 +11,9 @@ import msgspec
 
 from server_stub.keys import Answer, Keyed
 from server_stub.tree import Place
+from server_stub.uploads.values import Upload
 from server_stub.values import Evidence, Item, Kept
+from server_stub.vault import Room
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -19,9 +21,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Put(Step, frozen=True, kw_only=True):
-    """staging/NAME → place. With `replaces`, over the file of that inode; without, only into a free name."""
+    """ROOM/NAME → place. With `replaces`, over the file of that inode; without, only into a free name."""
 
     staged: str
+    room: Room = Room.STAGING
     ino: int
     place: Place
     mode: int | None = None
@@ -83,6 +86,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     places: dict[str, Place] = {}  # item_id → where its evidence is taken after the steps
     burials: tuple[Item, ...] = ()
     kept: tuple[Kept, ...] = ()
+    upload: Upload | None = None  # its row as it is then
     answer: Answer
     keyed: Keyed | None = None
     now_ns: int

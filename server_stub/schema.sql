@@ -83,3 +83,15 @@ CREATE TABLE token_roots (
     token_id TEXT PRIMARY KEY,
     item_id  TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Uploads: bytes lie in the vault under upload_id while the state is open or finished.
+CREATE TABLE uploads (
+    upload_id  TEXT PRIMARY KEY,
+    token_id   TEXT NOT NULL,
+    state      TEXT NOT NULL CHECK (state IN ('open', 'finished', 'committed', 'gone')),
+    held_bytes INTEGER NOT NULL CHECK (held_bytes >= 0),  -- the length, or what has arrived while it is unknown
+    expires_ns INTEGER NOT NULL,
+    body       BLOB NOT NULL            -- the whole upload, JSON
+) STRICT, WITHOUT ROWID;
+CREATE INDEX uploads_by_token ON uploads (token_id, state);
+CREATE INDEX uploads_by_expiry ON uploads (expires_ns);

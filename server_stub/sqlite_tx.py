@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from server_stub.sqlite_uploads import UploadWrites
 from server_stub.sqlite_view import SqliteView
 from server_stub.values import Evidence, Item, Kept, Reason, Tombstone
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _PUT: Final = "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-class SqliteTx(SqliteView):
+class SqliteTx(SqliteView, UploadWrites):
     """`store.Tx` between BEGIN and COMMIT."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

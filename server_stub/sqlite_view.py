@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from server_stub.keys import Answer, Keyed
+from server_stub.sqlite_uploads import UploadRows
 from server_stub.values import Evidence, Item, Kept, Kind, Reason, Tombstone
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def tombstone_of(row: Row) -> Tombstone:
     return Tombstone(item=item, deleted_ns=deleted_ns, reason=Reason(reason), seq=seq)
 
 
-class SqliteView:
+class SqliteView(UploadRows):
     """`store.View` over one connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

@@ -81,7 +81,7 @@ class Steps:
             os.fsync(self._vault.kept_fd)
 
     def _put(self, step: Put) -> Undo:
-        place, staging = step.place, self._vault.staging_fd
+        place, staging = step.place, self._vault.room_fd(step.room)
         with self._tree.folder(place.folder) as fd:
             if _ino(fd, place.name) != step.replaces or _ino(staging, step.staged) != step.ino:
                 raise Drift(place)

@@ -1,7 +1,7 @@
 """The server's own room on the drive's file system: staged content not yet in the tree, and older contents.
 
-`staging/` is emptied at start (after recovery); `kept/` holds one file per retained content version. Both
-lie on the file system of the root, so that every way in and out of the tree is one atomic rename or link.
+`staging/` is emptied at start (after recovery); `kept/` holds one file per retained content version, `uploads/`
+one per upload that is not in the drive. All lie on the file system of the root, so that every way in and out of the tree is one atomic rename or link.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import os
 import secrets
 import stat
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +21,13 @@ from server_stub.tree import REAL_MODE_MASK
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+class Room(StrEnum):
+    """Where something complete waits to be placed."""
+
+    STAGING = "staging"
+    UPLOADS = "uploads"
 
 
 class Staged(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,15 +88,21 @@ class Vault:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        for name in ("", "staging", "kept"):
+        for name in ("", "staging", "kept", "uploads"):
             (path / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.staging_fd = _open_folder(path / "staging")
         self.kept_fd = _open_folder(path / "kept")
+        self.uploads_fd = _open_folder(path / "uploads")
 
     def close(self) -> None:
         """Give the descriptors back."""
         os.close(self.staging_fd)
         os.close(self.kept_fd)
+        os.close(self.uploads_fd)
+
+    def room_fd(self, room: Room) -> int:
+        """The folder of a room."""
+        return self.staging_fd if room is Room.STAGING else self.uploads_fd
 
     def begin(self) -> Writing:
         """Start staging a file."""
@@ -127,12 +141,13 @@ class Vault:
         """Forget an older content."""
         _remove(self.kept_fd, content_version)
 
-    def sweep(self, kept_versions: set[str]) -> int:
-        """Empty `staging/`, drop from `kept/` what no row names; returns how many went. Only at start,
-        after recovery.
+    def sweep(self, kept_versions: set[str], upload_ids: set[str]) -> int:
+        """Empty `staging/`, drop from `kept/` and `uploads/` what no row names; returns how many went. Only at
+        start, after recovery.
         """
         strays = [(self.staging_fd, name) for name in _names(self.staging_fd)]
         strays += [(self.kept_fd, name) for name in _names(self.kept_fd) if name not in kept_versions]
+        strays += [(self.uploads_fd, name) for name in _names(self.uploads_fd) if name not in upload_ids]
         for fd, name in strays:
             _remove(fd, name)
         return len(strays)
