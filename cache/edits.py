@@ -286,6 +286,7 @@ def _adopt(connection: sqlite3.Connection, node: Node, target: Node, clock: Cloc
     if base is not None:
         contents.set_version(connection, node.content_id, base)
     _journal_content(connection, replace(node, item_id=target.item_id), node.content_id, clock)
+    journal.inherit_sent(connection, node.ino, Aspect.CONTENT, rows.get(Aspect.CONTENT))
 
 
 def _seen_version(rows: dict[Aspect, LocalChange], item: Item | None) -> Version | None:
@@ -310,6 +311,7 @@ def _detach(connection: sqlite3.Connection, node: Node, clock: Clock) -> None:
     if item is not None:
         journal.record(connection, node.ino, Aspect.REMOVE, item, clock.now_s)
         journal.rebase_content(connection, node.ino, _seen_version(rows, item))
+        journal.inherit_sent(connection, node.ino, Aspect.REMOVE, rows.get(Aspect.CONTENT))
 
 
 def journal_place(connection: sqlite3.Connection, ino: Ino, clock: Clock) -> None:

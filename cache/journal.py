@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
+SENT_DIGESTS_KEPT = 16  # unanswered states of one file; an older one that arrives late is taken for a foreign edit
+
 _COLUMNS = """seq, ino, aspect, state, item_id, base_content, base_metadata, base_parent_id, base_name, generation, key,
     sent_generation, sent_digest, attempts, reason, not_before_ms, queued_at_s"""
 
@@ -155,11 +157,14 @@ def sending(connection: sqlite3.Connection, change: LocalChange, digest: str | N
     The same request keeps its key, also after a restart; once the change has grown it is another request.
     """
     current = get(connection, change.ino, change.aspect)
-    same = current is not None and current.sent_generation == current.generation and current.sent_digest == digest
-    key = change.key if same else new_key()
+    sent = [] if current is None else (current.sent_digest or "").split()
+    same = digest is None or sent[-1:] == [digest]
+    key = change.key if same and current and current.sent_generation == current.generation else new_key()
+    if digest is not None:
+        sent = [*(each for each in sent if each != digest), digest][-SENT_DIGESTS_KEPT:]
     connection.execute(
         "UPDATE journal SET state = 'running', key = ?, sent_generation = generation, sent_digest = ? WHERE seq = ?",
-        (key, digest, change.seq),
+        (key, " ".join(sent) or None, change.seq),
     )
     return key
 
@@ -178,6 +183,14 @@ def rebase_content(connection: sqlite3.Connection, ino: Ino, version: Version | 
         "UPDATE journal SET base_content = ? WHERE ino = ? AND aspect IN ('content', 'remove')",
         (version, ino),
     )
+
+
+def inherit_sent(connection: sqlite3.Connection, ino: Ino, aspect: Aspect, earlier: LocalChange | None) -> None:
+    """What was sent for an earlier change of the same item may still arrive: it is no stranger's edit then."""
+    if earlier is not None and earlier.sent_digest is not None:
+        connection.execute(
+            "UPDATE journal SET sent_digest = ? WHERE ino = ? AND aspect = ?", (earlier.sent_digest, ino, aspect)
+        )
 
 
 def create_to_removal(connection: sqlite3.Connection, ino: Ino, parent_id: ItemId | None, name: str) -> None:
@@ -214,7 +227,8 @@ def retry_parked(connection: sqlite3.Connection) -> int:
 def reopen(connection: sqlite3.Connection, ino: Ino, aspect: Aspect) -> None:
     """What was sent has arrived, and the node went on since: the row is to be pushed again, as a new request."""
     connection.execute(
-        "UPDATE journal SET state = 'pending', attempts = 0, sent_generation = -1 WHERE ino = ? AND aspect = ?",
+        """UPDATE journal SET state = 'pending', attempts = 0, sent_generation = -1, sent_digest = NULL
+           WHERE ino = ? AND aspect = ?""",
         (ino, aspect),
     )
 

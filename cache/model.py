@@ -171,11 +171,15 @@ class LocalChange:
     generation: int  # grows with every further local change of this aspect
     key: str  # durable idempotency key of the request that pushes it
     sent_generation: int  # the generation that `key` was used for; -1: never sent
-    sent_digest: str | None  # digest of content that was sent without a known answer
+    sent_digest: str | None  # digests of content that was sent without a known answer, the newest last
     attempts: int
     reason: str | None  # why it is parked, or the last error
     not_before_ms: int  # write-back delay, backoff
     queued_at_s: int
+
+    def may_have_sent(self, digest: str | None) -> bool:
+        """Whether the remote may have this content from us, by a request whose answer we do not know."""
+        return digest is not None and digest in (self.sent_digest or "").split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +197,7 @@ class EntryChanged:
     parent: Ino
     name: str
     deleted: Ino | None = None  # set when the entry of that inode is gone: tells inotify watchers
+    appeared: bool = False  # nothing had this name before: only an absence that the kernel was told is out of date
 
 
 News = NodeChanged | EntryChanged

@@ -76,7 +76,7 @@ CREATE TABLE journal (
     generation      INTEGER NOT NULL,                  -- grows with each further change
     key             TEXT NOT NULL,                     -- idempotency key of the request
     sent_generation INTEGER NOT NULL,                  -- generation that the key was used for; -1: never sent
-    sent_digest     TEXT,                              -- content sent without a known answer
+    sent_digest     TEXT,                              -- content sent without a known answer: digests, newest last
     attempts        INTEGER NOT NULL,
     reason          TEXT,                              -- last error, or why it is parked
     not_before_ms    INTEGER NOT NULL,                  -- write-back delay, backoff

@@ -158,7 +158,7 @@ class Absorber:
     def _unanswered_removal(self, told: Item) -> LocalChange | None:
         """Our own creation, whose answer was lost and which was deleted here before we heard of it."""
         for row in journal.unanswered_removals(self.connection, told.parent_id, told.name):
-            if told.kind is not Kind.FILE or row.sent_digest == told.digest:
+            if told.kind is not Kind.FILE or row.may_have_sent(told.digest):
                 journal.rebase(self.connection, row.ino, told)
                 journal.rebase_content(self.connection, row.ino, told.content_version)
                 return journal.removal_of(self.connection, told.item_id)
@@ -170,7 +170,7 @@ class Absorber:
         other = tree.child(self.connection, parent.ino, shown(told.name))
         if other is None:
             materialise(self.connection, parent.ino, told)
-            self.after.news.append(EntryChanged(parent.ino, shown(told.name)))
+            self.after.news.append(EntryChanged(parent.ino, shown(told.name), appeared=True))
         elif other.item_id is None:
             self._meet(other, told)
         elif journal.get(self.connection, other.ino, Aspect.PLACE) is None:

@@ -61,5 +61,8 @@ def _place(told: Item, change: LocalChange | None, *, same_place: bool) -> Decis
 
 
 def removal_stands(told: Item, removal: LocalChange) -> bool:
-    """Whether a pending local removal still holds: only against the content that was seen when it was made."""
-    return told.kind is not Kind.FILE or told.content_version == removal.base_content
+    """Whether a pending local removal still holds: only against the content that was seen when it was made, or that
+    this machine itself sent before."""
+    if told.kind is not Kind.FILE or told.content_version == removal.base_content:
+        return True
+    return removal.may_have_sent(told.digest)

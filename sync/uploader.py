@@ -389,7 +389,7 @@ class Uploader:
         node, told = planned.node, planned.told
         news: list[News] = []
         if change.aspect is Aspect.CONTENT:
-            if told.digest is not None and told.digest == row.sent_digest:
+            if row.may_have_sent(told.digest):
                 journal.rebase_content(connection, change.ino, told.content_version)  # our own, its answer lost
                 journal.reopen(connection, change.ino, Aspect.CONTENT)
             else:

@@ -52,6 +52,9 @@ class Knowledge(Protocol):
     def knows(self, ino: Ino) -> bool:
         """Whether the kernel may hold anything about `ino`."""
 
+    def may_miss(self, folder: Ino, name: str) -> bool:
+        """Whether the kernel may believe that a folder has no such name."""
+
 
 @dataclass(slots=True, eq=False)
 class _Batch:
@@ -110,10 +113,14 @@ class Invalidation:
         if isinstance(news, NodeChanged):
             if self._knowledge.knows(news.ino):
                 self._nodes[news.ino] = news.content or self._nodes.get(news.ino, False)
-        elif self._knowledge.knows(news.parent):
+        elif self._knowledge.knows(news.parent) and self._is_heard_otherwise(news):
             place = (news.parent, news.name)
             # The first that went is the one that the kernel still shows under this name.
             self._entries[place] = self._entries.get(place) or news.deleted
+
+    def _is_heard_otherwise(self, news: EntryChanged) -> bool:
+        """A right entry must not be dropped: a process that stands in that folder would lose its way (getcwd)."""
+        return not news.appeared or self._knowledge.may_miss(news.parent, news.name)
 
     def _drain(self) -> Iterator[News]:
         """What never blocks comes first, what waits for pages comes last."""

@@ -50,6 +50,10 @@ class Operations(pyfuse3.Operations):
         """Whether the kernel may hold anything about `ino`."""
         return self._inodes.knows(ino)
 
+    def may_miss(self, folder: Ino, name: str) -> bool:
+        """Whether the kernel may believe that a folder has no such name."""
+        return self._inodes.may_miss(folder, name)
+
     def unmounted(self) -> None:
         """The mount is gone: the kernel gives back what it held without saying so."""
         for ino in self._inodes.forget_all():
@@ -58,9 +62,11 @@ class Operations(pyfuse3.Operations):
     async def lookup(self, parent_inode: int, name: bytes, ctx: RequestContext) -> EntryAttributes:
         """A missing name is answered as such for the kernel to remember."""
         del ctx
+        wanted = name_of(name)
         try:
-            attributes = await self._filesystem.lookup(Ino(parent_inode), name_of(name))
+            attributes = await self._filesystem.lookup(Ino(parent_inode), wanted)
         except NotFound:
+            self._inodes.remember_absence(Ino(parent_inode), wanted)
             return absent()
         return self._given(attributes)
 

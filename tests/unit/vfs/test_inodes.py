@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cache.model import ROOT_INO, Ino
 from vfs.inodes import Inodes
+
+if TYPE_CHECKING:
+    import pytest
 
 FIVE = Ino(5)
 
@@ -41,3 +46,26 @@ def test_what_is_held_at_the_end_is_told() -> None:
         inodes.remember(ino)
     assert inodes.forget_all() == [FIVE, Ino(6)]
     assert inodes.forget_all() == []
+
+
+def test_absences_are_remembered_as_long_as_the_folder() -> None:
+    inodes = Inodes()
+    inodes.remember(FIVE)
+    inodes.remember_absence(FIVE, "a")
+    assert inodes.may_miss(FIVE, "a")
+    assert not inodes.may_miss(FIVE, "b")
+    assert not inodes.may_miss(ROOT_INO, "a")
+    inodes.forget(FIVE, 1)
+    assert not inodes.may_miss(FIVE, "a")
+
+
+def test_beyond_the_bound_any_name_may_have_been_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vfs.inodes.ABSENCES_KEPT", 2)
+    inodes = Inodes()
+    inodes.remember(FIVE)
+    for name in ("a", "a", "b", "c"):
+        assert inodes.may_miss(FIVE, "unseen") is (name == "c")
+        inodes.remember_absence(FIVE, name)
+    assert inodes.may_miss(FIVE, "unseen")
+    inodes.forget(FIVE, 1)
+    assert not inodes.may_miss(FIVE, "unseen")

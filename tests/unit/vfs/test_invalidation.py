@@ -52,7 +52,12 @@ class FakeKernel:
 
 
 class Known(set[Ino]):
-    """What the kernel is said to hold."""
+    """What the kernel is said to hold, and the names that it was told do not exist."""
+
+    missed = frozenset({(ROOT_INO, "missed")})
+
+    def may_miss(self, folder: Ino, name: str) -> bool:
+        return (folder, name) in self.missed
 
     def knows(self, ino: Ino) -> bool:
         return ino in self
@@ -117,6 +122,13 @@ async def test_what_is_queued_is_coalesced_and_what_blocks_comes_last(rig: Rig) 
 
 async def test_what_the_kernel_does_not_hold_costs_nothing(rig: Rig) -> None:
     assert await rig.deliver(NodeChanged(SEVEN, content=True), EntryChanged(SEVEN, "x")) == []
+
+
+async def test_a_name_that_appeared_is_told_only_where_its_absence_was(rig: Rig) -> None:
+    told = await rig.deliver(
+        EntryChanged(ROOT_INO, "missed", appeared=True), EntryChanged(ROOT_INO, "never asked for", appeared=True)
+    )
+    assert told == [("entry", ROOT_INO, b"missed", 0)]
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTEMPTY, errno.EBUSY, errno.ENOTCONN, errno.ENODEV])
