@@ -62,6 +62,12 @@ class ServerProcess:
         assert self.process is not None
         return self.process.pid
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens, also while it is down."""
+        host, _, port = self._listen.rpartition(":")
+        return host, int(port)
+
     def start(self, *, env: dict[str, str] | None = None, within_s: float = START_WITHIN_S) -> None:
         """Start and wait until it listens; raises with the log's end when it does not."""
         assert self.process is None, "already running"
