@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
+from server_stub.gate import Gate
+from server_stub.metrics import Metrics
 from server_stub.problems import Problem
 from server_stub.routes import changes, content, items, system, writing
 from server_stub.routes.http import problem_response
@@ -17,18 +19,34 @@ from server_stub.routes.http import problem_response
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import Route
+    from starlette.types import ASGIApp
 
     from server_stub.service import Service
 
 log = logging.getLogger(__name__)
 
 
-def make_app(service: Service) -> Starlette:
-    """The application over a running service. More specific routes stand before the catch-all of a name."""
-    routes = [*system.routes, *changes.routes, *items.routes, *writing.routes, *content.routes]
+def all_routes() -> list[Route]:
+    """Every route; more specific ones stand before the catch-all of a name."""
+    return [*system.routes, *changes.routes, *items.routes, *writing.routes, *content.routes]
+
+
+def make_app(service: Service) -> ASGIApp:
+    """The application over a running service, behind the gate that every request passes."""
+    routes = all_routes()
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse, Exception: _surprise})
     app.state.service = service
-    return app
+    app.state.metrics = metrics = Metrics()
+    names = {route.endpoint: route.path for route in routes}
+    settings = service.settings
+    return Gate(
+        app,
+        metrics=metrics,
+        route_names=names,
+        any_host=not settings.no_auth,
+        log_requests=settings.log_requests,
+    )
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import os
 import sqlite3
 import sys
@@ -20,6 +19,7 @@ import uvloop
 from server_stub.auth import TokensUnusable, create_token, load_tokens, revoke_token
 from server_stub.control import NotRunning, ask
 from server_stub.external.scan import Report, RootReplaced
+from server_stub.logs import LogFormat, set_up_logs
 from server_stub.service import open_service
 from server_stub.serving import TOKENS_NAME, StateInUse, is_loopback, serve, state_lock
 from server_stub.settings import Settings
@@ -75,13 +75,19 @@ def serve_command(
     tokens: Annotated[Path | None, typer.Option(help="The tokens file (mode 0600).")] = None,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Ask for no token; on loopback only.")] = False,
     scan_interval: Annotated[float, typer.Option(help="Seconds between scans; 0: none by timer.", min=0)] = 60.0,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve HTTPS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Written when listening, as JSON.")] = None,
+    log_format: Annotated[LogFormat, typer.Option(help="Lines for people, or JSON.")] = LogFormat.TEXT,
+    access_log: Annotated[bool, typer.Option(help="A line for each request.")] = True,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:
     """Serve a directory until SIGTERM or Ctrl-C."""
     host, port = address(listen)
     if no_auth and tokens is not None:
         fail("--tokens and --no-auth exclude each other", 2)
+    if (tls_cert is None) != (tls_key is None):
+        fail("--tls-cert and --tls-key belong together", 2)
     if not is_loopback(host) and tokens is None:
         fail(f"{host} can be reached from other machines: give --tokens FILE (see 'token create')", EX_CONFIG)
     real_root = checked_root(root)
@@ -93,14 +99,13 @@ def serve_command(
         no_auth=no_auth,
         host=host,
         port=port,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        log_requests=access_log,
         ready_file=ready_file,
         scan_interval_s=scan_interval,
     )
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("aiosqlite").setLevel(logging.WARNING)
+    set_up_logs(log_format, verbose=verbose)
     run_server(settings)
 
 

@@ -55,6 +55,7 @@ class Service:
         self.notifier = notifier
         self.epoch = b""
         self.root_id = ""
+        self.last_scan: Report | None = None
         self._tokens = tokens
         self._running_keys: set[tuple[str, str]] = set()
         self._scanning = asyncio.Lock()
@@ -78,7 +79,7 @@ class Service:
     async def scan(self) -> Report:
         """Walk the tree now; walks never overlap. RootReplaced."""
         async with self._scanning:
-            report = await self._scanner.scan()
+            report = self.last_scan = await self._scanner.scan()
         if report.added or report.changed or report.removed:
             log.info("scan: %s", report.as_dict())
         return report

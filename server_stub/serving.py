@@ -18,6 +18,7 @@ import uvicorn
 
 from server_stub.app import make_app
 from server_stub.auth import create_token, write_private
+from server_stub.connection import LimitedConfig, LimitedProtocol, Limits
 from server_stub.control import control_socket
 from server_stub.service import Service, open_service
 
@@ -128,7 +129,8 @@ async def serve(settings: Settings) -> None:
     with state_lock(settings.state), bind(settings.host, settings.port) as listening:
         ensure_tokens(settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        url = f"http://{host}:{listening.getsockname()[1]}"
+        scheme = "http" if settings.tls_cert is None else "https"
+        url = f"{scheme}://{host}:{listening.getsockname()[1]}"
         async with open_service(settings) as service, control_socket(service):
             listener = Listener(_config(service, settings), service, url)
             works = (service.scan_for_ever(), forget_for_ever(service), digest_for_ever(service))
@@ -152,11 +154,14 @@ def _complain(task: asyncio.Task[None]) -> None:
 
 
 def _config(service: Service, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
+    config = LimitedConfig(
         make_app(service),
         lifespan="off",
         loop="uvloop",
-        http="httptools",
+        http=LimitedProtocol,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        timeout_keep_alive=settings.keep_alive_s,
         ws="none",
         log_config=None,
         access_log=False,
@@ -164,3 +169,10 @@ def _config(service: Service, settings: Settings) -> uvicorn.Config:
         limit_concurrency=settings.concurrency_max,
         timeout_graceful_shutdown=settings.stop_within_s,
     )
+    config.limits = Limits(
+        head_max_bytes=settings.head_max_bytes,
+        fields_max=settings.fields_max,
+        head_timeout_s=settings.head_timeout_s,
+        stall_timeout_s=settings.stall_timeout_s,
+    )
+    return config

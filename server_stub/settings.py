@@ -21,6 +21,9 @@ class Settings:
     no_auth: bool = False
     host: str = "127.0.0.1"
     port: int = 8420
+    tls_cert: Path | None = None  # with tls_key: HTTPS, and nothing else
+    tls_key: Path | None = None
+    log_requests: bool = True
     ready_file: Path | None = None
     scan_interval_s: float = 60.0  # 0: no timer
     retention_s: int = 30 * DAY_S  # of versions, tombstones and idempotency keys
@@ -34,3 +37,8 @@ class Settings:
     wait_max_s: float = 60.0
     concurrency_max: int = 4_096
     stop_within_s: int = 5
+    keep_alive_s: int = 15  # of an idle connection between two requests
+    head_max_bytes: int = 65_536  # request line and fields; a name of 255 bytes is 765 percent-encoded
+    fields_max: int = 100
+    head_timeout_s: float = 30.0  # for a request head to arrive
+    stall_timeout_s: float = 60.0  # of a body that sends nothing, of a reader that takes nothing

@@ -56,6 +56,7 @@ def endpoint(handler: Callable[[Request, Service, Principal], Awaitable[Response
         try:
             service = service_of(request)
             principal = await service.principal(_secret(request))
+            request.scope["anchorfs.token_id"] = principal.token_id  # for the log
             return await handler(request, service, principal)
         except Problem as problem:
             return problem_response(problem)
@@ -103,7 +104,7 @@ def decode(body: bytes, shape: type[T]) -> T:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
         raise Problem("invalid_request", str(error), status=422) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem("invalid_request", f"not JSON: {error}") from None
 
 
