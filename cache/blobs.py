@@ -12,7 +12,7 @@ import ctypes
 import errno
 import fcntl
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cache.model import ContentId
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_FOLDERS = 256  # each stays small for file systems that scan their folders
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _FALLOC_FL_KEEP_SIZE = 0x01
 _FALLOC_FL_PUNCH_HOLE = 0x02
@@ -40,10 +41,14 @@ class Blobs:
     def __init__(self, root: Path) -> None:
         self._root = root
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # All at once, with one sync: made one by one, each would have a file's creation wait for the disk.
+        made = [self._made_folder(root / f"{number:02x}") for number in range(_FOLDERS)]
+        if any(made):
+            _sync_folder(root)
 
     def path(self, content_id: ContentId) -> Path:
-        """Where the bytes of `content_id` are. 256 folders keep each small for file systems that scan."""
-        return self._root / f"{content_id & 0xFF:02x}" / str(content_id)
+        """Where the bytes of `content_id` are."""
+        return self._root / f"{content_id % _FOLDERS:02x}" / str(content_id)
 
     def create(self, content_id: ContentId, size: int) -> None:
         """A new file of `size` bytes that takes no room. Raises FileExistsError: an id is used once."""
@@ -146,9 +151,16 @@ class Blobs:
             os.close(fd)
 
     def _ensure_folder(self, folder: Path) -> None:
-        with suppress(FileExistsError):
+        if self._made_folder(folder):  # somebody removed it while we run
+            _sync_folder(self._root)
+
+    @staticmethod
+    def _made_folder(folder: Path) -> bool:
+        try:
             folder.mkdir(mode=0o700)
-            _sync_folder(self._root)  # 256 times in the life of a store: cheaper than asking later
+        except FileExistsError:
+            return False
+        return True
 
 
 def _sync_folder(folder: Path) -> None:

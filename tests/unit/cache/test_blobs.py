@@ -166,6 +166,14 @@ def test_the_name_can_be_made_durable(store: Blobs, monkeypatch: pytest.MonkeyPa
     assert synced == [store.path(ONE).parent.stat().st_ino]
 
 
+def test_a_creation_waits_for_no_disk(store: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    for number in range(300):  # every folder of the store is used for the first time
+        store.create(ContentId(number), 0)
+    assert synced == []
+
+
 def test_free_bytes_is_what_the_disk_has(store: Blobs, tmp_path: Path) -> None:
     room = os.statvfs(tmp_path)
     assert 0 < store.free_bytes() <= room.f_blocks * room.f_frsize
