@@ -16,7 +16,7 @@ import trio
 
 from cache import contents, journal, tree
 from cache.errors import IsAFolder, NotFound
-from cache.model import ChangeState, Ino, Kind, LocalChange, News
+from cache.model import Aspect, ChangeState, Ino, Kind, LocalChange, News
 from sync.applying import Applier
 from sync.evictor import Evictor
 from sync.hydrator import Hydrator
@@ -25,6 +25,8 @@ from sync.remote import NotSignedIn, Remote, RemoteError, Space
 from sync.uploader import Uploader
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from cache.store import LocalStore
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,22 @@ class EngineStatistics:
     cache_limit: int
     conflicts: int
     last_error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedChange:
+    """A row of the outbox and where it is, or was, in the tree."""
+
+    path: str
+    change: LocalChange
+
+
+def _path_of(reader: sqlite3.Connection, row: LocalChange) -> str:
+    if row.aspect is not Aspect.REMOVE:
+        return tree.path_of(reader, row.ino)
+    parent = None if row.base_parent_id is None else tree.by_item(reader, row.base_parent_id)
+    folder = "" if parent is None else tree.path_of(reader, parent.ino)
+    return f"{folder}/{row.base_name or '?'}"
 
 
 class Engine:
@@ -168,9 +186,10 @@ class Engine:
         self.puller.nudge()
         self.uploader.wake()
 
-    def queue(self) -> list[LocalChange]:
-        """The outbox."""
-        return journal.all_changes(self.store.db.reader)
+    def queue(self) -> list[QueuedChange]:
+        """The outbox, oldest first, with paths for people."""
+        reader = self.store.db.reader
+        return [QueuedChange(path=_path_of(reader, row), change=row) for row in journal.all_changes(reader)]
 
     async def retry(self) -> int:
         """Try everything parked or backing off again; returns how many were parked."""

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import trio
 
-from cache.model import Ino, LocalChange
+from cache.model import Ino
 from vfs.failure import Failure, Told, describe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
+
+    from sync.engine import QueuedChange
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +104,7 @@ class Engine(Protocol):
         """Pull now."""
         ...
 
-    def queue(self) -> Sequence[LocalChange]:
+    def queue(self) -> Sequence[QueuedChange]:
         """The outbox."""
         ...
 
@@ -208,7 +210,7 @@ class Control:
         return {}
 
     async def _queue(self, _request: Request) -> object:
-        return msgspec.to_builtins(list(self._engine.queue()))
+        return [{"path": each.path, **msgspec.to_builtins(each.change)} for each in self._engine.queue()]
 
     async def _retry(self, _request: Request) -> object:
         return {"retried": await self._engine.retry()}

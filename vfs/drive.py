@@ -69,12 +69,13 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
     reached before.
     """
     store = LocalStore(config.cache_dir, write_back_delay_s=config.write_back_delay_s)
-    remote = _remote(config)
+    direct = AnchorRemote(config.url, config.token)
+    remote = _patient(direct)
     send, receive = trio.open_memory_channel[News](math.inf)  # bounded by the applier, which waits when it is long
     try:
         _check_same_drive(store, config)
         engine = Engine(store, remote, send, config.cache_size, config.poll_interval_s)
-        await _begin(store, remote, engine, config)
+        await _begin(store, direct, engine, config)
         filesystem = Filesystem(store, engine, uid=os.getuid(), gid=os.getgid(), read_only=config.read_only)
         async with trio.open_nursery() as nursery:
             await nursery.start(engine.run)
@@ -88,9 +89,8 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
             await remote.aclose()
 
 
-def _remote(config: DriveConfig) -> Remote:
+def _patient(direct: Remote) -> Remote:
     chance = random.Random()  # noqa: S311  # jitter, not a secret
-    direct = AnchorRemote(config.url, config.token)
     return Limited(Retrying(direct, random=chance, backoff=Backoff(deadline_s=RETRY_S)))
 
 
@@ -100,14 +100,15 @@ def _check_same_drive(store: LocalStore, config: DriveConfig) -> None:
         raise StateUnusable(f"this cache directory belongs to {url}", path=str(config.cache_dir))
 
 
-async def _begin(store: LocalStore, remote: Remote, engine: Engine, config: DriveConfig) -> None:
+async def _begin(store: LocalStore, direct: Remote, engine: Engine, config: DriveConfig) -> None:
     known = tree.by_ino(store.db.reader, ROOT_INO)
     try:
         with trio.move_on_after(SIGN_IN_S if known is None else SIGN_IN_S / 5) as signing_in:
-            root = await remote.root()
+            root = await direct.root()  # no patience here: the person at the keyboard is told at once
             if known is not None and known.item_id is not None and known.item_id != root.item_id:
                 raise StateUnusable("the server shows another drive than before", path=str(config.cache_dir))
             await engine.puller.begin(root)
+            await engine.puller.ensure_listed(ROOT_INO)  # so that files can be made there without the server too
         if signing_in.cancelled_caught:
             raise Unreachable("no answer in time")
     except Transient:

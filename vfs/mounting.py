@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 20.0
 BUSY_PATIENCE_S = 2.0  # a shell that just left, a file that is just being closed
+MAX_TASKS = 512  # requests served at once: readers who wait for a slow server must not use them all up
 READ_AHEAD_KIB = 16 << 10  # a network drive lives from long requests; the kernel's default is 128 KiB
 
 
@@ -160,7 +161,7 @@ class Session:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._notify)
             nursery.start_soon(self._announce, ready)
-            await pyfuse3.main()
+            await pyfuse3.main(max_tasks=MAX_TASKS)
             log.info("%s is unmounted", self._config.mountpoint)
             nursery.cancel_scope.cancel()
 

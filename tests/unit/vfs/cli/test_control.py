@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cache.model import Ino, LocalChange
+    from cache.model import Ino
+    from sync.engine import QueuedChange
 
 DEADLINE_S = 5.0
 
@@ -62,7 +63,7 @@ class FakeEngine:
     def nudge(self) -> None:
         self.asked.append("nudge")
 
-    def queue(self) -> Sequence[LocalChange]:
+    def queue(self) -> Sequence[QueuedChange]:
         return []
 
     async def retry(self) -> int:
