@@ -21,7 +21,7 @@ def of_machine() -> dict[str, str]:
     load_1, load_5, _ = os.getloadavg()
     return {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": f"{os.cpu_count()} × {_processor()}, Linux {platform.release()}, load {load_1:.1f} ({load_5:.1f})",
+        "machine": f"{os.cpu_count()} x {_processor()}, Linux {platform.release()}, load {load_1:.1f} ({load_5:.1f})",
         "AnchorFS": f"{_commit()}, Python {platform.python_version()}, pyfuse3 {version('pyfuse3')}, default options",
     }
 

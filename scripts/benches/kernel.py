@@ -8,26 +8,26 @@ this mount has never shown.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.benches import facts, places, tree, work
+from scripts.benches.places import Place
 from scripts.benches.report import Report
 from scripts.benches.running import scratch
 from scripts.benches.samples import MIB, Bar, Series, Unit
 from scripts.benches.tools import rclone_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from scripts.benches.places import Place
     from scripts.benches.settings import Settings
 
 KIB = 1 << 10
-Take = Callable[["Place", int], float] if TYPE_CHECKING else object
+Take = Callable[[Place, int], float]
+Look = Callable[[Path], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ def _series(measure: Measure, compared: list[Place], settings: Settings) -> Seri
     return Series(name=measure.name, unit=measure.unit, seconds=seconds, bar=bar)
 
 
-def _at(name: str, take: Callable[[Path], float]) -> Take:
+def _at(name: str, take: Look) -> Take:
     """The same path in every run."""
     return lambda place, _number: take(place.path / name)
 
@@ -128,7 +128,7 @@ def _reading() -> list[Measure]:
                 take=_forgotten("warm.bin", take), prepare=_once("warm.bin", take),
             )
         )  # fmt: skip
-        bar = ("rclone", 0.1)
+        bar = (places.RCLONE, 0.1)
         rows.append(_warm(f"read again, warm, {label} blocks", Unit.THROUGHPUT, take, "warm.bin", at_most=bar))
     return rows
 
@@ -161,18 +161,16 @@ def _naming(scale: tree.Scale) -> list[Measure]:
     ]
 
 
-def _warm(
-    name: str, unit: Unit, take: Callable[[Path], float], path: str, *, at_most: tuple[str, float] | None = None
-) -> Measure:
+def _warm(name: str, unit: Unit, take: Look, path: str, *, at_most: tuple[str, float] | None = None) -> Measure:
     """A row whose path is looked at once, untimed, before its first run."""
     return Measure(name=name, unit=unit, take=_at(path, take), prepare=_once(path, take), at_most=at_most)
 
 
-def _once(path: str, take: Callable[[Path], float]) -> Callable[[Place], object]:
+def _once(path: str, take: Look) -> Callable[[Place], object]:
     return lambda place: take(place.path / path)
 
 
-def _forgotten(path: str, take: Callable[[Path], float]) -> Take:
+def _forgotten(path: str, take: Look) -> Take:
     def forget_and_take(place: Place, _number: int) -> float:
         place.forget_pages(place.path / path)
         return take(place.path / path)

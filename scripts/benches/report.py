@@ -56,7 +56,7 @@ def _row(report: Report, series: Series) -> list[str]:
 
 
 def _ratio(summary: Summary) -> str:
-    return f"{rounded(summary.median)}× ({rounded(summary.low)} … {rounded(summary.high)})"
+    return f"{rounded(summary.median)}x ({rounded(summary.low)} … {rounded(summary.high)})"
 
 
 def _bar(series: Series) -> str:
@@ -64,7 +64,7 @@ def _bar(series: Series) -> str:
     if bar is None:
         return ""
     word = "met" if bar.is_met(series) else "MISSED"
-    return f"{word}: {bar.place} ≤ {rounded(bar.at_most)}× {bar.than}"
+    return f"{word}: {bar.place} ≤ {rounded(bar.at_most)}x {bar.than}"
 
 
 def _line(cells: list[str], widths: list[int]) -> str:
