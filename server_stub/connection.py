@@ -118,8 +118,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request of ours; in the middle of another answer only the end is safe."""
         refusal = self._refusal or Problem("invalid_request", msg)
-        busy = self.cycle is not None and not self.cycle.response_complete
-        if not busy and not self.transport.is_closing():
+        if not self._is_answering() and not self.transport.is_closing():
             self.transport.write(_written(refusal))
         self.transport.close()
 
@@ -154,15 +153,17 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._head_bytes:
             self._refusal = Problem("request_timeout", "the request did not arrive in time")
             self.send_400_response("")
-        elif self.cycle is None or self.cycle.response_complete:
+        elif not self._is_answering():
             self.transport.close()
+
+    def _is_answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        return cycle is not None and not cycle.response_complete
 
     def _check_body(self) -> None:
         """While a body is awaited and we are ready to take it, something must come."""
         self._body_timer = None
-        if self.transport.is_closing() or self.cycle is None or self.cycle.response_complete:
-            return
-        if not self.cycle.more_body:
+        if self.transport.is_closing() or not self._is_answering() or not self.cycle.more_body:
             return
         if self.flow.read_paused:
             self._received_s = self.loop.time()

@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -42,7 +42,7 @@ class Gate:
         app: ASGIApp,
         *,
         metrics: Metrics,
-        route_names: Mapping[object, str],
+        route_names: Mapping[Any, str],
         any_host: bool,
         log_requests: bool,
     ) -> None:

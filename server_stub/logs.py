@@ -38,10 +38,9 @@ def without_secrets(text: str) -> str:
 class TextFormatter(logging.Formatter):
     """`2026-01-02T03:04:05Z INFO server_stub.gate [4f…]: GET /v1/root 200 0.8 ms`."""
 
-    converter = time.gmtime
-
     def __init__(self) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s%(request)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and a trace below it."""

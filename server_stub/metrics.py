@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_COUNT_EVERY_S: Final = 60.0  # a full count of a large drive is not for every scrape
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -22,6 +23,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
+        self._counted_s = -_COUNT_EVERY_S
         ProcessCollector(registry=registry)
         self._requests = Counter(
             "anchorfs_requests", "Requests answered.", ("method", "route", "status"), registry=registry
@@ -50,10 +52,19 @@ class Metrics:
         if seconds is not None:
             self._seconds.labels(route).observe(seconds)
 
-    def note_drive(self, *, items: int, tombstones: int, newest_seq: int, free_bytes: int) -> None:
-        """How the drive stands now."""
+    def wants_counts(self, now_s: float) -> bool:
+        """Whether items should be counted again; then the caller does and tells."""
+        due = now_s >= self._counted_s + _COUNT_EVERY_S
+        self._counted_s = now_s if due else self._counted_s
+        return due
+
+    def note_counts(self, items: int, tombstones: int) -> None:
+        """How many there are."""
         self._items.set(items)
         self._tombstones.set(tombstones)
+
+    def note_drive(self, *, newest_seq: int, free_bytes: int) -> None:
+        """How the drive stands now."""
         self._seq.set(newest_seq)
         self._free.set(free_bytes)
 
