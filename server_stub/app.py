@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from server_stub.gate import Gate
 from server_stub.metrics import Metrics
 from server_stub.problems import Problem
-from server_stub.routes import changes, content, items, openness, system, writing
+from server_stub.routes import changes, committing, content, items, openness, system, uploads, writing
 from server_stub.routes.http import problem_response
 
 if TYPE_CHECKING:
@@ -29,7 +29,16 @@ log = logging.getLogger(__name__)
 
 def all_routes() -> list[Route]:
     """Every route; more specific ones stand before the catch-all of a name."""
-    return [*system.routes, *openness.routes, *changes.routes, *items.routes, *writing.routes, *content.routes]
+    return [
+        *system.routes,
+        *openness.routes,
+        *changes.routes,
+        *items.routes,
+        *writing.routes,
+        *content.routes,
+        *committing.routes,
+        *uploads.routes,
+    ]
 
 
 def make_app(service: Service) -> ASGIApp:

@@ -19,6 +19,7 @@ from server_stub.problems import Problem
 from server_stub.push import Notifier
 from server_stub.sqlite_store import SqliteStore
 from server_stub.tree import Tree
+from server_stub.uploads.desk import Desk
 from server_stub.values import Principal
 from server_stub.vault import Vault, vault_path
 
@@ -63,6 +64,7 @@ class Service:
         reconciler = Reconciler(tree, frozenset({(found.st_dev, found.st_ino)}))
         self._scanner = Scanner(tree, store, reconciler)
         self._drive = Drive(tree, vault, self._scanner.refresh)
+        self.uploads = Desk(self)
 
     async def start(self) -> None:
         """Recover, and import a tree that is new to the state."""

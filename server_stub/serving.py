@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from server_stub.settings import Settings
-from server_stub.upkeep import digest_for_ever, forget_for_ever
+from server_stub.upkeep import digest_for_ever, expire_for_ever, forget_for_ever
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Listener(uvicorn.Server):
     def _stop(self) -> None:
         self.should_exit = True
         self._service.notifier.close()
+        self._service.uploads.turns.end_all()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then say so."""
@@ -133,7 +134,12 @@ async def serve(settings: Settings) -> None:
         url = f"{scheme}://{host}:{listening.getsockname()[1]}"
         async with open_service(settings) as service, control_socket(service):
             listener = Listener(_config(service, settings), service, url)
-            works = (service.scan_for_ever(), forget_for_ever(service), digest_for_ever(service))
+            works = (
+                service.scan_for_ever(),
+                forget_for_ever(service),
+                digest_for_ever(service),
+                expire_for_ever(service),
+            )
             tasks = [asyncio.create_task(work) for work in works]
             for task in tasks:
                 task.add_done_callback(_complain)

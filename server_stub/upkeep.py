@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FORGET_EVERY_S: Final = 3_600.0
+_EXPIRE_EVERY_S: Final = 300.0
 _BATCH: Final = 256
+_FLOOR_STEP: Final = 20_000  # sequence numbers in one transaction, so that the writer is never held for long
 _HASH_STEP_BYTES: Final = 1 << 20
 
 
@@ -46,11 +48,35 @@ async def forget(service: Service) -> None:
             tx.forget_before(before_ns)
         return surplus
 
+    await lift_floor(service, before_ns)
     while surplus := await service.store.write(drop_rows):
         for content_version in surplus:
             await asyncio.to_thread(service.vault.drop_kept, content_version)
         if len(surplus) < _BATCH:
             return
+
+
+async def lift_floor(service: Service, before_ns: int) -> None:
+    """Expire anchors that only tombstones and departures past their time or their count could serve."""
+    max_rows = service.settings.feed_max_rows
+    target = await service.read(lambda view: view.feed_surplus(before_ns=before_ns, max_rows=max_rows))
+    floor = await service.read(lambda view: view.floor_seq())
+    while floor < target:
+        floor = min(target, floor + _FLOOR_STEP)
+        await service.store.write(partial(_lift, floor))
+
+
+def _lift(floor: int, ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        tx.lift_floor(floor)
+
+
+async def expire_for_ever(service: Service) -> None:
+    """Uploads past their time, often enough that none outlives it by much."""
+    while True:
+        while await service.uploads.expire():
+            continue
+        await asyncio.sleep(min(_EXPIRE_EVERY_S, service.settings.upload_ttl_s / 4))
 
 
 async def digest_for_ever(service: Service) -> None:

@@ -1,7 +1,8 @@
 """The server's own room on the drive's file system: staged content not yet in the tree, and older contents.
 
-`staging/` is emptied at start (after recovery); `kept/` holds one file per retained content version, `uploads/`
-one per upload that is not in the drive. All lie on the file system of the root, so that every way in and out of the tree is one atomic rename or link.
+`staging/` is emptied at start (after recovery); `kept/` holds one file per retained content version,
+`uploads/` one per upload that is not in the drive. All lie on the file system of the root, so that every way
+in and out of the tree is one atomic rename or link.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -166,7 +168,7 @@ def _remove(folder_fd: int, name: str) -> None:
     try:
         found = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
-            os.rmdir(name, dir_fd=folder_fd)
+            shutil.rmtree(name, dir_fd=folder_fd)
         else:
             os.unlink(name, dir_fd=folder_fd)
     except FileNotFoundError:

@@ -34,6 +34,10 @@ _ASKING_HEADERS = (
     "anchor-mode",
     "content-digest",
     "repr-digest",
+    "upload-length",
+    "upload-defer-length",
+    "upload-metadata",
+    "upload-concat",
 )
 
 
@@ -67,6 +71,15 @@ def endpoint(handler: Callable[[Request, Service, Principal], Awaitable[Response
             return problem_response(problem_of(error))
 
     return serve
+
+
+async def is_welcome(request: Request, service: Service) -> bool:
+    """Whether the token of this request is still valid."""
+    try:
+        await service.principal(_secret(request))
+    except Problem:
+        return False
+    return True
 
 
 def _secret(request: Request) -> str | None:

@@ -93,8 +93,7 @@ def parse_checksum(field: str | None) -> Checksum | None:
     algorithm, _, encoded = field.strip().partition(" ")
     if algorithm not in ALGORITHMS:
         raise Problem("invalid_request", f"Upload-Checksum by one of {', '.join(ALGORITHMS)}")
-    checksum = Checksum(algorithm, _decoded(encoded, "Upload-Checksum"))
-    return checksum
+    return Checksum(algorithm, _decoded(encoded, "Upload-Checksum"))
 
 
 def parse_metadata(field: str | None) -> dict[str, bytes]:
