@@ -26,8 +26,10 @@ CREATE TABLE items (
     disk_size        INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX items_by_name ON items (parent_id, name);
+CREATE INDEX items_folders ON items (parent_id, name) WHERE kind = 'folder';
 CREATE INDEX items_undigested ON items (item_id) WHERE kind = 'file' AND digest IS NULL;
 CREATE UNIQUE INDEX items_by_seq ON items (seq);
+CREATE INDEX items_by_parent_seq ON items (parent_id, seq); -- the feed of one folder
 
 -- What was deleted: proof for the feed, and what the trash restores.
 CREATE TABLE tombstones (
@@ -36,18 +38,41 @@ CREATE TABLE tombstones (
     item       BLOB NOT NULL,           -- the whole item as it was, JSON
     deleted_ns INTEGER NOT NULL,
     reason     TEXT NOT NULL,
-    seq        INTEGER NOT NULL
+    seq        INTEGER NOT NULL,
+    lineage    TEXT NOT NULL            -- ids from the root down to the item when it was deleted, joined by '/'
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX tombstones_by_seq ON tombstones (seq);
-CREATE INDEX tombstones_by_parent ON tombstones (parent_id);
+CREATE INDEX tombstones_by_parent ON tombstones (parent_id, seq);
+CREATE INDEX tombstones_by_age ON tombstones (deleted_ns, seq);
 
--- Moves away from a folder: how a feed with a scope (or a token with a root) tells what left it.
+-- What can be restored: the item as it was when it was deleted. What was deleted together has one top.
+CREATE TABLE trash (
+    item_id         TEXT PRIMARY KEY,
+    top_id          TEXT NOT NULL,
+    parent_id       TEXT,
+    content_version TEXT,               -- of a file: lies in the vault
+    item            BLOB NOT NULL,      -- the whole item, JSON
+    deleted_ns      INTEGER NOT NULL,
+    seq             INTEGER NOT NULL    -- of its tombstone
+) STRICT, WITHOUT ROWID;
+CREATE INDEX trash_by_top ON trash (top_id);
+CREATE INDEX trash_by_content ON trash (content_version) WHERE content_version IS NOT NULL;
+CREATE INDEX trash_by_age ON trash (deleted_ns);
+CREATE UNIQUE INDEX trash_tops ON trash (seq) WHERE item_id = top_id;
+
+-- Moves from folder to folder: how a feed with a scope (or a token with a root) tells what left it.
 CREATE TABLE departures (
-    seq       INTEGER PRIMARY KEY,      -- of the move
-    item_id   TEXT NOT NULL,
-    parent_id TEXT NOT NULL             -- the folder that was left
+    seq            INTEGER PRIMARY KEY, -- of the move
+    item_id        TEXT NOT NULL,
+    kind           TEXT NOT NULL,
+    parent_id      TEXT NOT NULL,       -- the folder that was left
+    lineage        TEXT NOT NULL,       -- ids from the root down to the item, joined by '/', before the move
+    target_lineage TEXT NOT NULL,       -- and after it
+    left_ns        INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX departures_by_parent ON departures (parent_id, seq);
+CREATE INDEX departures_by_item ON departures (item_id, seq);
+CREATE INDEX departures_by_age ON departures (left_ns, seq);
 
 -- Older contents that lie in the vault under their version.
 CREATE TABLE kept (

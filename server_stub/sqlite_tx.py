@@ -6,25 +6,28 @@ committer.
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from server_stub.sqlite_rows import lineage_text
+from server_stub.sqlite_trash import TrashWrites
 from server_stub.sqlite_uploads import UploadWrites
 from server_stub.sqlite_view import SqliteView
-from server_stub.values import Evidence, Item, Kept, Reason, Tombstone
+from server_stub.values import Evidence, Item, Kept, Tombstone
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from server_stub.keys import Answer, Keyed
 
 _PUT: Final = "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-class SqliteTx(SqliteView, UploadWrites):
+class SqliteTx(SqliteView, UploadWrites, TrashWrites):
     """`store.Tx` between BEGIN and COMMIT."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -41,8 +44,8 @@ class SqliteTx(SqliteView, UploadWrites):
         """
         self.seq += 1
         before = self.connection.execute("SELECT parent_id FROM items WHERE item_id = ?", (item.item_id,)).fetchone()
-        if before is not None and before[0] != item.parent_id:
-            self.connection.execute("INSERT INTO departures VALUES (?, ?, ?)", (self.seq, item.item_id, before[0]))
+        moves = before is not None and before[0] != item.parent_id
+        left = [item_id for item_id, _ in self.lineage(item.item_id)] if moves else []
         evidence = item.evidence
         disk: tuple[int | None, ...] = (None,) * 4
         if evidence is not None:
@@ -64,15 +67,18 @@ class SqliteTx(SqliteView, UploadWrites):
             item.symlink_target,
         )
         self.connection.execute(_PUT, (*fields, *versions, self.seq, *disk))
+        if left:
+            self._depart(item, left)
         return msgspec.structs.replace(item, seq=self.seq)
 
     def bury(self, item: Item, *, deleted_ns: int) -> Tombstone:
         """Replace a live row by its tombstone."""
         self.seq += 1
-        tombstone = Tombstone(item=item, deleted_ns=deleted_ns, reason=Reason.DELETED, seq=self.seq)
+        lineage = tuple(reversed(self.buried_lineage(item.item_id, item.parent_id)))
+        tombstone = Tombstone(item=item, deleted_ns=deleted_ns, seq=self.seq, lineage=lineage)
         self.connection.execute("DELETE FROM items WHERE item_id = ?", (item.item_id,))
         self.connection.execute(
-            "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 item.item_id,
                 item.parent_id,
@@ -80,9 +86,36 @@ class SqliteTx(SqliteView, UploadWrites):
                 deleted_ns,
                 tombstone.reason.value,
                 self.seq,
+                lineage_text(lineage),
             ),
         )
         return tombstone
+
+    def revive(self, item: Item) -> Item:
+        """A deleted item lives again, out of the trash, perhaps elsewhere: then it left where it was."""
+        before = self.tombstone(item.item_id)
+        self.connection.execute("DELETE FROM tombstones WHERE item_id = ?", (item.item_id,))
+        self.drop_trash((item.item_id,))
+        revived = self.put(item)
+        if before is not None and before.item.parent_id not in {None, item.parent_id}:
+            self._depart(item, before.lineage)
+        return revived
+
+    def _depart(self, item: Item, lineage: Sequence[str]) -> None:
+        """The item, already at its new place, left the folder that its lineage told until now."""
+        target = [item_id for item_id, _ in self.lineage(item.item_id)]
+        self.connection.execute(
+            "INSERT INTO departures VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.seq,
+                item.item_id,
+                item.kind.value,
+                lineage[-2],
+                lineage_text(lineage),
+                lineage_text(target),
+                time.time_ns(),
+            ),
+        )
 
     def note_evidence(self, item_id: str, evidence: Evidence) -> None:
         """Row and tree agree again; nothing that a client sees has changed."""
@@ -106,17 +139,20 @@ class SqliteTx(SqliteView, UploadWrites):
         )
 
     def forget_kept(self, content_versions: Iterable[str]) -> None:
-        """The vault is about to drop these."""
+        """The vault is about to drop these, and the trash what needs them."""
+        content_versions = list(content_versions)
+        self.drop_trash_needing(content_versions)
         self.connection.executemany("DELETE FROM kept WHERE content_version = ?", ((v,) for v in content_versions))
 
     def forget_before(self, before_ns: int) -> None:
-        """Drop answers and tombstones of before; anchors older than a dropped tombstone expire with it."""
+        """Drop answers of before."""
         self.connection.execute("DELETE FROM answers WHERE created_ns < ?", (before_ns,))
-        row = self._one("SELECT max(seq) FROM tombstones WHERE deleted_ns < ?", (before_ns,))
-        if row is None or row[0] is None:
+
+    def lift_floor(self, floor: int) -> None:
+        """Anchors below the floor expire, with the proofs that only they needed."""
+        if floor <= self.floor_seq():
             return
-        floor = max(self.floor_seq(), int(row[0]))
-        self.connection.execute("DELETE FROM tombstones WHERE seq <= ? AND deleted_ns < ?", (floor, before_ns))
+        self.connection.execute("DELETE FROM tombstones WHERE seq <= ?", (floor,))
         self.connection.execute("DELETE FROM departures WHERE seq <= ?", (floor,))
         self.set_note("floor", str(floor))
 

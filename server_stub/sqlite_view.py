@@ -5,31 +5,29 @@ Runs on the thread of the connection it was given, never anywhere else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from server_stub.keys import Answer, Keyed
+from server_stub.sqlite_feed import FeedRows
+from server_stub.sqlite_rows import SELECT_ITEM, SELECT_TOMBSTONE, Row, item_of, tombstone_of
+from server_stub.sqlite_trash import TrashRows
 from server_stub.sqlite_uploads import UploadRows
-from server_stub.values import Evidence, Item, Kept, Kind, Reason, Tombstone
+from server_stub.sqlite_walks import WalkRows
+from server_stub.values import Kept
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-_SELECT: Final = (
-    "SELECT item_id, parent_id, name, kind, size, mode, created_ns, modified_ns, metadata_version, "
-    "content_version, digest, symlink_target, seq, disk_ino, disk_mtime_ns, disk_ctime_ns, disk_size FROM items "
-)
+    from server_stub.values import Item, Tombstone
+
 _IN_MAX: Final = 500  # parameters per statement, below SQLite's oldest limit of 999
 
-Row = tuple[Any, ...]  # what sqlite3 hands out; the schema is STRICT
-
-_BY_ID: Final = _SELECT + "WHERE item_id = ?"
-_BY_NAME: Final = _SELECT + "WHERE parent_id = ? AND name = ?"
-_CHILDREN: Final = _SELECT + "WHERE parent_id = ? AND name > ? ORDER BY name LIMIT ?"
-_CHANGED: Final = _SELECT + "WHERE seq > ? ORDER BY seq LIMIT ?"
-_TOMBSTONE: Final = "SELECT item, deleted_ns, reason, seq FROM tombstones"
+_BY_ID: Final = SELECT_ITEM + "WHERE item_id = ?"
+_BY_NAME: Final = SELECT_ITEM + "WHERE parent_id = ? AND name = ?"
+_CHILDREN: Final = SELECT_ITEM + "WHERE parent_id = ? AND name > ? ORDER BY name LIMIT ?"
 _LINEAGE: Final = """
 WITH RECURSIVE up (item_id, parent_id, name, depth) AS (
     SELECT item_id, parent_id, name, 0 FROM items WHERE item_id = ?
@@ -40,7 +38,7 @@ WITH RECURSIVE up (item_id, parent_id, name, depth) AS (
 """
 _BURIED_LINEAGE: Final = """
 WITH RECURSIVE up (item_id, parent_id, depth) AS (
-    SELECT item_id, parent_id, 0 FROM tombstones WHERE item_id = :id
+    SELECT :id, coalesce(:parent, (SELECT parent_id FROM tombstones WHERE item_id = :id)), 0
     UNION ALL
     SELECT p.item_id, p.parent_id, up.depth + 1 FROM up JOIN (
         SELECT item_id, parent_id FROM items UNION ALL SELECT item_id, parent_id FROM tombstones
@@ -50,53 +48,7 @@ WITH RECURSIVE up (item_id, parent_id, depth) AS (
 """
 
 
-def item_of(row: Row) -> Item:
-    """A row of the items table, its columns in the order of the schema, as an Item."""
-    (
-        item_id,
-        parent_id,
-        name,
-        kind,
-        size,
-        mode,
-        created,
-        modified,
-        metadata,
-        content,
-        digest,
-        target,
-        seq,
-    ) = row[:13]
-    ino, mtime_ns, ctime_ns, disk_size = row[13:]
-    evidence = None
-    if ino is not None:
-        evidence = Evidence(ino=ino, mtime_ns=mtime_ns, ctime_ns=ctime_ns, size=disk_size)
-    return Item(
-        item_id=item_id,
-        parent_id=parent_id,
-        name=name,
-        kind=Kind(kind),
-        size=size,
-        mode=mode,
-        created_ns=created,
-        modified_ns=modified,
-        metadata_version=metadata,
-        content_version=content,
-        digest=digest,
-        symlink_target=target,
-        seq=seq,
-        evidence=evidence,
-    )
-
-
-def tombstone_of(row: Row) -> Tombstone:
-    """A row of the tombstones table as a Tombstone."""
-    body, deleted_ns, reason, seq = row
-    item = msgspec.json.decode(body, type=Item)
-    return Tombstone(item=item, deleted_ns=deleted_ns, reason=Reason(reason), seq=seq)
-
-
-class SqliteView(UploadRows):
+class SqliteView(FeedRows, UploadRows, TrashRows, WalkRows):
     """`store.View` over one connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -137,17 +89,17 @@ class SqliteView(UploadRows):
 
     def tombstone(self, item_id: str) -> Tombstone | None:
         """Proof that an item was deleted."""
-        row = self._one(f"{_TOMBSTONE} WHERE item_id = ?", (item_id,))
+        row = self._one(f"{SELECT_TOMBSTONE} WHERE item_id = ?", (item_id,))
         return None if row is None else tombstone_of(row)
 
     def items(self, item_ids: Sequence[str]) -> dict[str, Item]:
         """The live ones among the ids."""
-        query = _SELECT + "WHERE item_id IN"
+        query = SELECT_ITEM + "WHERE item_id IN"
         return {row[0]: item_of(row) for row in self._among(query, item_ids)}
 
     def tombstones(self, item_ids: Sequence[str]) -> dict[str, Tombstone]:
         """The deleted ones among the ids."""
-        found = (tombstone_of(row) for row in self._among(f"{_TOMBSTONE} WHERE item_id IN", item_ids))
+        found = (tombstone_of(row) for row in self._among(f"{SELECT_TOMBSTONE} WHERE item_id IN", item_ids))
         return {tombstone.item.item_id: tombstone for tombstone in found}
 
     def _among(self, query: str, item_ids: Sequence[str]) -> Iterable[Row]:
@@ -172,23 +124,11 @@ class SqliteView(UploadRows):
         """(item_id, name) from the root down to the item; empty when it does not live."""
         return [(row[0], row[1]) for row in self._all(_LINEAGE, (item_id,))]
 
-    def buried_lineage(self, item_id: str) -> list[str]:
-        """Ids from a deleted item up through its folders, living or deleted too."""
-        rows = self.connection.execute(_BURIED_LINEAGE, {"id": item_id}).fetchall()
-        return [row[0] for row in rows]
-
-    def changed_items(self, after: int, limit: int) -> list[Item]:
-        """Live items whose newest change is later, in feed order."""
-        return [item_of(row) for row in self._all(_CHANGED, (after, limit))]
-
-    def changed_tombstones(self, after: int, limit: int) -> list[Tombstone]:
-        """Tombstones later in the feed, in feed order."""
-        rows = self._all(f"{_TOMBSTONE} WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
-        return [tombstone_of(row) for row in rows]
-
-    def departures(self, item_id: str, after: int) -> list[str]:
-        """Folders that the item left since."""
-        rows = self._all("SELECT parent_id FROM departures WHERE seq > ? AND item_id = ?", (after, item_id))
+    def buried_lineage(self, item_id: str, parent_id: str | None = None) -> list[str]:
+        """Ids from a deleted item up through its folders, living or deleted too; `parent_id` for one that is about
+        to be deleted.
+        """
+        rows = self.connection.execute(_BURIED_LINEAGE, {"id": item_id, "parent": parent_id}).fetchall()
         return [row[0] for row in rows]
 
     def kept(self, content_version: str) -> Kept | None:
@@ -225,7 +165,7 @@ class SqliteView(UploadRows):
 
     def undigested(self, after: str, limit: int) -> list[Item]:
         """Files whose digest is not known yet, by id from behind `after`."""
-        query = _SELECT + "WHERE item_id > ? AND kind = 'file' AND digest IS NULL ORDER BY item_id LIMIT ?"
+        query = SELECT_ITEM + "WHERE item_id > ? AND kind = 'file' AND digest IS NULL ORDER BY item_id LIMIT ?"
         return [item_of(row) for row in self._all(query, (after, limit))]
 
     def answer(self, keyed: Keyed) -> tuple[str, Answer] | None:

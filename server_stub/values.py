@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from server_stub.instants import clamped
+
 if TYPE_CHECKING:
     import os
 
@@ -55,7 +57,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, stat: os.stat_result) -> Evidence:
         """Take the evidence from a stat answer."""
-        return cls(ino=stat.st_ino, mtime_ns=stat.st_mtime_ns, ctime_ns=stat.st_ctime_ns, size=stat.st_size)
+        return cls(ino=stat.st_ino, mtime_ns=clamped(stat.st_mtime_ns), ctime_ns=stat.st_ctime_ns, size=stat.st_size)
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +91,30 @@ class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
     deleted_ns: int
     reason: Reason = Reason.DELETED
     seq: int = 0
+    lineage: tuple[str, ...] = ()  # ids from the root down to the item, when it was deleted
+
+
+class Departure(msgspec.Struct, frozen=True, kw_only=True):
+    """One move from folder to folder, as it was: what a feed with a scope tells by, wherever things lie by now."""
+
+    seq: int
+    item_id: str
+    kind: Kind
+    parent_id: str  # the folder that was left
+    lineage: tuple[str, ...]  # ids from the root down to the item, before
+    target_lineage: tuple[str, ...]  # and after
+    left_ns: int
+
+
+class Trashed(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be restored: the item as it was, and the item that it was deleted together with (itself, or a
+    folder above it).
+    """
+
+    item: Item
+    top_id: str
+    deleted_ns: int
+    seq: int
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):

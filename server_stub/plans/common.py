@@ -21,9 +21,9 @@ def visible(view: View, principal: Principal, item: Item) -> bool:
     return any(item_id == principal.root_id for item_id, _ in view.lineage(item.item_id))
 
 
-def was_visible(view: View, principal: Principal, tombstone: Tombstone) -> bool:
-    """The same for what was deleted, through folders that may be deleted too."""
-    return principal.whole_drive or principal.root_id in view.buried_lineage(tombstone.item.item_id)
+def was_visible(principal: Principal, tombstone: Tombstone) -> bool:
+    """The same for what was deleted, by where it lay then."""
+    return principal.whole_drive or principal.root_id in tombstone.lineage
 
 
 def require_item(view: View, principal: Principal, item_id: str) -> Item:
@@ -34,7 +34,7 @@ def require_item(view: View, principal: Principal, item_id: str) -> Item:
     if item is not None and visible(view, principal, item):
         return item
     tombstone = None if item is not None else view.tombstone(item_id)
-    if tombstone is not None and was_visible(view, principal, tombstone):
+    if tombstone is not None and was_visible(principal, tombstone):
         raise Problem("deleted", "the item was deleted", item=tombstone_json(tombstone))
     raise Problem("not_found", "no such item")
 

@@ -1,24 +1,28 @@
-"""The change feed and its stream of hints."""
+"""The change feed, its long poll and its stream of hints."""
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from server_stub.feed import Page, position, read_page
+from server_stub.events import EventStream
+from server_stub.feed import Page, Scope, position, read_page
+from server_stub.plans.common import require_folder
 from server_stub.problems import Problem
-from server_stub.routes.http import endpoint, integer, json_response
+from server_stub.routes.http import endpoint, integer, is_welcome, json_response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from server_stub.service import Service
     from server_stub.store import View
     from server_stub.values import Principal
+
+_FLAGS = {"true": True, "false": False}
 
 
 @endpoint
@@ -29,23 +33,41 @@ async def changes(request: Request, service: Service, principal: Principal) -> R
     settings = service.settings
     limit = integer(request, "limit", settings.page_default, minimum=0, maximum=settings.page_max)
     wait_s = integer(request, "wait", 0, minimum=0, maximum=int(settings.wait_max_s))
+    scope = _scope(request)
     text = request.query_params.get("anchor")
-    if text is None:
-        if limit:
-            raise Problem("invalid_request", "anchor is needed; limit=0 tells the newest one")
-        newest = await service.read(lambda view: view.newest_seq())
-        return _page_response(service, Page(changes=[], seq=newest, has_more=False))
+    if text is None and limit:
+        raise Problem("invalid_request", "anchor is needed; limit=0 tells the newest one")
 
-    def read(view: View) -> Page:
-        after = require_position(service, view, text)
-        if limit == 0:
-            return Page(changes=[], seq=view.newest_seq(), has_more=False)
-        return read_page(view, principal, after, limit)
+    def read(after: int | None, view: View) -> Page:
+        if scope is not None:
+            require_folder(view, principal, scope.folder_id)
+        newest = view.newest_seq()
+        if text is not None and after is None:
+            after = require_position(service, view, text)
+        if limit == 0 or after is None:
+            return Page(changes=[], seq=newest, has_more=False)
+        return read_page(view, principal, after, limit, scope, examine=settings.feed_examine_max)
 
-    page = await service.read(read)
-    if wait_s and limit and not page.changes and await service.notifier.wait(page.seq, wait_s):
-        page = await service.read(read)
+    page = await service.read(partial(read, None))
+    deadline = asyncio.get_running_loop().time() + (wait_s if limit else 0)
+    while not page.changes and not page.has_more:
+        left_s = deadline - asyncio.get_running_loop().time()
+        if left_s <= 0 or not await service.notifier.wait(page.seq, left_s):
+            break
+        page = await service.read(partial(read, page.seq))
     return _page_response(service, page)
+
+
+def _scope(request: Request) -> Scope | None:
+    """The folder asked for; Problem invalid_request."""
+    folder_id, deep = request.query_params.get("scope"), request.query_params.get("deep")
+    if deep is not None and deep not in _FLAGS:
+        raise Problem("invalid_request", "deep is true or false")
+    if folder_id is None:
+        if deep is not None:
+            raise Problem("invalid_request", "deep belongs to a scope")
+        return None
+    return Scope(folder_id=folder_id, deep=_FLAGS[deep or "false"])
 
 
 def require_position(service: Service, view: View, text: str) -> int:
@@ -70,21 +92,9 @@ async def stream(request: Request, service: Service, _principal: Principal) -> R
         after = await service.read(lambda view: view.newest_seq())
     else:
         after = await service.read(lambda view: require_position(service, view, text))
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_events(service, after), media_type="text/event-stream", headers=headers)
-
-
-async def _events(service: Service, after: int) -> AsyncIterator[str]:
-    """Coalesced: whatever was committed while the last event was on its way is one event."""
-    notifier = service.notifier
-    yield ": hello\n\n"
-    while not notifier.closed:
-        if await notifier.wait(after, service.settings.keepalive_s):
-            after = notifier.newest_seq
-            anchor = service.anchor(after)
-            yield f'event: anchor\nid: {anchor}\ndata: {{"anchor":"{anchor}"}}\n\n'
-        elif not notifier.closed:
-            yield ": nothing new\n\n"
+    if service.notifier.streams >= service.settings.streams_max:
+        raise Problem("unavailable", "too many open streams", headers={"retry-after": "15"})
+    return EventStream(service, after, partial(is_welcome, request, service))
 
 
 routes = [

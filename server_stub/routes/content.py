@@ -76,7 +76,7 @@ def _buried_content(view: View, principal: Principal, item_id: str, version: str
     tombstone, kept = view.tombstone(item_id), view.kept(version)
     if tombstone is None or kept is None or kept.item_id != item_id:
         return None
-    if not was_visible(view, principal, tombstone):
+    if not was_visible(principal, tombstone):
         return None
     item = msgspec.structs.replace(tombstone.item, content_version=None)
     return Content(

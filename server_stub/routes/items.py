@@ -109,7 +109,7 @@ def _batch(view: View, principal: Principal, item_ids: list[str]) -> list[Json]:
         item, tombstone = items.get(item_id), gone.get(item_id)
         if item is not None and visible(view, principal, item):
             results.append({"item_id": item_id, "status": 200, "item": item_json(item, principal)})
-        elif tombstone is not None and was_visible(view, principal, tombstone):
+        elif tombstone is not None and was_visible(principal, tombstone):
             results.append({"item_id": item_id, "status": 410, "item": tombstone_json(tombstone)})
         else:
             results.append({"item_id": item_id, "status": 404})

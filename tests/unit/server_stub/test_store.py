@@ -140,8 +140,14 @@ def test_moves_are_remembered_as_departures(tmp_path: Path) -> None:
         item = folder(one.item_id, "x")
         await store.write(put(root, one, two, item))
         await store.write(put(msgspec.structs.replace(item, parent_id=two.item_id)))
-        assert await store.read(lambda view: view.departures(item.item_id, 4)) == [one.item_id]
-        assert await store.read(lambda view: view.departures(item.item_id, 5)) == []
+        (left,) = await store.read(lambda view: view.departures_of(item.item_id, 4))
+        assert (left.seq, left.kind, left.parent_id) == (5, Kind.FOLDER, one.item_id)
+        assert left.lineage == (root.item_id, one.item_id, item.item_id)
+        assert left.target_lineage == (root.item_id, two.item_id, item.item_id)
+        assert await store.read(lambda view: view.departures_of(item.item_id, 5)) == []
+        assert await store.read(lambda view: view.departures(0, 9)) == [left]
+        assert await store.read(lambda view: view.departures(0, 9, one.item_id)) == [left]
+        assert await store.read(lambda view: view.departures(0, 9, two.item_id)) == []
         lineage = await store.read(lambda view: view.lineage(item.item_id))
         assert [name for _, name in lineage] == ["", "2", "x"]
 
@@ -166,6 +172,7 @@ def test_retention_forgets_and_lifts_the_floor(tmp_path: Path) -> None:
                     )
                     tx.keep(kept)
                 tx.forget_before(50)
+                tx.lift_floor(tx.feed_surplus(before_ns=50, max_rows=9))
             return ledger.kept_surplus(before_ns=50, max_bytes=10, limit=9)
 
         assert await store.write(age) == ["0", "1"]  # one past its time, one beyond the room
