@@ -9,13 +9,14 @@ from typing import Final
 
 NANOS: Final = 1_000_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_S: Final = int((datetime(1, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds())
-_LAST_S: Final = int((datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH).total_seconds())
+# What 64 bits of nanoseconds hold, in whole seconds: the years 1677 to 2262. The index keeps no more.
+_FIRST_S: Final = -(1 << 63) // NANOS + 1
+_LAST_S: Final = ((1 << 63) - 1) // NANOS - 1
 _SHAPE: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def format_instant(ns: int) -> str:
-    """`2026-01-02T03:04:05.000000006Z`; years outside 1..9999 are clamped."""
+    """`2026-01-02T03:04:05.000000006Z`; times outside of what can be kept are clamped."""
     seconds, nanos = divmod(ns, NANOS)
     seconds = min(max(seconds, _FIRST_S), _LAST_S)
     days, rest = divmod(seconds, 86_400)
@@ -24,6 +25,11 @@ def format_instant(ns: int) -> str:
         f"{day.year:04d}-{day.month:02d}-{day.day:02d}T"
         f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}.{nanos:09d}Z"
     )
+
+
+def clamped(ns: int) -> int:
+    """The nearest time that the index can keep: a file system may hold later ones."""
+    return min(max(ns, _FIRST_S * NANOS), _LAST_S * NANOS)
 
 
 def parse_instant(text: str) -> int:
@@ -38,7 +44,7 @@ def parse_instant(text: str) -> int:
     delta = moment - _EPOCH
     seconds = delta.days * 86_400 + delta.seconds
     if not _FIRST_S <= seconds <= _LAST_S:
-        raise ValueError("outside the years 1 to 9999")
+        raise ValueError("outside the years 1678 to 2261")
     return seconds * NANOS + int((fraction or "").ljust(9, "0"))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from server_stub.instants import clamped
 from server_stub.names import HIDDEN_FOLDER, holdable
 from server_stub.tree import Place, Tree
 from server_stub.values import Evidence, Item, Kind, new_id, new_version
@@ -181,7 +182,7 @@ def new_item(folder_id: str, found: Found, now_ns: int) -> Item:
         size=0 if is_folder else found.stat.st_size,
         mode=stat.S_IMODE(found.stat.st_mode) & 0o777,
         created_ns=now_ns,
-        modified_ns=found.stat.st_mtime_ns,
+        modified_ns=clamped(found.stat.st_mtime_ns),
         metadata_version=new_version(),
         content_version=None if is_folder else new_version(),
         symlink_target=found.target,

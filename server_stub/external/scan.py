@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from server_stub.external.reconcile import FolderNames, Reconciler, apply_findings
+from server_stub.instants import clamped
 from server_stub.values import Evidence, Item, Kind, new_id, new_version
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class Scanner:
             size=0,
             mode=found.st_mode & 0o777,
             created_ns=now_ns,
-            modified_ns=found.st_mtime_ns,
+            modified_ns=clamped(found.st_mtime_ns),
             metadata_version=new_version(),
             evidence=Evidence.of(found),
         )
