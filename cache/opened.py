@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
+class Waiter:
+    """Somebody who needs bytes [start, stop)."""
+
+    start: int
+    stop: int
+    woken: trio.Event = field(default_factory=trio.Event)
+
+
+@dataclass(slots=True, eq=False)
 class OpenContent:
     """One open content. `fd` is open for reading and writing for as long as anybody uses it."""
 
@@ -40,7 +49,7 @@ class OpenContent:
     settled: bool = True  # size and time of dirty bytes stand in the catalog
     unsaved: bool = False  # residency grew since the catalog was told
     hashed: bool = False  # the whole was compared with the digest that the remote announced
-    progress: trio.Event = field(default_factory=trio.Event)  # set, and replaced, when bytes arrive
+    waiters: set[Waiter] = field(default_factory=set)  # who waits for bytes
     edit: trio.Lock = field(default_factory=trio.Lock)  # held while bytes change in more than one step, or are copied
     downloads: list[object] = field(default_factory=list)  # the hydrator's own, see sync.hydrator
 
@@ -55,15 +64,22 @@ class OpenContent:
         return self.holds(0, self.size)
 
     def arrived(self, start: int, stop: int) -> None:
-        """Bytes [start, stop) of this version were written to the blob."""
+        """Bytes [start, stop) of this version were written to the blob: wakes those who have what they wait for.
+
+        Only those: the kernel reads far ahead, a hundred requests wait at once, and a chunk serves one or two.
+        """
         self.resident = ranges.add(self.resident, start, stop)
         self.unsaved = True
-        self.wake()
+        for waiter in tuple(self.waiters):
+            if waiter.start < stop and start < waiter.stop and self.holds(waiter.start, waiter.stop):
+                self.waiters.discard(waiter)
+                waiter.woken.set()
 
     def wake(self) -> None:
         """Let everybody who waits for bytes look again."""
-        self.progress.set()
-        self.progress = trio.Event()
+        for waiter in self.waiters:
+            waiter.woken.set()
+        self.waiters.clear()
 
     def changed(self, size: int) -> None:
         """Local bytes changed; the content is dirty already."""

@@ -17,6 +17,7 @@ import trio
 
 from cache import ranges
 from cache.model import ItemId, NodeChanged, Version
+from cache.opened import Waiter
 from sync.remote import BadDigest, ProtocolViolation, Remote, RemoteError, Transient, Unreachable
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from cache.store import LocalStore
 
 WAIT_DEADLINE_S = 60.0  # a blocked read ends with an error after this long without one new byte
-NEAR_BYTES = 8 << 20  # a stream this close before the wanted byte is worth waiting for
+NEAR_BYTES = 40 << 20  # a stream this close before the wanted byte is worth waiting for: twice the kernel's read-ahead
 DEMAND_BYTES = 4 << 20  # how far a stream that a reader asked for runs on beyond the request
 SMALL_BYTES = 1 << 20  # checked whole before a byte is served
 KEEP_GOING_BYTES = 64 << 20  # a file up to this size is fetched to its end even when the last handle closed
@@ -78,13 +79,24 @@ class Hydrator:
         while not opened.holds(start, stop):
             gap = ranges.missing(opened.resident, start, stop)[0]
             download = self._serving(opened, gap[0]) or self._demand(opened, gap[0], stop)
-            progress = opened.progress
-            with trio.move_on_after(WAIT_DEADLINE_S) as waiting:
-                await progress.wait()
-            if waiting.cancelled_caught:
-                raise Unreachable("no byte arrived in time")
+            await self._wait(opened, start, stop)
             if download.error is not None and not opened.holds(*gap):
                 raise download.error
+
+    @staticmethod
+    async def _wait(opened: OpenContent, start: int, stop: int) -> None:
+        """Until the bytes are here, a download ended, or nothing arrived for WAIT_DEADLINE_S."""
+        waiter = Waiter(start, stop)
+        opened.waiters.add(waiter)
+        try:
+            while not waiter.woken.is_set():
+                before = opened.resident
+                with trio.move_on_after(WAIT_DEADLINE_S) as waiting:
+                    await waiter.woken.wait()
+                if waiting.cancelled_caught and opened.resident is before:
+                    raise Unreachable("no byte arrived in time")
+        finally:
+            opened.waiters.discard(waiter)
 
     def begin(self, opened: OpenContent) -> None:
         """Fetch the rest of a content behind its readers, unless that is going on already."""
