@@ -164,15 +164,24 @@ def integer(request: Request, name: str, default: int, *, minimum: int, maximum:
     return min(int(text), maximum)
 
 
-def raw_name(request: Request, before: str, after: str) -> str:
-    """The percent-encoded name between two parts of the path, decoded strictly: the framework's decoding is
-    lossy.
+def flag(request: Request, name: str) -> bool:
+    """`true` or `false` of the query, false without it; Problem invalid_request."""
+    text = request.query_params.get(name, "false")
+    if text not in {"true", "false"}:
+        raise Problem("invalid_request", f"{name} is true or false")
+    return text == "true"
+
+
+def raw_name(request: Request) -> str:
+    """The percent-encoded name of `/v1/items/{id}/children/{name}/content`, decoded strictly: the framework's decoding
+    is lossy. Problem not_found when the path means that only after decoding.
     """
     raw: bytes = request.scope.get("raw_path", b"").partition(b"?")[0]
-    text = raw.decode("ascii", "replace")
-    encoded = text[text.index(before) + len(before) : len(text) - len(after)]
+    parts = raw.decode("ascii", "replace").split("/", 5)
+    if len(parts) < 6 or parts[4] != "children" or not parts[5].endswith("/content"):
+        raise Problem("not_found", "no such path")
     try:
-        return unquote_to_bytes(encoded).decode()
+        return unquote_to_bytes(parts[5].removesuffix("/content")).decode()
     except UnicodeDecodeError:
         raise Problem("name_invalid", "not valid UTF-8") from None
 

@@ -65,7 +65,7 @@ async def create(request: Request, service: Service, principal: Principal) -> Re
     if request.headers.get("if-none-match", "").strip() != "*":
         raise Problem("precondition_required", "If-None-Match: * must say that the name is to be free")
     parent_id = path_id(request, "parent_id")
-    name = check_name(raw_name(request, f"/v1/items/{parent_id}/children/", "/content"))
+    name = check_name(raw_name(request))
     content = _new_content(request)
     if parse_key(request.headers.get("idempotency-key")) is None:
         await service.read(lambda view: check_new_file(view, principal, parent_id, name))

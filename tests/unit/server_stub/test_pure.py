@@ -33,7 +33,7 @@ def test_cursor_round_trip(after: str) -> None:
         assert anchors.decode_cursor(anchors.encode_cursor(cursor)) == cursor
 
 
-@given(st.integers(-62_135_596_800 * 10**9, 253_402_300_799 * 10**9 + 999_999_999))
+@given(st.integers(-9_223_372_035 * 10**9, 9_223_372_035 * 10**9))
 def test_instants_keep_every_nanosecond(ns: int) -> None:
     assert instants.parse_instant(instants.format_instant(ns)) == ns
 
