@@ -8,6 +8,7 @@ conflict table. Every function belongs inside the transaction that makes the cha
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from typing import TYPE_CHECKING
 
@@ -151,22 +152,24 @@ def postpone(connection: sqlite3.Connection, ino: Ino, aspect: Aspect, not_befor
     )
 
 
-def sending(connection: sqlite3.Connection, change: LocalChange, digest: str | None) -> str:
+def sending(connection: sqlite3.Connection, change: LocalChange, request: object, digest: str | None) -> str:
     """Mark a row as sent and return the key to send it under.
 
-    The same request keeps its key, also after a restart; once the change has grown it is another request.
+    The key is derived from the row's and from all that the request tells: the same request has the same key, also
+    after a restart; another one has another, also when only its base has moved on.
     """
-    current = get(connection, change.ino, change.aspect)
-    sent = [] if current is None else (current.sent_digest or "").split()
-    same = digest is None or sent[-1:] == [digest]
-    key = change.key if same and current and current.sent_generation == current.generation else new_key()
-    if digest is not None:
-        sent = [*(each for each in sent if each != digest), digest][-SENT_DIGESTS_KEPT:]
     connection.execute(
-        "UPDATE journal SET state = 'running', key = ?, sent_generation = generation, sent_digest = ? WHERE seq = ?",
-        (key, " ".join(sent) or None, change.seq),
+        "UPDATE journal SET state = 'running', sent_generation = generation, sent_digest = ? WHERE seq = ?",
+        (digest, change.seq),
     )
-    return key
+    return hashlib.sha256(f"{change.key} {request!r}".encode()).hexdigest()[:32]
+
+
+def refused(connection: sqlite3.Connection, change: LocalChange) -> None:
+    """The remote answered no: it did nothing, and would repeat that answer under the same key for ever."""
+    connection.execute(
+        "UPDATE journal SET key = ?, sent_generation = -1 WHERE seq = ? AND state = 'running'", (new_key(), change.seq)
+    )
 
 
 def rebase(connection: sqlite3.Connection, ino: Ino, item: Item) -> None:

@@ -102,6 +102,22 @@ class EditWins:
 Push = Void | Wait | Clash | Create | Overwriting | Move | SetAttributes | Remove | Find | EditWins
 
 
+def told(action: Push) -> tuple[object, ...]:
+    """All that the remote is told by a request, but for a file's bytes: what makes it the same request."""
+    match action:
+        case Create(node, parent_id):
+            return parent_id, node.name, node.kind, node.mode, node.symlink_target, node.mtime_ns
+        case Overwriting(node, item, base):
+            return item.item_id, base, node.mode, node.mtime_ns
+        case Move(_, item, parent_id, name, replaced):
+            return item.item_id, item.metadata_version, parent_id, name, replaced
+        case SetAttributes(node, item):
+            return item.item_id, item.metadata_version, node.mode, node.mtime_ns
+        case Remove(item):
+            return item.item_id, item.metadata_version
+    return ()
+
+
 def plan(connection: sqlite3.Connection, change: LocalChange) -> Push:
     """The request for this row as things stand."""
     if change.aspect is Aspect.REMOVE:

@@ -206,7 +206,7 @@ class Uploader:
             row = journal.get(connection, change.ino, change.aspect)
             if row is None or push.plan(connection, row) != planned:
                 raise Superseded
-            return journal.sending(connection, row, digest)
+            return journal.sending(connection, row, push.told(planned), digest)
 
         return await self._store.db.write(mark)
 
@@ -406,6 +406,8 @@ class Uploader:
         after.news += news
 
     async def _failed(self, change: LocalChange, error: RemoteError) -> None:
+        if isinstance(error, Permanent) and not isinstance(error, NotSignedIn):
+            await self._store.db.write(lambda connection: journal.refused(connection, change))
         match error:
             case Conflict():
                 await self._look_again(change, error)
