@@ -13,7 +13,20 @@ from starlette.exceptions import HTTPException
 from server_stub.gate import Gate
 from server_stub.metrics import Metrics
 from server_stub.problems import Problem
-from server_stub.routes import changes, committing, content, items, openness, system, uploads, writing
+from server_stub.routes import (
+    batch,
+    changes,
+    committing,
+    content,
+    copying,
+    items,
+    openness,
+    system,
+    trash,
+    uploads,
+    walks,
+    writing,
+)
 from server_stub.routes.http import problem_response
 
 if TYPE_CHECKING:
@@ -34,6 +47,10 @@ def all_routes() -> list[Route]:
         *openness.routes,
         *changes.routes,
         *items.routes,
+        *walks.routes,
+        *copying.routes,
+        *trash.routes,
+        *batch.routes,
         *writing.routes,
         *content.routes,
         *committing.routes,

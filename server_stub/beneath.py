@@ -54,6 +54,13 @@ def rename_new(src_fd: int, src: str, dst_fd: int, dst: str) -> None:
     _rename_checked(src_fd, src, dst_fd, dst)
 
 
+def sync_file_system(fd: int) -> None:
+    """Everything written to this file system is durable when it returns (syncfs(2)); OSError."""
+    if _libc.syncfs(fd) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
 def _rename_checked(src_fd: int, src: str, dst_fd: int, dst: str) -> None:
     """For file systems that cannot refuse by themselves; others must then not write at the same moment."""
     try:

@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from server_stub import failpoints
+from server_stub.drift import Drift
 from server_stub.intents import Intent, decode_intent, encode_intent
 from server_stub.problems import Problem
-from server_stub.steps import Drift, Steps
+from server_stub.steps import Steps
 from server_stub.store import Ledger, Tx, View
+from server_stub.values import Trashed
 from server_stub.wire import problem_answer
 
 if TYPE_CHECKING:
     from server_stub.keys import Answer, Keyed
     from server_stub.tree import Place, Tree
-    from server_stub.values import Evidence
+    from server_stub.values import Item
     from server_stub.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -106,22 +108,29 @@ class Drive:
 
     def _apply(self, tx: Tx, intent: Intent, intent_id: int | None) -> None:
         for item in intent.burials:
-            tx.bury(item, deleted_ns=intent.now_ns)
+            buried = tx.bury(item, deleted_ns=intent.now_ns)
+            top_id = intent.burials[-1].item_id
+            tx.throw_away(Trashed(item=item, top_id=top_id, deleted_ns=intent.now_ns, seq=buried.seq))
         for item in intent.puts:
-            evidence = self._evidence(intent, item.item_id)
-            tx.put(msgspec.structs.replace(item, evidence=evidence))
+            tx.put(self._seen(intent, item))
+        for item in intent.revivals:
+            tx.revive(self._seen(intent, item))
         for kept in intent.kept:
             tx.keep(kept)
-        if intent.upload is not None:
-            tx.put_upload(intent.upload)
+        tx.drop_trash(intent.dropped)
+        tx.forget_kept(intent.released)
+        for upload in intent.uploads:
+            tx.put_upload(upload)
         if intent.keyed is not None:
             tx.remember(intent.keyed, intent.answer, now_ns=intent.now_ns)
         if intent_id is not None:
             tx.drop_intent(intent_id)
 
-    def _evidence(self, intent: Intent, item_id: str) -> Evidence | None:
-        place = intent.places.get(item_id)
-        return None if place is None else self._tree.evidence(place)
+    def _seen(self, intent: Intent, item: Item) -> Item:
+        """The item with the evidence of its place."""
+        place = intent.places.get(item.item_id)
+        evidence = None if place is None else self._tree.evidence(place)
+        return msgspec.structs.replace(item, evidence=evidence)
 
     def recover(self, ledger: Ledger) -> tuple[int, int]:
         """Finish or drop what a crash left; then empty the staging room. Returns (finished, dropped)."""

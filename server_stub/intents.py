@@ -63,6 +63,30 @@ class Move(Step, frozen=True, kw_only=True):
     replaces: int | None = None
 
 
+class Fetch(Step, frozen=True, kw_only=True):
+    """kept/VERSION → the staging room, at this path in it: an older content on its way back."""
+
+    content_version: str
+    ino: int
+    staged: tuple[str, ...]
+
+
+class Seal(Step, frozen=True, kw_only=True):
+    """Give the folders of a staged tree their modes and times, the deepest first, and make them durable."""
+
+    staged: str
+    folders: tuple[tuple[tuple[str, ...], int, int], ...]  # path in the tree, mode, modified_ns
+
+
+class StowTree(Step, frozen=True, kw_only=True):
+    """A folder with all it holds out of the tree, into the staging room, when it holds exactly `members`."""
+
+    place: Place
+    ino: int
+    staged: str
+    members: dict[str, tuple[int, int, int] | int]  # path → (ino, size, mtime_ns), or the ino of a folder
+
+
 class SetAttributes(Step, frozen=True, kw_only=True):
     """Mode and time of what lies at the place; `was_*` undo it."""
 
@@ -74,7 +98,7 @@ class SetAttributes(Step, frozen=True, kw_only=True):
     was_modified_ns: int
 
 
-AnyStep = Put | Keep | Stow | RemoveFolder | Move | SetAttributes
+AnyStep = Put | Keep | Stow | StowTree | RemoveFolder | Move | Fetch | Seal | SetAttributes
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,9 +108,12 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[AnyStep, ...] = ()
     puts: tuple[Item, ...] = ()
     places: dict[str, Place] = {}  # item_id → where its evidence is taken after the steps
-    burials: tuple[Item, ...] = ()
+    revivals: tuple[Item, ...] = ()  # out of the trash
+    burials: tuple[Item, ...] = ()  # children first; the last one is what the others are in the trash with
     kept: tuple[Kept, ...] = ()
-    upload: Upload | None = None  # its row as it is then
+    released: tuple[str, ...] = ()  # content_versions that the vault holds no longer
+    dropped: tuple[str, ...] = ()  # item_ids that leave the trash for good
+    uploads: tuple[Upload, ...] = ()  # their rows as they are then
     answer: Answer
     keyed: Keyed | None = None
     now_ns: int

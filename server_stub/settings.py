@@ -35,6 +35,9 @@ class Settings:
     page_default: int = 500
     page_max: int = 5_000
     batch_max: int = 1_000  # ids in one batchGet
+    content_batch_max: int = 5_000  # contents in one content:batch
+    tree_max_items: int = 50_000  # that one copy, restore or deletion changes; it is one transaction
+    search_page_s: float = 2.0  # after which a page of a search ends, however little was found
     json_body_max_bytes: int = 1 << 20
     content_max_bytes: int = 1 << 43
     upload_max_bytes: int = 1 << 43  # Tus-Max-Size

@@ -16,7 +16,7 @@ _NEXT_FOLDER: Final = (
 _STRETCH: Final = (
     "FROM items INDEXED BY items_by_name WHERE (parent_id, name) > (?, ?) ORDER BY parent_id, name LIMIT ? "
 )
-_SPAN: Final = "SELECT item_id, parent_id, name FROM (SELECT item_id, parent_id, name " + _STRETCH + ") WHERE "
+_SPAN: Final = f"SELECT item_id, parent_id, name FROM (SELECT item_id, parent_id, name {_STRETCH}) WHERE "  # noqa: S608
 _NAMED: Final = _SPAN + "name LIKE ? ESCAPE '!' LIMIT ?"  # folds ASCII letters, in C
 _NAMED_FOLDED: Final = _SPAN + "holds_folded(name, ?) LIMIT ?"  # every script's letters, ten times slower
 _CHANGED_BELOW: Final = (

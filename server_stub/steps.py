@@ -1,7 +1,8 @@
 """Performing the steps of an intent on the tree.
 
-The order inside an intent is the law: SetAttributes and Keep come first, can be undone and can be repeated
-after a crash; one deciding step (Put, Move, Stow, RemoveFolder) comes last, so nothing after it can fail.
+The order inside an intent is the law: SetAttributes, Keep, Fetch and Seal come first, can be undone and can be
+repeated after a crash; one deciding step (Put, Move, Stow, StowTree, RemoveFolder) comes last, so nothing after
+it can fail.
 `Drift` means that the tree is not what the index says: somebody else wrote there. Nothing is overwritten
 then.
 """
@@ -10,26 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from server_stub import failpoints
 from server_stub.beneath import rename_new
-from server_stub.intents import AnyStep, Keep, Move, Put, RemoveFolder, SetAttributes, Stow
+from server_stub.drift import Drift, Undo, ino_of
+from server_stub.intents import AnyStep, Fetch, Keep, Move, Put, RemoveFolder, Seal, SetAttributes, Stow, StowTree
 from server_stub.tree import REAL_MODE_MASK, Place, Tree
+from server_stub.tree_steps import TreeSteps
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from server_stub.vault import Vault
-
-Undo = Callable[[], None]
-
-
-class Drift(Exception):
-    """The tree at this place is not what the row says."""
-
-    def __init__(self, place: Place) -> None:
-        super().__init__(place)
-        self.place = place
 
 
 class Steps:
@@ -38,10 +32,14 @@ class Steps:
     def __init__(self, tree: Tree, vault: Vault) -> None:
         self._tree = tree
         self._vault = vault
+        trees = TreeSteps(tree, vault)
         self._acts: Final[dict[type, Callable[..., Undo]]] = {
             Put: self._put,
             Keep: self._keep,
             Stow: self._stow,
+            StowTree: trees.stow_tree,
+            Fetch: trees.fetch,
+            Seal: trees.seal,
             RemoveFolder: self._remove_folder,
             Move: self._move,
             SetAttributes: self._set_attributes,
@@ -83,7 +81,7 @@ class Steps:
     def _put(self, step: Put) -> Undo:
         place, staging = step.place, self._vault.room_fd(step.room)
         with self._tree.folder(place.folder) as fd:
-            if _ino(fd, place.name) != step.replaces or _ino(staging, step.staged) != step.ino:
+            if ino_of(fd, place.name) != step.replaces or ino_of(staging, step.staged) != step.ino:
                 raise Drift(place)
             if step.mode is not None:
                 os.chmod(step.staged, step.mode & REAL_MODE_MASK, dir_fd=staging)
@@ -95,7 +93,7 @@ class Steps:
 
     def _keep(self, step: Keep) -> Undo:
         kept = self._vault.kept_fd
-        if _ino(kept, step.content_version) == step.ino:
+        if ino_of(kept, step.content_version) == step.ino:
             return _nothing
         with self._tree.folder(step.place.folder) as fd:
             self._expect(fd, step.place, step.ino)
@@ -137,21 +135,16 @@ class Steps:
         return lambda: self._tree.set_attributes(step.place, mode=step.was_mode, modified_ns=step.was_modified_ns)
 
     def _expect(self, folder_fd: int, place: Place, ino: int) -> None:
-        if _ino(folder_fd, place.name) != ino:
+        if ino_of(folder_fd, place.name) != ino:
             raise Drift(place)
 
 
 def _touched(step: AnyStep) -> tuple[Place, ...]:
     if isinstance(step, Move):
         return (step.source, step.target)
+    if isinstance(step, Keep | Fetch | Seal):  # in the vault; Seal makes its folders durable
+        return ()
     return (step.place,)
-
-
-def _ino(folder_fd: int, name: str) -> int | None:
-    try:
-        return os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_ino
-    except FileNotFoundError:
-        return None
 
 
 def _nothing() -> None:

@@ -7,6 +7,7 @@ in and out of the tree is one atomic rename or link.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -22,6 +23,7 @@ from server_stub.names import HIDDEN_FOLDER
 from server_stub.tree import REAL_MODE_MASK
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -131,6 +133,25 @@ class Vault:
         ino = os.stat(name, dir_fd=self.staging_fd, follow_symlinks=False).st_ino
         return Staged(name=name, ino=ino, size=len(os.fsencode(target)))
 
+    def new_name(self) -> str:
+        """A free name in the staging room."""
+        return secrets.token_hex(12)
+
+    def discard_skeleton(self, name: str) -> None:
+        """Drop folders and symlinks that were staged, if they are still there; a content that could not be put
+        back where it came from stays for recovery.
+        """
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for _, folders, files, fd in os.fwalk(name, topdown=False, dir_fd=self.staging_fd):
+                for each in files:
+                    if stat.S_ISLNK(os.stat(each, dir_fd=fd, follow_symlinks=False).st_mode):
+                        os.unlink(each, dir_fd=fd)
+                for each in folders:
+                    with contextlib.suppress(OSError):
+                        os.rmdir(each, dir_fd=fd)
+            with contextlib.suppress(OSError):
+                os.rmdir(name, dir_fd=self.staging_fd)
+
     def discard(self, name: str) -> None:
         """Drop something staged, if it is still there."""
         _remove(self.staging_fd, name)
@@ -139,9 +160,18 @@ class Vault:
         """A descriptor of an older content; OSError."""
         return os.open(content_version, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.kept_fd)
 
+    def kept_ino(self, content_version: str) -> int:
+        """The inode of an older content; FileNotFoundError."""
+        return os.stat(content_version, dir_fd=self.kept_fd, follow_symlinks=False).st_ino
+
     def drop_kept(self, content_version: str) -> None:
         """Forget an older content."""
         _remove(self.kept_fd, content_version)
+
+    def drop_all_kept(self, content_versions: Iterable[str]) -> None:
+        """Forget older contents."""
+        for content_version in content_versions:
+            _remove(self.kept_fd, content_version)
 
     def sweep(self, kept_versions: set[str], upload_ids: set[str]) -> int:
         """Empty `staging/`, drop from `kept/` and `uploads/` what no row names; returns how many went. Only at

@@ -10,7 +10,7 @@ from server_stub.conditions import quote
 from server_stub.digests import wire_digest
 from server_stub.instants import format_instant
 from server_stub.keys import Answer
-from server_stub.values import Capability, Item, Kind, Principal, Tombstone
+from server_stub.values import Capability, Item, Kind, Principal, Tombstone, Trashed
 
 if TYPE_CHECKING:
     from server_stub.problems import Problem
@@ -63,6 +63,12 @@ def tombstone_json(tombstone: Tombstone) -> Json:
         "deleted_at": format_instant(tombstone.deleted_ns),
         "reason": tombstone.reason.value,
     }
+
+
+def trashed_json(trashed: Trashed, principal: Principal) -> Json:
+    """The whole item as it was when it was deleted; it can be read by version, restored and dropped."""
+    gone = {"capabilities": _READ, "deleted": True, "deleted_at": format_instant(trashed.deleted_ns)}
+    return item_json(trashed.item, principal) | gone | {"reason": "deleted", "top_id": trashed.top_id}
 
 
 def item_answer(item: Item, principal: Principal, *, status: int = 200) -> Answer:

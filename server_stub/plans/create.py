@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from server_stub.store import View
     from server_stub.vault import Staged
 
+Conflict = Literal["fail", "rename"]  # what a taken name does to a request
 DEFAULT_MODE = {Kind.FILE: 0o644, Kind.FOLDER: 0o755, Kind.SYMLINK: 0o777}
 _NUMBERS_MAX = 1000
 
@@ -30,7 +31,7 @@ class NewItem(msgspec.Struct, frozen=True, kw_only=True):
     mode: int
     modified_ns: int
     symlink_target: str | None = None
-    conflict: Literal["fail", "rename"] = "fail"
+    conflict: Conflict = "fail"
 
 
 def check_shape(new: NewItem) -> None:
@@ -45,7 +46,7 @@ def plan_create(view: View, principal: Principal, new: NewItem, staged: Staged, 
     """Create it under its name, or under the next free number of that name when asked to."""
     parent = require_folder(view, principal, new.parent_id)
     require_writer(principal)
-    name = _free_name(view, principal, parent, new)
+    name = free_name(view, principal, parent, new.name, new.conflict)
     place = place_in(view, parent, name)
     item = Item(
         item_id=new_id(now_ns),
@@ -70,14 +71,15 @@ def plan_create(view: View, principal: Principal, new: NewItem, staged: Staged, 
     )
 
 
-def _free_name(view: View, principal: Principal, parent: Item, new: NewItem) -> str:
-    place_in(view, parent, new.name)
-    existing = view.child(parent.item_id, new.name)
+def free_name(view: View, principal: Principal, parent: Item, name: str, conflict: Conflict) -> str:
+    """The name, or with `rename` its next free number; Problem name_taken."""
+    place_in(view, parent, name)
+    existing = view.child(parent.item_id, name)
     if existing is None:
-        return new.name
-    if new.conflict == "rename":
+        return name
+    if conflict == "rename":
         for number in range(2, _NUMBERS_MAX):
-            name = numbered(new.name, number)
-            if view.child(parent.item_id, name) is None:
-                return name
+            following = numbered(name, number)
+            if view.child(parent.item_id, following) is None:
+                return following
     raise name_taken(existing, principal)

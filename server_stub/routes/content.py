@@ -88,20 +88,23 @@ async def open_content(
     service: Service, principal: Principal, item_id: str, version: str | None
 ) -> tuple[Content, Opened]:
     """Find and open, with the index brought in line first when somebody else wrote to the file. Problem."""
+    before: Content | None = None
     for _ in range(_ATTEMPTS):
         content = await service.read(lambda view: find_content(view, principal, item_id, version))
-        opened = await asyncio.to_thread(_open, service, content)
+        opened = await asyncio.to_thread(open_at, service, content)
         if opened is not None:
             return content, opened
-        if not content.is_current:
+        if content.is_current:
+            await service.refresh(content.names[:-1])
+        elif content == before:
             await service.read(lambda view: require_file(view, principal, item_id))  # tells the tombstone, if any
             raise Problem("version_gone", "this version is not retained", current=item_json(content.item, principal))
-        await service.refresh(content.names[:-1])
+        before = content  # an older content that was restored since it was found is current now
     raise Problem("unavailable", "the file is being changed by others", headers={"retry-after": "1"})
 
 
-def _open(service: Service, content: Content) -> Opened | None:
-    """None when the bytes of this version are not there (any more)."""
+def open_at(service: Service, content: Content) -> Opened | None:
+    """Blocks; None when the bytes of this version are not there (any more)."""
     if content.item.kind is Kind.SYMLINK:
         return Opened(_in_memory(content.item.symlink_target or ""), watched=False)
     try:

@@ -18,12 +18,14 @@ from server_stub.names import check_name
 from server_stub.plans.common import require_folder, require_item, visible, was_visible
 from server_stub.plans.create import DEFAULT_MODE, NewItem, check_shape, plan_create
 from server_stub.plans.move import Patch, Replaced, plan_patch
-from server_stub.plans.remove import plan_remove
+from server_stub.plans.remove import plan_remove, plan_remove_tree
 from server_stub.problems import Problem
+from server_stub.routes.changes import require_position
 from server_stub.routes.http import (
     base_version,
     decode,
     endpoint,
+    flag,
     integer,
     json_response,
     keyed_of,
@@ -38,6 +40,7 @@ from server_stub.wire import Json, item_answer, item_json, tombstone_json
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from server_stub.intents import Intent
     from server_stub.service import Service
     from server_stub.store import View
     from server_stub.vault import Staged, Vault
@@ -215,11 +218,32 @@ async def patch(request: Request, service: Service, principal: Principal) -> Res
 
 @endpoint
 async def remove(request: Request, service: Service, principal: Principal) -> Response:
-    """To the trash."""
+    """To the trash; with `recursive=true`, also a folder of which everything was seen."""
     keyed = keyed_of(request, principal, sha256_of(b""), required=True)
-    base = base_version(request)
+    base, recursive = base_version(request), flag(request, "recursive")
     item_id, now_ns = path_id(request), time.time_ns()
-    return send(await service.mutate(lambda view: plan_remove(view, principal, item_id, base, now_ns), keyed))
+    if not recursive:
+        return send(await service.mutate(lambda view: plan_remove(view, principal, item_id, base, now_ns), keyed))
+    anchor, aside = request.query_params.get("anchor"), service.vault.new_name()
+    if anchor is None:
+        raise Problem("invalid_request", "recursive=true needs the anchor up to which everything below was seen")
+
+    def decide(view: View) -> Intent:
+        return plan_remove_tree(
+            view,
+            principal,
+            item_id=item_id,
+            base=base,
+            after_seq=require_position(service, view, anchor),
+            aside=aside,
+            limit=service.settings.tree_max_items,
+            now_ns=now_ns,
+        )
+
+    answer = await service.mutate(decide, keyed)
+    if answer.status == 204:  # its contents have a second name in the vault since before it left the tree
+        await asyncio.to_thread(service.vault.discard, aside)
+    return send(answer)
 
 
 def checked_mode(mode: int) -> int:
