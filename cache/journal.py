@@ -158,9 +158,12 @@ def sending(connection: sqlite3.Connection, change: LocalChange, request: object
     The key is derived from the row's and from all that the request tells: the same request has the same key, also
     after a restart; another one has another, also when only its base has moved on.
     """
+    sent = (change.sent_digest or "").split()
+    if digest is not None:
+        sent = [*(each for each in sent if each != digest), digest][-SENT_DIGESTS_KEPT:]
     connection.execute(
         "UPDATE journal SET state = 'running', sent_generation = generation, sent_digest = ? WHERE seq = ?",
-        (digest, change.seq),
+        (" ".join(sent) or None, change.seq),
     )
     return hashlib.sha256(f"{change.key} {request!r}".encode()).hexdigest()[:32]
 
