@@ -22,7 +22,7 @@ from server_stub.external.scan import Report, RootReplaced
 from server_stub.logs import LogFormat, set_up_logs
 from server_stub.service import open_service
 from server_stub.serving import TOKENS_NAME, StateInUse, is_loopback, serve, state_lock
-from server_stub.settings import Settings
+from server_stub.settings import DAY_S, Settings
 from server_stub.sqlite_store import StateUnusable
 
 EX_TRY_AGAIN = 75
@@ -77,7 +77,14 @@ def serve_command(
     scan_interval: Annotated[float, typer.Option(help="Seconds between scans; 0: none by timer.", min=0)] = 60.0,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve HTTPS.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    upload_max_size: Annotated[int, typer.Option(help="Bytes of one upload.", min=1)] = 1 << 43,
+    upload_ttl: Annotated[int, typer.Option(help="Seconds until an untouched upload expires.", min=1)] = 7 * DAY_S,
+    uploads_max: Annotated[int, typer.Option(help="Uploads that one token has at a time.", min=1)] = 10_000,
     ready_file: Annotated[Path | None, typer.Option(help="Written when listening, as JSON.")] = None,
+    head_timeout: Annotated[float, typer.Option(help="Seconds for a request head to arrive.", min=0.1)] = 30.0,
+    stall_timeout: Annotated[
+        float, typer.Option(help="Seconds that a body or a reader may stand still.", min=0.1)
+    ] = 60.0,
     log_format: Annotated[LogFormat, typer.Option(help="Lines for people, or JSON.")] = LogFormat.TEXT,
     access_log: Annotated[bool, typer.Option(help="A line for each request.")] = True,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
@@ -101,7 +108,12 @@ def serve_command(
         port=port,
         tls_cert=tls_cert,
         tls_key=tls_key,
+        upload_max_bytes=upload_max_size,
+        upload_ttl_s=upload_ttl,
+        uploads_max=uploads_max,
         log_requests=access_log,
+        head_timeout_s=head_timeout,
+        stall_timeout_s=stall_timeout,
         ready_file=ready_file,
         scan_interval_s=scan_interval,
     )

@@ -105,7 +105,7 @@ def parse_metadata(field: str | None) -> dict[str, bytes]:
         raise Problem("too_large", f"Upload-Metadata has at most {METADATA_MAX_BYTES} bytes")
     for member in field.split(","):
         key, _, encoded = member.strip().partition(" ")
-        if not key or key in pairs:
+        if not key.isascii() or not key or key in pairs:
             raise Problem("invalid_request", "Upload-Metadata: every key once, as 'key base64'")
         pairs[key] = _decoded(encoded, "Upload-Metadata")
     return pairs
