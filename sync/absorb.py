@@ -30,7 +30,7 @@ from cache.model import (
     NodeChanged,
 )
 from cache.names import shown
-from cache.placeholders import item_size, materialise
+from cache.placeholders import item_size, materialise, reveal
 from sync import settle
 from sync.planner import Decision, merge, removal_stands
 from sync.remote import Tombstone
@@ -64,6 +64,12 @@ class Absorber:
     clock: Clock
     host: str
     after: Aftermath = field(default_factory=Aftermath)
+    freed: list[tuple[Ino, str]] = field(default_factory=list)  # names that a node left in this transaction
+
+    def finish(self) -> None:
+        """The last thing in the transaction: a name that stayed free shows the remote item that it hid."""
+        for parent, name in self.freed:
+            self.after.news += reveal(self.connection, parent, name)
 
     def item(self, told: Item, *, unlisted_parent: bool = False) -> None:
         """An item as it is now; `unlisted_parent`: show it even if its folder was never listed."""
@@ -98,8 +104,10 @@ class Absorber:
             return  # the account lost its root: requests will say so; nothing here is deleted for it
         if node.kind is Kind.FOLDER and self._has_unsettled_children(node):
             return
+        known = items.get(self.connection, told.item_id)
         items.delete(self.connection, told.item_id)
         if self._survives(node):
+            self.after.news += settle.put_back(self.connection, node, known, self.clock, self.host)
             tree.set_item(self.connection, node.ino, None)
             journal.drop(self.connection, node.ino)
             journal.record(self.connection, node.ino, Aspect.CREATE, None, self.clock.now_s)
@@ -288,6 +296,7 @@ class Absorber:
     def _take_out(self, node: Node) -> None:
         if node.parent is not None:
             tree.place(self.connection, node.ino, None, node.name)
+            self.freed.append((node.parent, node.name))
             self.after.news.append(EntryChanged(node.parent, node.name, deleted=node.ino))
 
     def _survives(self, node: Node) -> bool:

@@ -56,7 +56,9 @@ class Applier:
 
         def transaction(connection: object) -> tuple[T, Absorber]:
             absorber = Absorber(connection, self._store.clock(0), self._host)  # type: ignore[arg-type]
-            return change(absorber), absorber
+            done = change(absorber)
+            absorber.finish()
+            return done, absorber
 
         result, absorber = await self._store.db.write(transaction)
         after = absorber.after

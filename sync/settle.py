@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from cache import activity, contents, items, journal, tree
 from cache.activity import What
 from cache.edits import Clock, journal_place
-from cache.model import Aspect, EntryChanged, Ino, Item, Kind, News, Node, NodeChanged
+from cache.model import ROOT_INO, Aspect, EntryChanged, Ino, Item, Kind, News, Node, NodeChanged
 from cache.placeholders import item_size, reveal
 from sync.conflict import conflict_name
 
@@ -61,6 +61,20 @@ def conflict_copy(connection: sqlite3.Connection, node: Node, told: Item, clock:
     _remember(connection, ino, told.item_id, clock)
     activity.note(connection, clock.now_s, ino, What.CONFLICT_COPY, f"{node.name} was changed on the server too")
     return [NodeChanged(node.ino, content=True), EntryChanged(node.parent, name)]
+
+
+def put_back(connection: sqlite3.Connection, node: Node, known: Item | None, clock: Clock, host: str) -> list[News]:
+    """A node that must not go, and has no place: where it last was, in the root if that is gone, by another name if
+    it is taken."""
+    if node.parent is not None:
+        return []
+    folder = None if known is None or known.parent_id is None else tree.by_item(connection, known.parent_id)
+    parent = ROOT_INO if folder is None or tree.is_below(connection, folder.ino, node.ino) else folder.ino
+    name = node.name
+    if tree.child(connection, parent, name) is not None:
+        name = _free_name(connection, parent, name, clock, host)
+    tree.place(connection, node.ino, parent, name)
+    return [EntryChanged(parent, name)]
 
 
 def adopt(connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, *, clean: bool) -> list[News]:
