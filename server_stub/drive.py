@@ -121,7 +121,8 @@ class Drive:
         tx.forget_kept(intent.released)
         for upload in intent.uploads:
             tx.put_upload(upload)
-        if intent.keyed is not None:
+        # A change that is settled late must not fail for ever because its key was answered meanwhile.
+        if intent.keyed is not None and tx.answer(intent.keyed) is None:
             tx.remember(intent.keyed, intent.answer, now_ns=intent.now_ns)
         if intent_id is not None:
             tx.drop_intent(intent_id)

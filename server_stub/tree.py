@@ -6,6 +6,7 @@ folder of the server at the top is no place of the drive.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from server_stub.values import Evidence
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# ELOOP and EXDEV: a folder on the way became a symlink or a mount point, which no place of the drive lies behind.
+_NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV})
 REAL_MODE_MASK = 0o777  # setuid and friends are stored, never set on the real file
 
 
@@ -77,8 +80,10 @@ class Tree:
         try:
             with self.folder(place.folder) as fd:
                 return os.stat(place.name, dir_fd=fd, follow_symlinks=False)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        except OSError as error:
+            if error.errno in _NOTHING_THERE:
+                return None
+            raise
 
     def evidence(self, place: Place) -> Evidence | None:
         """The evidence of a place; None when nothing is there."""
