@@ -69,6 +69,14 @@ def missing(ranges: Ranges, start: int, stop: int) -> Ranges:
     return tuple(gaps)
 
 
+def first_missing(ranges: Ranges, position: int) -> int:
+    """The first byte at or after `position` that is in no range."""
+    index = bisect_right(ranges, position, key=_START) - 1
+    if index >= 0 and ranges[index][1] > position:
+        return ranges[index][1]
+    return position
+
+
 def clip(ranges: Ranges, size: int) -> Ranges:
     """The bytes of `ranges` below `size`: what a truncation leaves."""
     _check(0, size)

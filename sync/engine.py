@@ -19,7 +19,7 @@ from cache.errors import IsAFolder, NotFound
 from cache.model import Aspect, ChangeState, Ino, Kind, LocalChange, News
 from sync.applying import Applier
 from sync.evictor import Evictor
-from sync.hydrator import Hydrator
+from sync.hydrator import Hydrator, Policy
 from sync.puller import Puller
 from sync.remote import NotSignedIn, Remote, RemoteError, Space
 from sync.uploader import Uploader
@@ -76,14 +76,14 @@ class Engine:
 
     def __init__(
         self, store: LocalStore, remote: Remote, news: trio.MemorySendChannel[News], cache_limit_bytes: int,
-        poll_interval_s: float, *, seed: int | None = None,
+        poll_interval_s: float, *, policy: Policy = Policy.PROGRESSIVE, seed: int | None = None,
     ) -> None:  # fmt: skip
         chance = random.Random(seed)  # noqa: S311  # jitter, not a secret
         self.store = store
         self._remote = remote
         self.applier = Applier(store, remote, news, socket.gethostname())
         self.puller = Puller(store, remote, self.applier, poll_interval_s, self._heard, chance)
-        self.hydrator = Hydrator(remote, store, self.applier.tell_soon)
+        self.hydrator = Hydrator(remote, store, self.applier.tell_soon, policy)
         self.uploader = Uploader(store, remote, self.applier, chance)
         self.evictor = Evictor(store, self.applier, cache_limit_bytes)
         self._connection = "online"

@@ -1,24 +1,24 @@
 """Brings bytes of files to this machine: ranged, single-flight, pinned to the version that was opened.
 
-A *download* is one stream of a content, from a position onwards. A reader first looks whether a stream is about to
-deliver what it needs; else it starts one of its own, at its own position, so nobody waits behind somebody else's
-bytes. Bytes are counted as resident only after they are in the blob. Small files are compared with the remote's
-digest before a byte is served; large ones when they are whole. A failed reader raises; it never gets holes.
+A reader first looks whether a running stream is about to deliver what it needs; else it starts one of its own, at its
+own position, so nobody waits behind somebody else's bytes. How far a stream runs on follows from how the content is
+read (`sync.readahead`). What the policy wants beyond that is fetched behind the readers' backs. A failed reader
+raises; it never gets holes.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import trio
 
 from cache import ranges
-from cache.model import ItemId, NodeChanged, Version
+from cache.model import ContentId, NodeChanged
 from cache.opened import Waiter
-from sync.remote import BadDigest, ProtocolViolation, Remote, RemoteError, Transient, Unreachable
+from sync.downloads import SMALL_BYTES, Download, Filler
+from sync.readahead import BLOCK_BYTES, AccessPattern
+from sync.remote import BadDigest, Remote, RemoteError, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,41 +27,43 @@ if TYPE_CHECKING:
     from cache.store import LocalStore
 
 WAIT_DEADLINE_S = 60.0  # a blocked read ends with an error after this long without one new byte
-NEAR_BYTES = 40 << 20  # a stream this close before the wanted byte is worth waiting for: twice the kernel's read-ahead
-DEMAND_BYTES = 4 << 20  # how far a stream that a reader asked for runs on beyond the request
-SMALL_BYTES = 1 << 20  # checked whole before a byte is served
+NEAR_BYTES = 40 << 20  # a sequential reader waits for a stream this close before: twice the kernel's read-ahead
+NEAR_RANDOM_BYTES = 1 << 20  # any other reader
+STREAMS_MAX = 16  # of one content
 KEEP_GOING_BYTES = 64 << 20  # a file up to this size is fetched to its end even when the last handle closed
-RETRIES = 3  # attempts in a row that bring no byte; each has its own short retries (see sync.retrying)
+BACKGROUND_MAX = 4  # contents filled behind their readers at a time; the rest follow
+SLOW_BYTES_PER_S = 64 << 20  # a background stream below this gets help by another connection
+STEAL_MIN_BYTES = 32 << 20  # what is left to a stream before half of it is given to another
+STEAL_INTERVAL_S = 1.0
+HELPERS_MAX = 3
 
 
-@dataclass(slots=True, eq=False)
-class Download:
-    """One stream: bytes up to `position` are in the blob."""
+class Policy(StrEnum):
+    """How much of a file is fetched beyond what is read; named as in Windows' Cloud Files."""
 
-    position: int
-    stop: int
-    background: bool
-    error: RemoteError | OSError | None = None
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-
-
-@dataclass(slots=True)
-class HydrationStatistics:
-    """Counters since the start."""
-
-    bytes_down: int = 0
-    active: int = 0
+    PROGRESSIVE = "progressive"  # open returns at once, reads get their ranges, the rest comes behind
+    PARTIAL = "partial"  # only what is read, and what the way of reading announces
+    FULL = "full"  # open waits for every byte
 
 
 class Hydrator:
     """Runs downloads in its own nursery; `run` must be running."""
 
-    def __init__(self, remote: Remote, store: LocalStore, tell_soon: Callable[[list[NodeChanged]], None]) -> None:
-        self._remote = remote
+    def __init__(
+        self,
+        remote: Remote,
+        store: LocalStore,
+        tell_soon: Callable[[list[NodeChanged]], None],
+        policy: Policy = Policy.PROGRESSIVE,
+    ) -> None:
         self._store = store
         self._tell_soon = tell_soon
         self._nursery: trio.Nursery | None = None
-        self.statistics = HydrationStatistics()
+        self._patterns: dict[ContentId, AccessPattern] = {}
+        self._behind = trio.CapacityLimiter(BACKGROUND_MAX)
+        self.filler = Filler(remote, store)
+        self.statistics = self.filler.statistics
+        self.policy = policy
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
@@ -70,33 +72,42 @@ class Hydrator:
             task_status.started()
             await trio.sleep_forever()
 
-    async def ensure(self, opened: OpenContent, start: int, stop: int) -> None:
-        """Return when bytes [start, stop) are resident; raises RemoteError, OSError.
+    async def read(self, opened: OpenContent, start: int, stop: int) -> None:
+        """A reader needs [start, stop): return when it is resident, having arranged for what it will need next.
 
-        The wait is bounded by WAIT_DEADLINE_S without progress of any stream of this content.
+        Raises RemoteError, OSError. The wait is bounded by WAIT_DEADLINE_S without progress.
         """
-        stop = min(stop, opened.size)
-        while not opened.holds(start, stop):
-            gap = ranges.missing(opened.resident, start, stop)[0]
-            download = self._serving(opened, gap[0]) or self._demand(opened, gap[0], stop)
-            await self._wait(opened, start, stop)
-            if download.error is not None and not opened.holds(*gap):
-                raise download.error
+        pattern = self._patterns.setdefault(opened.content_id, AccessPattern())
+        pattern.expected = ranges.first_missing(
+            opened.resident, pattern.expected
+        )  # bytes that are here are not asked for
+        (_, reach), *strides = pattern.fetch(start, stop, opened.size)
+        near = NEAR_BYTES if pattern.window else NEAR_RANDOM_BYTES
+        if self.policy is Policy.PROGRESSIVE:
+            self.begin(opened)
+        self._serve(opened, start, stop, reach, near)
+        self._order(opened, [(stop, reach)], near, least=pattern.window // 2)
+        self._order(opened, strides, near, least=BLOCK_BYTES)
+        await self._await(opened, start, stop, near)
 
-    @staticmethod
-    async def _wait(opened: OpenContent, start: int, stop: int) -> None:
-        """Until the bytes are here, a download ended, or nothing arrived for WAIT_DEADLINE_S."""
-        waiter = Waiter(start, stop)
-        opened.waiters.add(waiter)
-        try:
-            while not waiter.woken.is_set():
-                before = opened.resident
-                with trio.move_on_after(WAIT_DEADLINE_S) as waiting:
-                    await waiter.woken.wait()
-                if waiting.cancelled_caught and opened.resident is before:
-                    raise Unreachable("no byte arrived in time")
-        finally:
-            opened.waiters.discard(waiter)
+    async def ensure(self, opened: OpenContent, start: int, stop: int) -> None:
+        """Return when bytes [start, stop) are resident, all of them wanted; as `read` otherwise."""
+        await self._await(opened, start, min(stop, opened.size), NEAR_BYTES)
+
+    async def _await(self, opened: OpenContent, start: int, stop: int, near: int) -> None:
+        while not opened.holds(start, stop):
+            serving = self._serve(opened, start, stop, stop, near)
+            await _wait(opened, start, stop)
+            failed = next((each.error for each in serving if each.error is not None), None)
+            if failed is not None and not opened.holds(start, stop):
+                raise failed
+
+    def _serve(self, opened: OpenContent, start: int, stop: int, reach: int, near: int) -> list[Download]:
+        """The streams that bring what is missing of [start, stop); new ones run on to `reach`."""
+        return [
+            self._serving(opened, gap[0], near) or self._demand(opened, gap[0], max(stop, reach))
+            for gap in ranges.missing(opened.resident, start, stop)
+        ]
 
     def begin(self, opened: OpenContent) -> None:
         """Fetch the rest of a content behind its readers, unless that is going on already."""
@@ -108,21 +119,38 @@ class Hydrator:
     def released(self, opened: OpenContent) -> None:
         """A handle was closed: nobody may want the rest any more."""
         downloads = _downloads(opened)
-        if opened.users > len(downloads) or opened.size <= KEEP_GOING_BYTES:
+        if opened.users > len(downloads):
+            return
+        self._patterns.pop(opened.content_id, None)
+        if opened.size <= KEEP_GOING_BYTES:
             return
         for download in downloads:
             download.scope.cancel()
 
-    def _serving(self, opened: OpenContent, wanted: int) -> Download | None:
+    def _order(self, opened: OpenContent, wanted: list[tuple[int, int]], near: int, *, least: int) -> None:
+        """Start streams for gaps of at least `least` bytes that nobody is about to fill."""
+        for start, stop in wanted:
+            for gap in ranges.missing(opened.resident, min(start, stop), stop):
+                if gap[1] - gap[0] < max(least, 1) or len(opened.downloads) >= STREAMS_MAX:
+                    continue
+                if self._serving(opened, gap[0], near) is None:
+                    self._start(opened, Download(*gap, background=False))
+
+    @staticmethod
+    def _serving(opened: OpenContent, wanted: int, near: int) -> Download | None:
         for download in _downloads(opened):
-            if download.position <= wanted < min(download.stop, download.position + NEAR_BYTES):
+            if download.position <= wanted < min(download.stop, download.position + near):
+                return download
+            if opened.size <= SMALL_BYTES:
                 return download
         return None
 
-    def _demand(self, opened: OpenContent, start: int, stop: int) -> Download:
-        end = min(max(stop, start + DEMAND_BYTES), opened.size)
-        gap = ranges.missing(opened.resident, start, end)[0]
-        return self._start(opened, Download(start, gap[1], background=False))
+    def _demand(self, opened: OpenContent, wanted: int, reach: int) -> Download:
+        """A stream for a reader that waits: of whole blocks around `wanted`, as far as they are missing."""
+        start = wanted - wanted % BLOCK_BYTES
+        stop = min(-(-reach // BLOCK_BYTES) * BLOCK_BYTES, opened.size)
+        around = [gap for gap in ranges.missing(opened.resident, start, stop) if gap[0] <= wanted < gap[1]]
+        return self._start(opened, Download(*around[0], background=False))
 
     def _start(self, opened: OpenContent, download: Download) -> Download:
         if self._nursery is None:
@@ -136,7 +164,11 @@ class Hydrator:
         self.statistics.active += 1
         try:
             with download.scope:
-                await self._fill(opened, download)
+                if download.background and not download.helper and opened.size > SMALL_BYTES:
+                    await self._fill_behind(opened, download)
+                else:
+                    await self.filler.fill(opened, download)
+                await self._finish(opened)
         except (RemoteError, OSError) as error:
             download.error = error
         finally:
@@ -148,113 +180,46 @@ class Hydrator:
             self._store.opened.release(opened)
             self._tell_soon([NodeChanged(opened.ino)])  # st_blocks grew
 
-    async def _fill(self, opened: OpenContent, download: Download) -> None:
-        """Stream gap after gap of [position, stop), resuming where a cut stream ended."""
-        if opened.size <= SMALL_BYTES:
-            await self._fetch_small(opened)
-            return
-        failures = 0
-        while gaps := ranges.missing(opened.resident, download.position, download.stop):
-            download.position, gap_stop = gaps[0]
-            before = download.position
-            try:
-                await self._stream(opened, download, gap_stop)
-            except Transient as error:
-                failures = failures + 1 if download.position == before else 0
-                if failures >= RETRIES:
-                    raise
-                await trio.sleep(error.retry_after_s or min(0.1 * 2**failures, 5.0))
-        if opened.whole and not opened.hashed:
-            await self._check_digest(opened)
+    async def _fill_behind(self, opened: OpenContent, download: Download) -> None:
+        """The rest of a large content: one stream, and more where one alone is slow (a long way, a lossy line)."""
+        async with self._behind, trio.open_nursery() as nursery:
+            nursery.start_soon(self._help_if_slow, opened)
+            await self.filler.fill(opened, download)
+            nursery.cancel_scope.cancel()
 
-    async def _stream(self, opened: OpenContent, download: Download, stop: int) -> None:
-        async with self._remote.read(*_source(opened), download.position, stop) as reader:
-            _check_total(reader.total, opened)
-            at = reader.start
-            async for chunk in reader:
-                useful = memoryview(chunk)[max(download.position - at, 0) : max(stop - at, 0)]
-                at += len(chunk)
-                if not useful or opened.dirty:
-                    continue
-                self._publish(opened, download.position, useful)
-                download.position += len(useful)
-                if download.position >= stop or ranges.covers(
-                    opened.resident, download.position, min(download.position + 1, opened.size)
-                ):
-                    return
+    async def _help_if_slow(self, opened: OpenContent) -> None:
+        for _ in range(HELPERS_MAX):
+            before = self.statistics.bytes_down
+            await trio.sleep(STEAL_INTERVAL_S)
+            slow = self.statistics.bytes_down - before < SLOW_BYTES_PER_S * STEAL_INTERVAL_S
+            longest = max(_downloads(opened), key=lambda each: each.left)
+            if slow and longest.left >= STEAL_MIN_BYTES and not self.filler.urgent:
+                middle = longest.position + longest.left // 2
+                helper = Download(middle, longest.stop, background=True, helper=True)
+                longest.stop = middle
+                self._start(opened, helper)
 
-    def _publish(self, opened: OpenContent, start: int, data: memoryview) -> None:
-        written = 0
-        while written < len(data):
-            written += os.pwrite(opened.fd, data[written:], start + written)
-        self.statistics.bytes_down += len(data)
-        opened.arrived(start, start + len(data))
-        self._store.grown(opened)
+    async def _finish(self, opened: OpenContent) -> None:
+        """After the last byte: is it what the remote announced?"""
+        if opened.whole and not await self.filler.check_digest(opened):
+            self._tell_soon([NodeChanged(opened.ino, content=True)])
+            raise BadDigest("other bytes arrived than announced")
 
-    async def _fetch_small(self, opened: OpenContent) -> None:
-        """All of it, compared with the digest, then published at once."""
-        for attempt in range(RETRIES):
-            try:
-                data = await self._whole(opened)
-                break
-            except Transient as error:
-                if attempt == RETRIES - 1:
-                    raise
-                await trio.sleep(error.retry_after_s or 0.1 * 2**attempt)
-        if opened.digest is not None:
-            if opened.digest != f"sha-256:{hashlib.sha256(data).hexdigest()}":
-                raise BadDigest("other bytes arrived than announced")
-            opened.hashed = True
-        if not opened.dirty:
-            self._publish(opened, 0, memoryview(data))
 
-    async def _whole(self, opened: OpenContent) -> bytes:
-        data = bytearray()
-        async with self._remote.read(*_source(opened), 0, opened.size) as reader:
-            _check_total(reader.total, opened)
-            async for chunk in reader:
-                data += chunk
-                if len(data) > opened.size:
-                    raise ProtocolViolation("more bytes than the item has")
-        if len(data) != opened.size:
-            raise Unreachable("the answer ended early")
-        return bytes(data)
-
-    async def _check_digest(self, opened: OpenContent) -> None:
-        if opened.digest is None or opened.dirty:
-            return
-        writes = opened.writes
-        found = await trio.to_thread.run_sync(_digest, opened.fd, opened.size)
-        if opened.writes != writes:
-            return
-        if found == opened.digest:
-            opened.hashed = True
-            return
-        opened.resident = ()
-        self._store.grown(opened)
-        self._tell_soon([NodeChanged(opened.ino, content=True)])
-        raise BadDigest("other bytes arrived than announced")
+async def _wait(opened: OpenContent, start: int, stop: int) -> None:
+    """Until the bytes are here, a download ended, or nothing arrived for WAIT_DEADLINE_S."""
+    waiter = Waiter(start, stop)
+    opened.waiters.add(waiter)
+    try:
+        while not waiter.woken.is_set():
+            before = opened.resident
+            with trio.move_on_after(WAIT_DEADLINE_S) as waiting:
+                await waiter.woken.wait()
+            if waiting.cancelled_caught and opened.resident is before:
+                raise Unreachable("no byte arrived in time")
+    finally:
+        opened.waiters.discard(waiter)
 
 
 def _downloads(opened: OpenContent) -> list[Download]:
     return [each for each in opened.downloads if isinstance(each, Download)]
-
-
-def _source(opened: OpenContent) -> tuple[ItemId, Version]:
-    if not (opened.item_id and opened.version):
-        raise Unreachable("the remote does not hold this file")
-    return opened.item_id, opened.version
-
-
-def _check_total(total: int, opened: OpenContent) -> None:
-    if total != opened.size:
-        raise ProtocolViolation(f"the remote tells {total} bytes for a version of {opened.size}")
-
-
-def _digest(fd: int, size: int) -> str:
-    hasher = hashlib.sha256()
-    position = 0
-    while position < size and (chunk := os.pread(fd, 1 << 20, position)):
-        hasher.update(chunk)
-        position += len(chunk)
-    return f"sha-256:{hasher.hexdigest()}"

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from sync.hydrator import Policy
+
 DEFAULT_CACHE_SIZE_BYTES = 10 << 30
 FLUSH_TIMEOUT_S = 60.0  # below the 90 s after which systemd kills a stopping service
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -53,7 +55,7 @@ _IGNORED_OPTIONS = frozenset(
 )
 _KERNEL_OPTIONS = frozenset(("noexec",))
 _OUR_OPTIONS = (
-    "ro, rw, allow_other, token_file=, cache_dir=, cache_size=, poll_interval=, write_back_delay=,"
+    "ro, rw, allow_other, token_file=, cache_dir=, cache_size=, hydration=, poll_interval=, write_back_delay=,"
     " flush_timeout=, log_level="
 )
 
@@ -73,6 +75,7 @@ class MountConfig(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
     allow_other: bool = False
     kernel_options: tuple[str, ...] = ()
+    hydration: Policy = Policy.PROGRESSIVE
     poll_interval_s: float = 30.0
     write_back_delay_s: float = 1.0
     flush_timeout_s: float = FLUSH_TIMEOUT_S
@@ -92,6 +95,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     token_file: str | None = None
     cache_dir: str | None = None
     cache_size: str | None = None
+    hydration: Policy | None = None
     poll_interval_s: float | None = None
     write_back_delay_s: float | None = None
     flush_timeout_s: float | None = None
@@ -123,6 +127,8 @@ def _option(key: str, value: str) -> tuple[str, object]:
             return key, True
         case "token_file" | "cache_dir" | "cache_size" if value:
             return key, value
+        case "hydration" if value:
+            return key, parse_policy(value)
         case "log_level" if value:
             return key, parse_log_level(value)
         case "poll_interval" | "write_back_delay" | "flush_timeout" if value:
@@ -150,6 +156,14 @@ def parse_seconds(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise ConfigError(f"{text!r} is no number of seconds above zero")
     return seconds
+
+
+def parse_policy(text: str) -> Policy:
+    """A hydration policy by name."""
+    try:
+        return Policy(text)
+    except ValueError:
+        raise ConfigError(f"hydration={text!r} is not one of {', '.join(Policy)}") from None
 
 
 def parse_log_level(text: str) -> str:

@@ -22,6 +22,7 @@ from cache.errors import StateUnusable
 from cache.model import ROOT_INO, News
 from cache.store import LocalStore
 from sync.engine import Engine
+from sync.hydrator import Policy
 from sync.limited import Limited
 from sync.remote import Remote, Transient, Unreachable
 from sync.remotes.anchor import AnchorRemote
@@ -50,6 +51,7 @@ class DriveConfig:
     mountpoint: Path
     write_back_delay_s: float = 1.0
     poll_interval_s: float = 30.0
+    hydration: Policy = Policy.PROGRESSIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
     send, receive = trio.open_memory_channel[News](math.inf)  # bounded by the applier, which waits when it is long
     try:
         _check_same_drive(store, config)
-        engine = Engine(store, remote, send, config.cache_size, config.poll_interval_s)
+        engine = Engine(store, remote, send, config.cache_size, config.poll_interval_s, policy=config.hydration)
         await _begin(store, direct, engine, config)
         filesystem = Filesystem(store, engine, uid=os.getuid(), gid=os.getgid(), read_only=config.read_only)
         async with trio.open_nursery() as nursery:

@@ -14,6 +14,7 @@ import trio
 from cache import edits, tree
 from cache.errors import IsAFolder, NotFound, TooBig
 from cache.model import FILE_SIZE_MAX_BYTES, ContentId, Ino, Kind, Node, NodeChanged
+from sync.hydrator import Policy
 from vfs.attributes import OpenedFile
 from vfs.handles import Handles
 
@@ -43,6 +44,12 @@ class Files:
         if flags & os.O_TRUNC:
             await self.truncate(node, 0, None)
         opened = await self._store.open_content(node)
+        if self._engine.hydrator.policy is Policy.FULL and not opened.whole:
+            try:
+                await self._engine.hydrator.ensure(opened, 0, opened.size)
+            except BaseException:
+                self._store.opened.release(opened)
+                raise
         # Pages are kept per inode, not per handle: while an older version is still open, this one goes round them.
         mixed = any(other is not opened for other in self._store.opened.of_node(node.ino))
         keep = self._paged.get(node.ino) == opened.content_id
@@ -61,8 +68,7 @@ class Files:
         if stop <= offset:
             return b""
         if not opened.holds(offset, stop):
-            self._engine.hydrator.begin(opened)
-            await self._engine.hydrator.ensure(opened, offset, stop)
+            await self._engine.hydrator.read(opened, offset, stop)
         return await _read(opened.fd, offset, stop - offset)
 
     async def write(self, fh: int, offset: int, data: bytes) -> int:

@@ -71,6 +71,7 @@ def drive_config(config: MountConfig) -> DriveConfig:
         token=config.token,
         read_only=config.read_only,
         mountpoint=Path(config.mountpoint),
+        hydration=config.hydration,
         poll_interval_s=config.poll_interval_s,
         write_back_delay_s=config.write_back_delay_s,
     )

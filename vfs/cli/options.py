@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sync.hydrator import Policy
 from vfs.config import (
     DEFAULT_CACHE_SIZE_BYTES,
     FLUSH_TIMEOUT_S,
@@ -74,6 +75,7 @@ def make_config(given: Given, environment: dict[str, str]) -> MountConfig:
             read_only=given.read_only or bool(said.read_only),
             allow_other=said.allow_other,
             kernel_options=said.kernel_options,
+            hydration=said.hydration or Policy.PROGRESSIVE,
             poll_interval_s=said.poll_interval_s or 30.0,
             write_back_delay_s=said.write_back_delay_s or 1.0,
             flush_timeout_s=said.flush_timeout_s or FLUSH_TIMEOUT_S,

@@ -1,0 +1,195 @@
+"""One stream of one content into its blob: resumed where it was cut, ended where the bytes already are, checked when
+whole.
+
+Bytes count as resident only after they are in the blob. Small files are compared with the remote's digest before a
+byte is served, large ones when the last byte arrived.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import trio
+
+from cache import ranges
+from sync.remote import BadDigest, ProtocolViolation, Remote, RemoteError, Transient, Unreachable
+
+if TYPE_CHECKING:
+    from cache.model import ItemId, Version
+    from cache.opened import OpenContent
+    from cache.store import LocalStore
+
+SMALL_BYTES = 1 << 20  # checked whole before a byte is served
+RETRIES = 3  # attempts in a row that bring no byte; each has its own short retries (see sync.retrying)
+YIELD_S = 0.05  # how long a background stream lets readers go first, at each chunk
+
+
+@dataclass(slots=True, eq=False)
+class Download:
+    """One stream: bytes up to `position` are in the blob; `stop` may come nearer while it runs."""
+
+    position: int
+    stop: int
+    background: bool
+    helper: bool = False  # beside another background stream of the same content
+    error: RemoteError | OSError | None = None
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    @property
+    def left(self) -> int:
+        """Bytes still to come."""
+        return self.stop - self.position
+
+
+@dataclass(slots=True)
+class HydrationStatistics:
+    """Counters since the start."""
+
+    bytes_down: int = 0
+    active: int = 0
+
+
+class Filler:
+    """Fills blobs from the remote. Readers' streams go first: `urgent` counts them."""
+
+    def __init__(self, remote: Remote, store: LocalStore) -> None:
+        self._remote = remote
+        self._store = store
+        self.statistics = HydrationStatistics()
+        self.urgent = 0
+        self._calm = trio.Event()
+
+    async def fill(self, opened: OpenContent, download: Download) -> None:
+        """Stream gap after gap of [position, stop); raises RemoteError, OSError."""
+        self.urgent += not download.background
+        try:
+            if opened.size <= SMALL_BYTES:
+                await self._fetch_small(opened)
+            else:
+                await self._fetch(opened, download)
+        finally:
+            self.urgent -= not download.background
+            if self.urgent == 0:
+                self._calm.set()
+                self._calm = trio.Event()
+
+    async def _fetch(self, opened: OpenContent, download: Download) -> None:
+        failures = 0
+        while gaps := ranges.missing(opened.resident, download.position, download.stop):
+            download.position = gaps[0][0]
+            before = download.position
+            try:
+                await self._stream(opened, download, gaps[0][1])
+            except Transient as error:
+                failures = failures + 1 if download.position == before else 0
+                if failures >= RETRIES:
+                    raise
+                await trio.sleep(error.retry_after_s or min(0.1 * 2**failures, 5.0))
+
+    async def _stream(self, opened: OpenContent, download: Download, stop: int) -> None:
+        async with self._remote.read(*_source(opened), download.position, stop) as reader:
+            _check_total(reader.total, opened)
+            at = reader.start
+            async for chunk in reader:
+                useful = memoryview(chunk)[max(download.position - at, 0) : max(min(stop, download.stop) - at, 0)]
+                at += len(chunk)
+                if useful and not opened.dirty:
+                    self.publish(opened, download.position, useful)
+                    download.position += len(useful)
+                if _met(opened, download, stop):
+                    return
+                if download.background and self.urgent:
+                    await self._let_readers_go_first()
+
+    async def _let_readers_go_first(self) -> None:
+        calm = self._calm
+        with trio.move_on_after(YIELD_S):
+            await calm.wait()
+
+    def publish(self, opened: OpenContent, start: int, data: memoryview | bytes) -> None:
+        """Bytes of the opened version: into the blob, then resident."""
+        written = 0
+        while written < len(data):
+            written += os.pwrite(opened.fd, data[written:], start + written)
+        self.statistics.bytes_down += len(data)
+        opened.arrived(start, start + len(data))
+        self._store.grown(opened)
+
+    async def _fetch_small(self, opened: OpenContent) -> None:
+        """All of it, compared with the digest, then published at once."""
+        for attempt in range(RETRIES):
+            try:
+                data = await self._whole(opened)
+                break
+            except Transient as error:
+                if attempt == RETRIES - 1:
+                    raise
+                await trio.sleep(error.retry_after_s or 0.1 * 2**attempt)
+        self.publish_whole(opened, data)
+
+    def publish_whole(self, opened: OpenContent, data: bytes) -> None:
+        """A small file's bytes, compared with the digest first; raises BadDigest."""
+        if opened.digest is not None:
+            if opened.digest != f"sha-256:{hashlib.sha256(data).hexdigest()}":
+                raise BadDigest("other bytes arrived than announced")
+            opened.hashed = True
+        if not opened.dirty:
+            self.publish(opened, 0, data)
+
+    async def _whole(self, opened: OpenContent) -> bytes:
+        data = bytearray()
+        async with self._remote.read(*_source(opened), 0, opened.size) as reader:
+            _check_total(reader.total, opened)
+            async for chunk in reader:
+                data += chunk
+                if len(data) > opened.size:
+                    raise ProtocolViolation("more bytes than the item has")
+        if len(data) != opened.size:
+            raise Unreachable("the answer ended early")
+        return bytes(data)
+
+    async def check_digest(self, opened: OpenContent) -> bool:
+        """Compare a whole content with the digest that the remote announced; False: it was not what it should be."""
+        if opened.digest is None or opened.dirty or opened.hashed:
+            return True
+        writes = opened.writes
+        found = await trio.to_thread.run_sync(_digest, opened.fd, opened.size)
+        if opened.writes != writes:
+            return True
+        if found == opened.digest:
+            opened.hashed = True
+            return True
+        opened.resident = ()
+        self._store.grown(opened)
+        return False
+
+
+def _met(opened: OpenContent, download: Download, stop: int) -> bool:
+    """Whether the stream has come to where it ends, or to bytes that another one brought."""
+    position = download.position
+    if position >= min(stop, download.stop) or opened.dirty:
+        return True
+    return ranges.covers(opened.resident, position, position + 1)
+
+
+def _source(opened: OpenContent) -> tuple[ItemId, Version]:
+    if not (opened.item_id and opened.version):
+        raise Unreachable("the remote does not hold this file")
+    return opened.item_id, opened.version
+
+
+def _check_total(total: int, opened: OpenContent) -> None:
+    if total != opened.size:
+        raise ProtocolViolation(f"the remote tells {total} bytes for a version of {opened.size}")
+
+
+def _digest(fd: int, size: int) -> str:
+    hasher = hashlib.sha256()
+    position = 0
+    while position < size and (chunk := os.pread(fd, 1 << 20, position)):
+        hasher.update(chunk)
+        position += len(chunk)
+    return f"sha-256:{hasher.hexdigest()}"
