@@ -49,11 +49,22 @@ async def forget(service: Service) -> None:
         return surplus
 
     await lift_floor(service, before_ns)
+    while await service.store.write(partial(_empty_trash, before_ns)):
+        continue
     while surplus := await service.store.write(drop_rows):
         for content_version in surplus:
             await asyncio.to_thread(service.vault.drop_kept, content_version)
         if len(surplus) < _BATCH:
             return
+
+
+def _empty_trash(before_ns: int, ledger: Ledger) -> int:
+    """Drop what is past its time from the trash, a batch at a time; returns how many went."""
+    past = ledger.trash_past(before_ns, _BATCH)
+    if past:
+        with ledger.transaction() as tx:
+            tx.drop_trash(past)
+    return len(past)
 
 
 async def lift_floor(service: Service, before_ns: int) -> None:
