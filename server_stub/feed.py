@@ -110,9 +110,7 @@ class _Reader:
             return self._departed(row)
         if isinstance(row, Tombstone):
             return _deleted(tombstone_json(row)) if self._held(row) else None
-        if self._holds(row):
-            return {"type": "changed", "item": item_json(row, self._principal)}
-        return None
+        return self._changed(row) if self._holds(row) else None
 
     def _holds(self, item: Item) -> bool:
         """Whether the item lies in the scope now."""
@@ -135,22 +133,33 @@ class _Reader:
             known = self._inside[folder_id] = any(item_id == self._scope.folder_id for item_id, _ in lineage)
         return known
 
-    def _left(self, departure: Departure) -> bool:
-        """Whether this move led out of the scope."""
+    def _came_from_inside(self, departure: Departure) -> bool:
+        """Whether the item lay in the scope before this move."""
         if not self._scope.deep:
             return departure.parent_id == self._scope.folder_id
-        folder_id = self._scope.folder_id
-        return folder_id in departure.lineage and folder_id not in departure.target_lineage
+        return self._scope.folder_id in departure.lineage
+
+    def _led_outside(self, departure: Departure) -> bool:
+        """Whether this move itself led out of the scope."""
+        return self._came_from_inside(departure) and self._scope.folder_id not in departure.target_lineage
 
     def _departed(self, departure: Departure) -> Json | None:
-        if not self._left(departure):
+        """News of a move by its item's state now. Nothing is left for a later page to tell that a later move, of a
+        folder above, could take back.
+        """
+        if not self._came_from_inside(departure):
             return None
+        takes_along = departure.kind is Kind.FOLDER and self._scope.deep
         item = self._view.item(departure.item_id)
         tombstone = self._view.tombstone(departure.item_id) if item is None else None
-        told_later = (item is not None and self._holds(item)) or (tombstone is not None and self._held(tombstone))
-        if told_later and (departure.kind is not Kind.FOLDER or not self._scope.deep):
-            return None
-        if any(self._left(later) for later in self._view.departures_of(departure.item_id, departure.seq)):
+        if not (takes_along and self._led_outside(departure)):
+            if item is not None and self._holds(item):
+                is_next = not self._scope.deep or item.seq == departure.seq
+                return None if is_next else self._changed(item)
+            if tombstone is not None and self._held(tombstone):
+                return None
+        is_news = self._led_outside if takes_along else self._came_from_inside
+        if any(is_news(later) for later in self._view.departures_of(departure.item_id, departure.seq)):
             return None
         return _deleted(
             {
@@ -160,6 +169,9 @@ class _Reader:
                 "reason": self._reason(departure, item, tombstone).value,
             }
         )
+
+    def _changed(self, item: Item) -> Json:
+        return {"type": "changed", "item": item_json(item, self._principal)}
 
     def _reason(self, departure: Departure, item: Item | None, tombstone: Tombstone | None) -> Reason:
         """What this token may know of where it went."""
