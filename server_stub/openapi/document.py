@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
-from server_stub.openapi import changes, content, items, system
+from server_stub.openapi import changes, content, items, system, uploads
 from server_stub.openapi.schemas import SCHEMAS
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ _DESCRIPTION: Final = (
 _TAGS: Final = {
     "items": "Files, folders and symlinks.",
     "content": "Their bytes.",
+    "uploads": "Resumable uploads: tus 1.0.0.",
     "changes": "What happened since an anchor.",
     "server": "The server itself.",
 }
@@ -25,7 +26,7 @@ _TAGS: Final = {
 
 def operations() -> tuple[Operation, ...]:
     """Every operation of the contract."""
-    return (*items.OPERATIONS, *content.OPERATIONS, *changes.OPERATIONS, *system.OPERATIONS)
+    return (*items.OPERATIONS, *content.OPERATIONS, *uploads.OPERATIONS, *changes.OPERATIONS, *system.OPERATIONS)
 
 
 def document() -> Json:
@@ -39,7 +40,7 @@ def document() -> Json:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": SCHEMAS | uploads.SCHEMAS,
             "headers": {
                 "RequestId": {
                     "description": "Names this request in the server's log; taken over from the request.",

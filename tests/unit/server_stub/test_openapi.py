@@ -16,8 +16,8 @@ ROUTES = sorted(
         (method, re.sub(r":\w+}", "}", route.path))
         for route in all_routes()
         for method in route.methods or ()
-        # A HEAD that comes with every GET is HTTP's; only that of content is told by itself.
-        if method != "HEAD" or route.path.endswith("/{item_id}/content")
+        # A HEAD that comes with every GET is HTTP's; only those of content and of uploads are told by themselves.
+        if method != "HEAD" or route.path.endswith(("/{item_id}/content", "/{upload_id}"))
     }
 )
 
