@@ -18,6 +18,7 @@ class Unit(StrEnum):
 
     MICROSECONDS = "µs"
     MILLISECONDS = "ms"
+    RATE = "1/s"  # the sample is seconds per request
     THROUGHPUT = "MB/s"  # the sample is seconds per byte
 
 
@@ -72,6 +73,8 @@ class Series:
 
 def shown(seconds: float, unit: Unit) -> str:
     """A sample as people read it, three digits."""
+    if unit is Unit.RATE:
+        return rounded(1 / seconds)
     value = 1e-6 / seconds if unit is Unit.THROUGHPUT else seconds * _PER_SECOND[unit]
     return rounded(value)
 

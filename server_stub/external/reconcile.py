@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FolderNames = tuple[str, ...]
 _KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.FOLDER, stat.S_IFLNK: Kind.SYMLINK}
 _HASH_STEP_BYTES = 1 << 20
+EMPTY_DIGEST = hashlib.sha256().hexdigest()
 
 
 @dataclass(slots=True)
@@ -185,6 +186,7 @@ def new_item(folder_id: str, found: Found, now_ns: int) -> Item:
         modified_ns=clamped(found.stat.st_mtime_ns),
         metadata_version=new_version(),
         content_version=None if is_folder else new_version(),
+        digest=EMPTY_DIGEST if found.kind is Kind.FILE and not found.stat.st_size else None,
         symlink_target=found.target,
         evidence=Evidence.of(found.stat),
     )
