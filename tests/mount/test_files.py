@@ -84,6 +84,7 @@ def test_append_truncate_and_holes_arrive_as_they_are(one: Path, served: Path, d
     with path.open("r+b") as file:
         file.seek(100_000)
         file.write(b"after a hole")
+        file.flush()
         assert os.fstat(file.fileno()).st_size == 100_012
         file.truncate(100_005)
     mirror += bytes(95_000) + b"after"
