@@ -21,6 +21,7 @@ from cache.blobs import Blobs
 from cache.db import Database, Runner, in_worker, set_meta
 from cache.edits import Clock
 from cache.errors import NotFound
+from cache.failpoints import reached
 from cache.model import ROOT_INO, Content, ContentId, Ino, Item, Node
 from cache.opened import OpenContent, OpenContents
 from cache.placeholders import forget_node
@@ -120,6 +121,7 @@ class LocalStore:
         """
         self.blobs.delete(content_id)
         self.blobs.create(content_id, size)
+        reached("blob-created")
 
     async def settle(self, opened: OpenContent, *, closed: bool = False) -> None:
         """Write down size and time of dirty bytes, if that is still to be done.
@@ -179,6 +181,7 @@ class LocalStore:
         if not (resident or loose or nameless):
             return
         for content_id in await self.db.write(lambda c: _tidy(c, resident, loose, nameless)):
+            reached("row-deleted")
             self.blobs.delete(content_id)
         for content_id, told in resident.items():
             if self._residency.get(content_id) is told:

@@ -8,7 +8,7 @@ without a tombstone of its own, and never touches a pending local change but by 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cache import activity, contents, items, journal, tree
@@ -117,6 +117,16 @@ class Absorber:
         tree.set_item(self.connection, node.ino, None)
         journal.drop(self.connection, node.ino)
         self.after.nameless.add(node.ino)
+
+    def overwritten(self, node: Node, told: Item) -> tuple[Node, Item]:
+        """The answer to new content: its place is news like any other. Returns the node, and the item as far as its
+        place could be taken in: the rest is asked for again."""
+        self.item(told)
+        known = items.get(self.connection, told.item_id)
+        if known is not None and (known.parent_id, known.name) != (told.parent_id, told.name):
+            place = {"parent_id": known.parent_id, "name": known.name, "metadata_version": known.metadata_version}
+            told = replace(told, **place)  # type: ignore[arg-type]  # the same fields of the same class
+        return tree.by_ino(self.connection, node.ino) or node, told
 
     def root(self, told: Item) -> None:
         """The item that the mount point shows; the node is made at the first contact."""
@@ -307,10 +317,25 @@ class Absorber:
 
     def _has_unsettled_children(self, folder: Node) -> bool:
         """Children without a tombstone of their own are asked about first; the folder's comes again after them."""
-        unsettled = [c.item_id for c in tree.children(self.connection, folder.ino) if c.item_id is not None]
+        children = [c for c in tree.children(self.connection, folder.ino) if c.item_id is not None]
+        unsettled = [c.item_id for c in children if c.item_id is not None and not self._came_here(c, folder)]
         if unsettled and folder.item_id is not None:
             self.after.doubts.update([*unsettled, folder.item_id])
         return bool(unsettled)
+
+    def _came_here(self, child: Node, folder: Node) -> bool:
+        """Whether a local move brought a node into a folder that is gone: then it goes back, if its old folder is
+        still there; if not, the folder survives for it."""
+        known = None if child.item_id is None else items.get(self.connection, child.item_id)
+        moving = journal.get(self.connection, child.ino, Aspect.PLACE) is not None
+        if known is None or known.parent_id == folder.item_id or not moving:
+            return False
+        home = None if known.parent_id is None else tree.by_item(self.connection, known.parent_id)
+        if home is not None and not tree.is_below(self.connection, home.ino, folder.ino):
+            journal.drop(self.connection, child.ino, Aspect.PLACE)
+            self._move(child, home, known)
+            self._note(child.ino, What.SERVER_PLACE_WINS, f"{folder.name} was deleted on the server")
+        return True
 
     def _note(self, ino: Ino, what: What, detail: str = "") -> None:
         activity.note(self.connection, self.clock.now_s, ino, what, detail)

@@ -15,6 +15,7 @@ from cache import items, tree
 from cache.activity import What, note
 from cache.db import get_meta, set_meta
 from cache.errors import NotFound
+from cache.failpoints import reached
 from cache.model import ROOT_INO, Anchor, Ino, Item, ItemId, Kind
 from sync.remote import AnchorExpired, ChangePage, Gone, Listing, Remote, RemoteError, Tombstone
 
@@ -138,7 +139,9 @@ class Puller:
             set_meta(absorber.connection, "anchor", page.anchor)
 
         if page.changes or page.anchor != self.anchor:
+            reached("page-told")
             await self._applier.apply(change)
+            reached("page-applied")
 
     async def ensure_listed(self, ino: Ino) -> None:
         """Have every child of a folder here; raises RemoteError, NotFound."""

@@ -19,6 +19,7 @@ from cache import activity, contents, items, journal, tree
 from cache.activity import What
 from cache.edits import journal_place
 from cache.errors import LocalError
+from cache.failpoints import reached
 from cache.model import Aspect, ChangeState, Ino, Item, ItemId, Kind, LocalChange, News, Node
 from sync import push, settle
 from sync.remote import (
@@ -151,7 +152,10 @@ class Uploader:
         except Superseded:
             await trio.lowlevel.checkpoint()
         except RemoteError as error:
-            await self._failed(change, error)
+            try:
+                await self._failed(change, error)
+            except RemoteError as another:  # asking what stands there now failed too
+                await self._later(change, another, another.retry_after_s or 0.0)
         except (LocalError, OSError) as error:
             await self._later(change, error, 5.0)
         except Exception as error:
@@ -245,7 +249,9 @@ class Uploader:
         else:
             target = Overwrite(item_id=action.item.item_id, base=action.base)
         key = await self._mark(change, action, source.digest)
+        reached("marked")
         item = await self._remote.put(target, source, mtime_ns=source.mtime_ns, mode=action.node.mode, key=key)
+        reached("stored")
         self.statistics.bytes_up += source.size
         await self._landed(change, opened, source, item)
 
@@ -266,6 +272,8 @@ class Uploader:
             raise
 
     async def _conclude(self, change: LocalChange, item: Item, what: What, *, clean: bool) -> None:
+        reached("answered")
+
         def take_in(absorber: Absorber) -> None:
             connection, node = absorber.connection, tree.by_ino(absorber.connection, change.ino)
             absorber.after.touched[item.item_id] = item.parent_id
@@ -277,10 +285,14 @@ class Uploader:
                     journal.rebase_content(connection, change.ino, item.content_version)
                     journal.reopen(connection, change.ino, Aspect.REMOVE)
                 return
-            absorber.after.news += settle.adopt(connection, node, item, absorber.clock, clean=clean)
+            told = item
+            if node.item_id == item.item_id and journal.get(connection, change.ino, Aspect.CONTENT) is not None:
+                node, told = absorber.overwritten(node, item)
+            absorber.after.news += settle.adopt(connection, node, told, absorber.clock, clean=clean)
             activity.note(connection, absorber.clock.now_s, change.ino, what)
 
         await self._applier.apply(take_in)
+        reached("concluded")
 
     async def _move(self, change: LocalChange, action: push.Move) -> None:
         key = await self._mark(change, action)
@@ -291,6 +303,7 @@ class Uploader:
                 action.item.item_id, action.item.metadata_version, action.parent_id, action.name,
                 replace=action.replaced, key=key,
             )  # fmt: skip
+            reached("moved")
 
             def take_in(absorber: Absorber) -> None:
                 if action.replaced is not None and action.removal_ino is not None:
@@ -336,6 +349,7 @@ class Uploader:
     async def _remove(self, change: LocalChange, action: push.Remove) -> None:
         key = await self._mark(change, action)
         await self._remote.remove(action.item.item_id, action.item.metadata_version, key=key)
+        reached("removed")
 
         def take_in(absorber: Absorber) -> None:
             absorber.gone(Tombstone(item_id=action.item.item_id, parent_id=action.item.parent_id))
@@ -413,7 +427,8 @@ class Uploader:
                 await self._look_again(change, error)
             case Gone():
                 await self._applier.refresh(self._concerned(change))
-                await self._later(change, error, 0.2)
+                await self._applier.resolve_doubts()  # a folder goes only after its children are known to be gone
+                await self._later(change, error, 0.2 * 2 ** min(change.attempts, 8))
             case QuotaFull():
                 await self._later(change, error, QUOTA_RETRY_S)
             case NotSignedIn() | BadDigest():

@@ -167,7 +167,9 @@ class Reader:
             return  # 404: it left or was deleted meanwhile
         below = self.drive.below(folder_id)
         listed = {folder_id, *below}
-        for item_id in [each for each, (parent_id, _) in self.held.items() if parent_id in listed and each not in below]:
+        for item_id in [
+            each for each, (parent_id, _) in self.held.items() if parent_id in listed and each not in below
+        ]:
             self.drop(item_id)
         self.held |= {item.item_id: (item.parent_id, item.metadata_version) for item in below.values()}
 

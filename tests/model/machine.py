@@ -1,0 +1,260 @@
+"""One client machine of the model: state directory, engine and file system over a fake remote; no kernel, no threads.
+
+Time is virtual and goes on from step to step. Each step is one `trio.run`, within which nothing runs but what the
+step starts: so one sequence of steps is one history.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+import trio.testing
+
+from cache import contents, fsck, items, journal, tree
+from cache.db import inline
+from cache.errors import NotFound
+from cache.model import ROOT_INO, ContentId, Ino, Kind, Node
+from cache.store import LocalStore
+from sync import push
+from sync.engine import Engine
+from tests.fakes.remote import FakeRemote
+from vfs.filesystem import Filesystem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from cache.model import LocalChange
+    from tests.fakes.drive import FakeDrive
+
+T = TypeVar("T")
+PATIENCE = 40_000  # looks at the clock within one step; a busy one takes some hundred
+Tree = dict[str, bytes | str | None]
+"""Path → content, symlink target, or None for a folder."""
+
+
+class VirtualTime:
+    """Stands in for the module `time` in `cache.store`; goes on across runs."""
+
+    def __init__(self) -> None:
+        self._passed_s = 1_800_000_000.0
+        self._asked = 0
+
+    def time_ns(self) -> int:
+        """As time.time_ns."""
+        return int(self.time() * 1e9)
+
+    def time(self) -> float:
+        """As time.time; who asks without end is going round in circles."""
+        self._asked += 1
+        if self._asked > PATIENCE:
+            raise AssertionError("a step that comes to no end")
+        return self._passed_s + trio.current_time() if _in_trio() else self._passed_s
+
+    def run(self, step: Callable[[], Awaitable[T]]) -> T:
+        """One step, of any virtual length."""
+
+        async def whole() -> T:
+            result = await step()
+            self._passed_s += trio.current_time() + 0.001
+            return result
+
+        self._asked = 0
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        before = trio.to_thread.run_sync
+        trio.to_thread.run_sync = _in_place  # type: ignore[assignment]
+        try:
+            return trio.run(whole, clock=clock)
+        finally:
+            trio.to_thread.run_sync = before
+
+
+def _in_trio() -> bool:
+    try:
+        trio.lowlevel.current_trio_token()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _in_place(function: Callable[..., T], *arguments: object) -> T:
+    await trio.lowlevel.checkpoint()
+    return function(*arguments)
+
+
+class Machine:
+    """See the module."""
+
+    def __init__(self, name: str, drive: FakeDrive, directory: Path, *, seed: int = 0) -> None:
+        self.name, self.drive, self.directory, self._seed = name, drive, directory, seed
+        self.remote = FakeRemote(drive, page=3)
+        self.handles: dict[int, str] = {}
+        self.begun = False
+        self.open()
+
+    def open(self) -> None:
+        """Start the program on its state directory."""
+        self.store = LocalStore(self.directory, write_back_delay_s=0.0, runner=inline)
+        send, self.news = trio.open_memory_channel(math.inf)
+        self.engine = Engine(self.store, self.remote, send, 1 << 30, 30.0, seed=self._seed)
+        self.engine.applier._host = self.name
+        self.filesystem = Filesystem(self.store, self.engine, uid=os.getuid(), gid=os.getgid())
+        self.handles.clear()
+
+    async def begin(self) -> None:
+        """First contact, or the first one after a start."""
+        await self.engine.puller.begin(await self.remote.root())
+        self.begun = True
+
+    def crash(self) -> None:
+        """The process dies: nothing is written down, nothing is said."""
+        self._let_go()
+        self.open()
+
+    def remove(self) -> None:
+        """Throw the machine away."""
+        self._let_go()
+        shutil.rmtree(self.directory)
+
+    def _let_go(self) -> None:
+        for opened in self.store.opened:
+            os.close(opened.fd)
+        self.store.db.close()
+        os.close(self.store._lock)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[trio.Nursery]:
+        """The parts that others start tasks in."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.engine.hydrator.run)
+            yield nursery
+            nursery.cancel_scope.cancel()
+
+    # Looking -----------------------------------------------------------------------------------------------------
+
+    def faults(self) -> list[fsck.Finding]:
+        """What fsck has to say."""
+        return fsck.examine(self.store.db.reader, self.store.blobs, deep=True)
+
+    def tree(self) -> Tree:
+        """What this machine shows, without asking anybody: missing bytes are looked up behind the remote's back."""
+        found: Tree = {}
+        todo = [("", ROOT_INO)]
+        while todo:
+            prefix, folder = todo.pop()
+            for node in tree.children(self.store.db.reader, folder):
+                path = f"{prefix}/{node.name}"
+                found[path] = self.body(node) if node.kind is Kind.FILE else node.symlink_target
+                if node.kind is Kind.FOLDER:
+                    todo.append((path, node.ino))
+        return found
+
+    def body(self, node: Node) -> bytes:
+        """The bytes that a file shows."""
+        opened = self.store.opened.get(node.content_id)
+        content = None if node.content_id is None else contents.get(self.store.db.reader, node.content_id)
+        if content is not None and (content.dirty or content.whole or (opened is not None and opened.whole)):
+            return self.store.blobs.path(content.content_id).read_bytes()
+        item = None if node.item_id is None else items.get(self.store.db.reader, node.item_id)
+        assert item is not None, f"nobody has the bytes of {node}"
+        assert item.content_version is not None
+        return self.drive.bodies[item.item_id, item.content_version]
+
+    def at(self, path: str) -> Node:
+        """The node at a path that is shown."""
+        node = tree.by_ino(self.store.db.reader, ROOT_INO)
+        for name in path.split("/")[1:]:
+            assert node is not None
+            node = tree.child(self.store.db.reader, node.ino, name)
+        assert node is not None, path
+        return node
+
+    def place(self, path: str) -> tuple[Ino, str]:
+        """The folder of a path, and the name in it."""
+        folder, _, name = path.rpartition("/")
+        return self.at(folder).ino, name
+
+    def outbox(self) -> list[LocalChange]:
+        """What is not pushed."""
+        return journal.all_changes(self.store.db.reader)
+
+    # What the engine does ----------------------------------------------------------------------------------------
+
+    async def pull(self) -> None:
+        """Take in everything that is new."""
+        await self.engine.puller.pull()
+
+    async def push_one(self, which: int) -> None:
+        """Send one of the rows that may be sent now."""
+        reader, uploader = self.store.db.reader, self.engine.uploader
+        rows = [row for row in journal.due(reader, 1 << 62, 100) if not isinstance(push.plan(reader, row), push.Wait)]
+        rows = [row for row in rows if row.ino not in uploader._busy]
+        if rows:
+            row = rows[which % len(rows)]
+            uploader._busy.add(row.ino)
+            await uploader._push(row)
+
+    async def push_all(self, deadline_s: float = 3000.0) -> bool:
+        """Run the uploader until nothing is pending, or until the (virtual) time is up."""
+        drained = False
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.engine.uploader.run)
+            with trio.move_on_after(deadline_s):
+                drained = await self.engine.uploader.drained()
+            nursery.cancel_scope.cancel()
+        return drained
+
+    async def list_all(self) -> None:
+        """Look into every folder."""
+        todo = [ROOT_INO]
+        while todo:
+            ino = todo.pop()
+            with suppress(NotFound):  # deleted on the server meanwhile
+                await self.filesystem._listed(ino)
+            todo += [node.ino for node in tree.children(self.store.db.reader, ino) if node.kind is Kind.FOLDER]
+
+    async def read_all(self) -> Tree:
+        """Everything as a program sees it: every byte through an open file."""
+        await self.list_all()
+        shown: Tree = {}
+        for path, what in self.tree().items():
+            node = self.at(path)
+            shown[path] = await self.read(node.ino) if node.kind is Kind.FILE else what
+        return shown
+
+    # What programs do --------------------------------------------------------------------------------------------
+
+    async def read(self, ino: Ino) -> bytes:
+        """open, read, close."""
+        fh = (await self.filesystem.open(ino, os.O_RDONLY)).fh
+        try:
+            return bytes(await self.filesystem.read(fh, 0, 1 << 20))
+        finally:
+            await self.filesystem.release(fh)
+
+    async def write(self, ino: Ino, offset: int, data: bytes, flags: int = os.O_RDWR) -> None:
+        """open, write, close."""
+        fh = (await self.filesystem.open(ino, flags)).fh
+        try:
+            await self.filesystem.write(fh, offset, data)
+        finally:
+            await self.filesystem.release(fh)
+
+    async def create(self, path: str, data: bytes) -> None:
+        """creat, write, close."""
+        parent, name = self.place(path)
+        fh, _ = await self.filesystem.create(parent, name, 0o644, os.O_RDWR | os.O_EXCL)
+        try:
+            if data:
+                await self.filesystem.write(fh, 0, data)
+        finally:
+            await self.filesystem.release(fh)
+
+    def content_id(self, path: str) -> ContentId | None:
+        """The content that a path shows."""
+        return self.at(path).content_id

@@ -1,0 +1,293 @@
+"""What programs do in the model: each operation picks its paths, does it, and compares with a plain dictionary.
+
+`picks` are numbers that choose among what is there: the same numbers on the same tree do the same. An operation whose
+choice is impossible does nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from cache.errors import LocalError, NotFound, NotPermitted
+from sync.remote import RemoteError
+from vfs.attributes import AttributeChange
+from vfs.filesystem import RENAME_EXCHANGE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from tests.model.machine import Machine, Tree
+
+NAMES = ("a", "b", "c")
+DEPTH = 3
+
+
+class Ledger:
+    """Bytes that were accepted and that nobody who had seen them has replaced or removed since."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self.alive: set[bytes] = set()
+
+    def fresh(self) -> bytes:
+        """Bytes that were never written before."""
+        return f"<{next(self._numbers)}>".encode()
+
+    def replaced(self, old: object, new: object = None) -> None:
+        """Somebody who saw `old` put `new` there."""
+        if isinstance(old, bytes):
+            self.alive.discard(old)
+        if isinstance(new, bytes) and new:
+            self.alive.add(new)
+
+
+class Picker:
+    """Chooses by numbers."""
+
+    def __init__(self, tree: Tree, picks: Iterator[int]) -> None:
+        self.tree, self._picks = tree, picks
+
+    def number(self, below: int) -> int:
+        """Some number."""
+        return next(self._picks) % below
+
+    def among(self, paths: list[str]) -> str | None:
+        """One of these, or None when there is none."""
+        return paths[self.number(len(paths))] if paths else None
+
+    def file(self) -> str | None:
+        """A file."""
+        return self.among([path for path, what in self.tree.items() if isinstance(what, bytes)])
+
+    def any(self) -> str | None:
+        """Anything but the root."""
+        return self.among(list(self.tree))
+
+    def target(self) -> str:
+        """A path in some folder, taken or not."""
+        folders = ["", *[path for path, what in self.tree.items() if what is None]]
+        folder = folders[self.number(len(folders))]
+        if folder.count("/") >= DEPTH:
+            folder = ""
+        return f"{folder}/{NAMES[self.number(len(NAMES))]}"
+
+
+def moved(tree: Tree, path: str, target: str) -> Tree:
+    """The dictionary after a rename."""
+    kept = {each: what for each, what in tree.items() if not _within(each, target)}
+    return {target + each[len(path) :] if _within(each, path) else each: what for each, what in kept.items()}
+
+
+def swapped(tree: Tree, one: str, other: str) -> Tree:
+    """The dictionary after an exchange."""
+    result: Tree = {}
+    for each, what in tree.items():
+        if _within(each, one):
+            result[other + each[len(one) :]] = what
+        elif _within(each, other):
+            result[one + each[len(other) :]] = what
+        else:
+            result[each] = what
+    return result
+
+
+def _within(path: str, ancestor: str) -> bool:
+    return path == ancestor or path.startswith(f"{ancestor}/")
+
+
+def _children(tree: Tree, path: str) -> bool:
+    return any(each.startswith(f"{path}/") for each in tree)
+
+
+class Program:
+    """Runs operations on one machine and holds them to the dictionary."""
+
+    def __init__(self, machine: Machine, ledger: Ledger) -> None:
+        self.machine, self.ledger = machine, ledger
+
+    async def run(self, kind: str, picks: Iterator[int]) -> None:
+        """One operation by its name."""
+        before = self.machine.tree()
+        doing: Callable[[Picker], Awaitable[None]] = getattr(self, f"_{kind}")
+        try:
+            await doing(Picker(before, picks))
+        except RemoteError:
+            after = self.machine.tree()
+            assert before.items() <= after.items(), "an operation that failed for want of the server changed something"
+
+    def _shows(self, expected: Tree, vacated: str | None = None) -> None:
+        """The tree is as expected; a name that became free may show what it hid."""
+        shown = self.machine.tree()
+        if vacated is not None and vacated not in expected:
+            shown = {path: what for path, what in shown.items() if not _within(path, vacated)}
+        assert shown == expected
+
+    async def _create(self, pick: Picker) -> None:
+        path, data = pick.target(), self.ledger.fresh() if pick.number(4) else b""
+        before = await self._room_for(path)
+        if before is not None:
+            await self.machine.create(path, data)
+            self.ledger.replaced(None, data)
+            self._shows({**before, path: data})
+
+    async def _mkdir(self, pick: Picker) -> None:
+        path = pick.target()
+        before = await self._room_for(path)
+        if before is not None:
+            await self.machine.filesystem.mkdir(*self.machine.place(path), 0o755)
+            self._shows({**before, path: None})
+
+    async def _symlink(self, pick: Picker) -> None:
+        path = pick.target()
+        before = await self._room_for(path)
+        if before is not None:
+            await self.machine.filesystem.symlink(*self.machine.place(path), "to/where")
+            self._shows({**before, path: "to/where"})
+
+    async def _write(self, pick: Picker) -> None:
+        path = pick.file()
+        if path is None:
+            return
+        old = pick.tree[path]
+        assert isinstance(old, bytes)
+        ways = (("append", len(old)), ("begin", 0), ("rewrite", 0))
+        way, offset = ways[pick.number(len(ways))]
+        data = self.ledger.fresh()
+        new = data if way == "rewrite" else old[:offset] + data + old[offset + len(data) :]
+        flags = os.O_RDWR | os.O_TRUNC if way == "rewrite" else os.O_RDWR
+        await self.machine.write(self.machine.at(path).ino, offset, data, flags)
+        self.ledger.replaced(old, new)
+        self._shows({**pick.tree, path: new})
+
+    async def _truncate(self, pick: Picker) -> None:
+        path = pick.file()
+        if path is None:
+            return
+        old = pick.tree[path]
+        assert isinstance(old, bytes)
+        size = pick.number(6)
+        ino = self.machine.at(path).ino
+        await self.machine.filesystem.setattr(ino, AttributeChange(size=size), None)
+        new = old[:size].ljust(size, b"\0")
+        self.ledger.replaced(old, new)
+        self._shows({**pick.tree, path: new})
+
+    async def _chmod(self, pick: Picker) -> None:
+        path = pick.file()
+        if path is not None:
+            change = AttributeChange(mode=(0o600, 0o640, 0o755)[pick.number(3)])
+            await self.machine.filesystem.setattr(self.machine.at(path).ino, change, None)
+            self._shows(pick.tree)
+
+    async def _unlink(self, pick: Picker) -> None:
+        path = pick.file()
+        if path is not None:
+            await self.machine.filesystem.unlink(*self.machine.place(path))
+            self.ledger.replaced(pick.tree[path])
+            self._shows({each: what for each, what in pick.tree.items() if each != path}, path)
+
+    async def _rmdir(self, pick: Picker) -> None:
+        path = pick.among([path for path, what in pick.tree.items() if what is None])
+        if path is None:
+            return
+        await self._listed(f"{path}/x")
+        before = self.machine.tree()
+        if path not in before:
+            return
+        if _children(before, path):
+            await self._fails(self.machine.filesystem.rmdir(*self.machine.place(path)))
+            self._shows(before)
+        else:
+            await self.machine.filesystem.rmdir(*self.machine.place(path))
+            self._shows({each: what for each, what in before.items() if each != path}, path)
+
+    async def _rename(self, pick: Picker) -> None:
+        path, target = pick.any(), pick.target()
+        if path is None or path == target:
+            return
+        await self._listed(target)
+        await self._listed(f"{target}/x")
+        before = self.machine.tree()
+        if path not in before or target.rpartition("/")[0] not in {"", *before}:
+            return
+        source, place = self.machine.place(path), self.machine.place(target)
+        if self._refused(before, path, target):
+            await self._fails(self.machine.filesystem.rename(*source, *place, 0))
+            self._shows(before)
+            return
+        await self.machine.filesystem.rename(*source, *place, 0)
+        self.ledger.replaced(before.get(target))
+        self._shows(moved(before, path, target), path)
+
+    async def _exchange(self, pick: Picker) -> None:
+        one, other = pick.any(), pick.any()
+        if one is None or other is None or _within(one, other) or _within(other, one):
+            return
+        for path in (one, other):
+            await self._listed(path)
+            await self._listed(f"{path}/x")
+        before = self.machine.tree()
+        if one not in before or other not in before:
+            return
+        source, place = self.machine.place(one), self.machine.place(other)
+        await self.machine.filesystem.rename(*source, *place, RENAME_EXCHANGE)
+        self._shows(swapped(before, one, other))
+
+    async def _read(self, pick: Picker) -> None:
+        path = pick.file()
+        if path is not None:
+            assert await self.machine.read(self.machine.at(path).ino) == pick.tree[path]
+            self._shows(pick.tree)
+
+    async def _evict(self, pick: Picker) -> None:
+        path = pick.file()
+        if path is not None:
+            try:
+                await self.machine.engine.evict(self.machine.at(path).ino)
+            except NotPermitted:
+                assert self._in_use(path)
+            self._shows(pick.tree)
+
+    async def _look(self, pick: Picker) -> None:
+        await self._listed(f"{pick.any() or ''}/x")
+
+    # Parts -------------------------------------------------------------------------------------------------------
+
+    def _in_use(self, path: str) -> bool:
+        node = self.machine.at(path)
+        return any(row.ino == node.ino for row in self.machine.outbox()) or bool(self.machine.handles)
+
+    async def _room_for(self, path: str) -> Tree | None:
+        """What is shown, if a new thing can be made at a path."""
+        await self._listed(path)
+        tree = self.machine.tree()
+        folder = path.rpartition("/")[0]
+        return tree if path not in tree and (folder == "" or folder in tree) else None
+
+    async def _listed(self, path: str) -> None:
+        """Have the folder of a path looked into, if it is one."""
+        folder = path.rpartition("/")[0]
+        tree = self.machine.tree()
+        if folder == "" or (folder in tree and tree[folder] is None):
+            with suppress(NotFound):  # deleted on the server meanwhile
+                await self.machine.filesystem._listed(self.machine.at(folder).ino)
+
+    @staticmethod
+    def _refused(tree: Tree, path: str, target: str) -> bool:
+        if _within(target, path):
+            return True
+        if target not in tree:
+            return False
+        onto_folder, is_folder = tree[target] is None, tree[path] is None
+        return onto_folder is not is_folder or (onto_folder and _children(tree, target))
+
+    @staticmethod
+    async def _fails(doing: Awaitable[object]) -> None:
+        try:
+            await doing
+        except LocalError:
+            return
+        raise AssertionError("this should have been refused")

@@ -1,0 +1,84 @@
+"""What somebody does on the server itself, in the model: edits, moves and deletions that no client asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cache.model import Item, Kind
+from sync.remote import Conflict
+from tests.model.operations import NAMES, Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fakes.drive import FakeDrive
+
+KINDS = ("create", "mkdir", "overwrite", "move", "delete", "expire")
+
+
+class ServerSide:
+    """Changes the drive directly; `picks` choose as in `Program`."""
+
+    def __init__(self, drive: FakeDrive, ledger: Ledger) -> None:
+        self._drive, self._ledger = drive, ledger
+
+    def run(self, kind: str, picks: Iterator[int]) -> None:
+        """One change by its name."""
+        getattr(self, f"_{kind}")(picks)
+
+    def _create(self, picks: Iterator[int]) -> None:
+        folder, name = self._folder(picks), _name(picks)
+        if self._drive.child(folder.item_id, name) is None:
+            data = self._ledger.fresh()
+            self._drive.create(folder.item_id, name, Kind.FILE, mode=0o644, mtime_ns=7, data=data)
+            self._ledger.replaced(None, data)
+
+    def _mkdir(self, picks: Iterator[int]) -> None:
+        folder, name = self._folder(picks), _name(picks)
+        if self._drive.child(folder.item_id, name) is None:
+            self._drive.create(folder.item_id, name, Kind.FOLDER, mode=0o755, mtime_ns=7)
+
+    def _overwrite(self, picks: Iterator[int]) -> None:
+        files = [item for item in self._drive.items.values() if item.kind is Kind.FILE]
+        if files:
+            item = files[next(picks) % len(files)]
+            data = self._ledger.fresh()
+            assert item.content_version is not None
+            self._ledger.replaced(self._drive.content(item.item_id, item.content_version), data)
+            self._drive.overwrite(item.item_id, item.content_version, data, mode=0o644, mtime_ns=8)
+
+    def _move(self, picks: Iterator[int]) -> None:
+        item, folder, name = self._any(picks), self._folder(picks), _name(picks)
+        if item is not None:
+            try:
+                self._drive.move(item.item_id, item.metadata_version, folder.item_id, name, None)
+            except Conflict:
+                return  # the name is taken, or a cycle
+
+    def _delete(self, picks: Iterator[int]) -> None:
+        item = self._any(picks)
+        if item is not None:
+            self._bury(item)
+
+    def _expire(self, _picks: Iterator[int]) -> None:
+        self._drive.expire_anchors()
+
+    def _bury(self, item: Item) -> None:
+        if item.kind is Kind.FOLDER:
+            for child in self._drive.children(item.item_id):
+                self._bury(child)
+        elif item.kind is Kind.FILE and item.content_version is not None:
+            self._ledger.replaced(self._drive.content(item.item_id, item.content_version))
+        self._drive.bury(self._drive.item(item.item_id))
+
+    def _any(self, picks: Iterator[int]) -> Item | None:
+        found = [item for item in self._drive.items.values() if item.parent_id is not None]
+        return found[next(picks) % len(found)] if found else None
+
+    def _folder(self, picks: Iterator[int]) -> Item:
+        found = [item for item in self._drive.items.values() if item.kind is Kind.FOLDER]
+        return found[next(picks) % len(found)]
+
+
+def _name(picks: Iterator[int]) -> str:
+    return NAMES[next(picks) % len(NAMES)]

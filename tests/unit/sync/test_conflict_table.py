@@ -1,0 +1,314 @@
+"""The conflict table, row by row, on a real catalog: what the remote did since, what is here, what is left of both."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from cache.model import Aspect, Item, Kind, Version
+from sync.remote import Conflict, Replaced, Unknown, Unreachable
+from tests.fakes.drive import FakeDrive
+from tests.fakes.faults import Fault
+from tests.model.machine import Machine
+from vfs.attributes import AttributeChange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+class Desk:
+    """A machine that has listed everything, and the drive that others change behind its back."""
+
+    def __init__(self, drive: FakeDrive, machine: Machine) -> None:
+        self.drive, self.machine = drive, machine
+        self.do = machine.filesystem
+
+    def there(self, path: str, data: bytes | None = None) -> Item:
+        """A new file, or folder, at the remote."""
+        folder, _, name = path.rpartition("/")
+        parent = self.drive.at(folder).item_id
+        kind = Kind.FOLDER if data is None else Kind.FILE
+        return self.drive.create(parent, name, kind, mode=0o644, mtime_ns=5, data=data or b"")
+
+    def edited(self, path: str, data: bytes) -> Item:
+        """Other bytes at the remote."""
+        item = self.drive.at(path)
+        assert item.content_version is not None
+        return self.drive.overwrite(item.item_id, item.content_version, data, mode=0o644, mtime_ns=6)
+
+    def moved(self, path: str, target: str, replaced: Replaced | None = None) -> Item:
+        """Another place at the remote."""
+        item, (folder, _, name) = self.drive.at(path), target.rpartition("/")
+        return self.drive.move(item.item_id, item.metadata_version, self.drive.at(folder).item_id, name, replaced)
+
+    def deleted(self, path: str) -> None:
+        """Gone at the remote."""
+        item = self.drive.at(path)
+        self.drive.remove(item.item_id, item.metadata_version)
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Other bytes here."""
+        await self.machine.write(self.machine.at(path).ino, 0, data, os.O_RDWR | os.O_TRUNC)
+
+    async def rename(self, path: str, target: str) -> None:
+        """Another place here."""
+        await self.do.rename(*self.machine.place(path), *self.machine.place(target), 0)
+
+    async def unlink(self, path: str) -> None:
+        """Removed here."""
+        await self.do.unlink(*self.machine.place(path))
+
+    async def mkdir(self, path: str) -> None:
+        """A new folder here."""
+        await self.do.mkdir(*self.machine.place(path), 0o755)
+
+    async def rmdir(self, path: str) -> None:
+        """Removed here."""
+        await self.do.rmdir(*self.machine.place(path))
+
+    async def meet(self) -> dict[str, bytes | str | None]:
+        """Pull and push until both sides agree; the tree that they agree on."""
+        with trio.fail_after(10):
+            for _ in range(10):
+                await self.machine.pull()
+                assert await self.machine.push_all(5.0), self.machine.outbox()
+                await self.machine.pull()
+                await self.machine.list_all()
+                assert self.machine.faults() == []
+                if self.machine.tree() == self.drive.tree() and not self.machine.outbox():
+                    return self.drive.tree()
+        raise AssertionError((self.machine.tree(), self.drive.tree()))
+
+    def copies(self) -> dict[str, bytes | str | None]:
+        """What stands under conflict names."""
+        return {path: what for path, what in self.drive.tree().items() if "(conflict ann " in path}
+
+    def decided(self) -> list[str]:
+        """What the activity record says was decided."""
+        return [row[0] for row in self.machine.store.db.reader.execute("SELECT what FROM activity ORDER BY seq")]
+
+
+@pytest.fixture(params=["told-first", "met-when-pushed"])
+async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
+    """/f "old", /d/, /e/: known here. The remote's news comes before the push, or by its refusal."""
+    drive = FakeDrive()
+    machine = Machine("ann", drive, tmp_path / "ann")
+    try:
+        desk = Desk(drive, machine)
+        desk.there("/f", b"old")
+        desk.there("/d")
+        desk.there("/e")
+        await machine.begin()
+        async with machine.running():
+            await machine.read_all()
+            if request.param == "met-when-pushed":
+                monkey, pull = desk.meet, lambda: machine.push_all(5.0)
+
+                async def push_first() -> dict[str, bytes | str | None]:
+                    assert await pull(), machine.outbox()
+                    return await monkey()
+
+                desk.meet = push_first  # type: ignore[method-assign]
+            yield desk
+    finally:
+        machine.remove()
+
+
+async def test_content_against_nothing(desk: Desk) -> None:
+    await desk.write("/f", b"mine")
+    assert (await desk.meet())["/f"] == b"mine"
+    assert desk.machine.remote.requests.count("put") == 1
+    assert desk.copies() == {}
+
+
+async def test_content_against_other_content(desk: Desk) -> None:
+    item, ino = desk.drive.at("/f").item_id, desk.machine.at("/f").ino
+    await desk.write("/f", b"mine")
+    desk.edited("/f", b"theirs")
+    tree = await desk.meet()
+    assert tree["/f"] == b"theirs"
+    assert list(desk.copies().values()) == [b"mine"]
+    assert (desk.drive.at("/f").item_id, desk.machine.at("/f").ino) == (item, ino)
+    assert "conflict-copy" in desk.decided()
+
+
+async def test_content_against_the_same_content(desk: Desk) -> None:
+    await desk.write("/f", b"same")
+    desk.edited("/f", b"same")
+    assert (await desk.meet())["/f"] == b"same"
+    assert desk.copies() == {}
+
+
+async def test_content_against_a_rename(desk: Desk) -> None:
+    item = desk.drive.at("/f").item_id
+    await desk.write("/f", b"mine")
+    desk.moved("/f", "/d/g")
+    tree = await desk.meet()
+    assert tree["/d/g"] == b"mine"
+    assert "/f" not in tree
+    assert desk.drive.at("/d/g").item_id == item
+
+
+async def test_content_against_a_deletion(desk: Desk) -> None:
+    await desk.write("/f", b"mine")
+    desk.deleted("/f")
+    assert (await desk.meet())["/f"] == b"mine"
+    assert "edit-wins" in desk.decided()
+
+
+async def test_a_deletion_against_content(desk: Desk) -> None:
+    await desk.unlink("/f")
+    desk.edited("/f", b"theirs")
+    assert (await desk.meet())["/f"] == b"theirs"
+
+
+async def test_a_deletion_against_a_deletion(desk: Desk) -> None:
+    await desk.unlink("/f")
+    desk.deleted("/f")
+    assert "/f" not in await desk.meet()
+
+
+async def test_a_move_against_another_move(desk: Desk) -> None:
+    await desk.rename("/f", "/d/f")
+    desk.moved("/f", "/e/f")
+    assert {path: what for path, what in (await desk.meet()).items() if what} == {"/e/f": b"old"}
+    assert "server-place-wins" in desk.decided()
+
+
+async def test_a_move_to_a_name_that_was_taken(desk: Desk) -> None:
+    await desk.rename("/f", "/d/g")
+    desk.there("/d/g", b"theirs")
+    assert (await desk.meet())["/d/g"] == b"theirs"
+    assert list(desk.copies().values()) == [b"old"]
+
+
+async def test_a_move_into_a_folder_that_was_deleted(desk: Desk) -> None:
+    await desk.rename("/f", "/d/f")
+    desk.deleted("/d")
+    assert b"old" in (await desk.meet()).values()
+
+
+async def test_folders_that_move_into_each_other(desk: Desk) -> None:
+    await desk.rename("/d", "/e/d")
+    desk.moved("/e", "/d/e")
+    tree = await desk.meet()
+    assert set(tree) == {"/f", "/d", "/d/e"}
+
+
+async def test_the_same_name_with_other_bytes(desk: Desk) -> None:
+    await desk.machine.create("/n", b"mine")
+    desk.there("/n", b"theirs")
+    assert (await desk.meet())["/n"] == b"theirs"
+    assert list(desk.copies().values()) == [b"mine"]
+
+
+async def test_the_same_name_with_the_same_bytes(desk: Desk) -> None:
+    await desk.machine.create("/n", b"same")
+    desk.there("/n", b"same")
+    assert (await desk.meet())["/n"] == b"same"
+    assert desk.copies() == {}
+
+
+async def test_the_same_new_folder(desk: Desk) -> None:
+    await desk.mkdir("/n")
+    await desk.machine.create("/n/mine", b"1")
+    desk.there("/n")
+    desk.there("/n/theirs", b"2")
+    tree = await desk.meet()
+    assert (tree["/n/mine"], tree["/n/theirs"]) == (b"1", b"2")
+    assert desk.copies() == {}
+
+
+async def test_rmdir_against_a_new_child(desk: Desk) -> None:
+    await desk.rmdir("/d")
+    desk.there("/d/unseen", b"theirs")
+    assert (await desk.meet())["/d/unseen"] == b"theirs"
+
+
+async def test_mode_against_content(desk: Desk) -> None:
+    await desk.do.setattr(desk.machine.at("/f").ino, AttributeChange(mode=0o600), None)
+    desk.edited("/f", b"theirs")
+    assert (await desk.meet())["/f"] == b"theirs"
+    assert desk.drive.at("/f").mode == 0o600
+
+
+async def test_an_edit_in_a_folder_that_was_deleted_and_whose_name_is_taken(desk: Desk) -> None:
+    await desk.machine.create("/d/new", b"mine")
+    desk.deleted("/d")
+    desk.there("/d", b"theirs")
+    tree = await desk.meet()
+    assert tree["/d"] == b"theirs"
+    assert b"mine" in tree.values()
+
+
+async def test_an_item_that_a_local_name_hid_comes_out_when_that_name_is_free(desk: Desk) -> None:
+    await desk.rename("/d", "/n")
+    desk.deleted("/d")
+    desk.there("/n", b"theirs")
+    assert (await desk.meet())["/n"] == b"theirs"
+
+
+async def test_a_saved_copy_renamed_over_an_item_becomes_its_next_version(desk: Desk) -> None:
+    item = desk.drive.at("/f").item_id
+    await desk.machine.create("/tmp", b"saved")
+    await desk.rename("/tmp", "/f")
+    tree = await desk.meet()
+    assert (tree["/f"], desk.drive.at("/f").item_id) == (b"saved", item)
+    assert "/tmp" not in tree
+
+
+async def test_a_lost_answer_has_one_effect(desk: Desk) -> None:
+    await desk.write("/f", b"mine")
+    await desk.machine.create("/n", b"new")
+    for _ in range(2):
+        desk.machine.remote.inject(Fault(operation="put", after=Unknown()))
+    tree = await desk.meet()
+    assert (tree["/f"], tree["/n"], desk.copies()) == (b"mine", b"new", {})
+
+
+async def test_a_refusal_is_not_repeated_for_ever(desk: Desk) -> None:
+    """The remote answers a key for ever as it did first: after a refusal the request must bear another."""
+    await desk.do.setattr(desk.machine.at("/f").ino, AttributeChange(mode=0o600), None)
+    desk.machine.remote.inject(Fault(operation="set_attributes", before=Conflict(code="precondition_failed")))
+    (row,) = desk.machine.outbox()
+    await desk.machine.push_one(0)
+    (again,) = desk.machine.outbox()
+    assert (again.aspect, again.sent_generation) == (Aspect.ATTRIBUTES, -1)
+    assert again.key != row.key
+    await desk.meet()
+    assert desk.drive.at("/f").mode == 0o600
+
+
+async def test_a_key_is_never_used_for_another_request(desk: Desk) -> None:
+    """Another base is another request, whatever the change here is."""
+    await desk.rmdir("/d")
+    item = desk.moved("/d", "/g")
+    await desk.meet()
+    assert item.item_id not in desk.drive.items
+    assert Version("") not in {each.metadata_version for each in desk.drive.items.values()}
+
+
+async def test_a_failure_while_asking_about_a_refusal_ends_nothing(desk: Desk) -> None:
+    """The refusal is told, then the wire is cut: the change waits, the uploader goes on."""
+    await desk.write("/f", b"mine")
+    desk.edited("/f", b"theirs")
+    desk.machine.remote.inject(Fault(operation="get_many", before=Unreachable()))
+    await desk.machine.push_one(0)
+    assert [row.aspect for row in desk.machine.outbox()] == [Aspect.CONTENT]
+    assert (await desk.meet())["/f"] == b"theirs"
+    assert list(desk.copies().values()) == [b"mine"]
+
+
+async def test_a_creation_in_a_deleted_folder_does_not_wait_for_the_next_pull(desk: Desk) -> None:
+    desk.there("/d/old", b"old")
+    await desk.machine.pull()
+    await desk.machine.create("/d/new", b"mine")
+    desk.deleted("/d/old")
+    desk.deleted("/d")
+    desk.drive.expire_anchors()
+    assert await desk.machine.push_all(20.0), desk.machine.outbox()
+    assert desk.drive.tree()["/d/new"] == b"mine"
