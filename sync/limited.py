@@ -1,7 +1,8 @@
 """A Remote with bounds: how many requests at once, and how many bytes per second.
 
 Transfers (`read`, `put`) and metadata have separate limits, so that a listing never waits behind a film. A
-transfer holds its slot until it is closed. `hints` holds none: it lives as long as the mount. Rates are
+transfer holds its slot until it is closed. Batches, which are fetched ahead of need, have slots of their own: nobody
+who waits for bytes waits behind them. `hints` holds none: it lives as long as the mount. Rates are
 token buckets on trio's clock, one for each direction, shared by all transfers.
 """
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from cache.model import Anchor, Item, ItemId, Version
+    from sync.batches import Descendants, Feature, Wanted
     from sync.remote import (
         ChangePage,
         Listing,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         Overwrite,
         Reader,
         Remote,
+        RemoteError,
         Replaced,
         Source,
         Space,
@@ -67,6 +70,23 @@ class _LimitedReader:
         return chunk
 
 
+class _Paced:
+    """Contents of a batch that pass the bucket."""
+
+    def __init__(self, parts: AsyncIterator[bytes | RemoteError], bucket: Bucket) -> None:
+        self._parts = parts
+        self._bucket = bucket
+
+    def __aiter__(self) -> AsyncIterator[bytes | RemoteError]:
+        return self
+
+    async def __anext__(self) -> bytes | RemoteError:
+        part = await anext(self._parts)
+        if isinstance(part, bytes):
+            await self._bucket.take(len(part))
+        return part
+
+
 class _LimitedSource:
     """A source whose bytes pass the bucket."""
 
@@ -92,14 +112,21 @@ class Limited:
         *,
         transfers: int = 8,
         metadata: int = 16,
+        batches: int = 4,
         up_bytes_per_s: float | None = None,
         down_bytes_per_s: float | None = None,
     ) -> None:
         self._remote = remote
         self._transfers = trio.Semaphore(transfers)
         self._metadata = trio.Semaphore(metadata)
+        self._batches = trio.Semaphore(batches)
         self._up = Bucket(up_bytes_per_s)
         self._down = Bucket(down_bytes_per_s)
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """As the remote."""
+        return self._remote.features
 
     async def root(self) -> Item:
         """As the remote."""
@@ -135,6 +162,17 @@ class Limited:
         """As the remote, paced; the slot is held until the download is closed."""
         async with self._transfers, self._remote.read(item_id, version, start, stop) as reader:
             yield _LimitedReader(reader, self._down)
+
+    @contextlib.asynccontextmanager
+    async def read_many(self, wanted: Sequence[Wanted]) -> AsyncIterator[AsyncIterator[bytes | RemoteError]]:
+        """As the remote, paced; the slot is held until the batch is closed."""
+        async with self._batches, self._remote.read_many(wanted) as parts:
+            yield _Paced(parts, self._down)
+
+    async def descendants(self, folder: ItemId, limit: int, cursor: str | None = None) -> Descendants:
+        """As the remote."""
+        async with self._metadata:
+            return await self._remote.descendants(folder, limit, cursor)
 
     async def put(self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str) -> Item:
         """As the remote, paced."""

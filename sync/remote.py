@@ -27,6 +27,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from sync.batches import Batches
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
@@ -218,7 +220,7 @@ class Source(Protocol):
         ...
 
 
-class Remote(Protocol):
+class Remote(Batches, Protocol):
     """A cloud drive. Every method raises RemoteError and nothing else (cancellation aside)."""
 
     async def root(self) -> Item:

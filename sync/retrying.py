@@ -29,15 +29,19 @@ if TYPE_CHECKING:
     from cache.model import Anchor, Item, ItemId, Version
     from sync.remote import (
         ChangePage,
+        Descendants,
+        Feature,
         Listing,
         NewFile,
         Overwrite,
         Reader,
         Remote,
+        RemoteError,
         Replaced,
         Source,
         Space,
         Tombstone,
+        Wanted,
     )
 
 _T = TypeVar("_T")
@@ -89,6 +93,11 @@ class Retrying:
             attempt += 1
             await trio.sleep(wait_s)
 
+    @property
+    def features(self) -> frozenset[Feature]:
+        """As the remote."""
+        return self._remote.features
+
     async def root(self) -> Item:
         """As the remote."""
         return await self._persist(self._remote.root)
@@ -120,6 +129,16 @@ class Retrying:
             yield await self._persist(
                 lambda: stack.enter_async_context(self._remote.read(item_id, version, start, stop))
             )
+
+    @contextlib.asynccontextmanager
+    async def read_many(self, wanted: Sequence[Wanted]) -> AsyncIterator[AsyncIterator[bytes | RemoteError]]:
+        """As the remote; tries again until the answer's headers are here."""
+        async with AsyncExitStack() as stack:
+            yield await self._persist(lambda: stack.enter_async_context(self._remote.read_many(wanted)))
+
+    async def descendants(self, folder: ItemId, limit: int, cursor: str | None = None) -> Descendants:
+        """As the remote."""
+        return await self._persist(lambda: self._remote.descendants(folder, limit, cursor))
 
     async def put(self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str) -> Item:
         """As the remote; each attempt reads the source from its start."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from cache.model import ALL_CAPABILITIES, Capability, Item
+from cache.model import ALL_CAPABILITIES, Capability, Item, ItemId
 from sync.remote import Denied, NotSignedIn, Tombstone, Unreachable
 from tests.fakes.faults import NO_FAULT, Fault
 
@@ -56,6 +56,7 @@ class FakeClient:
         self.drive, self.capabilities, self.page = drive, capabilities, page
         self.piece_bytes, self.adversary = piece_bytes, adversary
         self.requests: list[str] = []
+        self.batches: list[list[ItemId]] = []
         self.signed_in = True
         self._online = True
         self._faults: list[Fault] = []

@@ -25,7 +25,8 @@ from sync.remote import (
     Tombstone,
     Unreachable,
 )
-from tests.fakes.client import FakeClient, FakeReader
+from tests.fakes.client import FakeReader
+from tests.fakes.many import ManyClient
 from tests.fakes.state import digest_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class FakeRemote(FakeClient):
+class FakeRemote(ManyClient):
     """See the module."""
 
     async def root(self) -> Item:

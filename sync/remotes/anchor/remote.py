@@ -11,6 +11,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from cache.model import Anchor, Item, ItemId, Version
+from sync.batches import Descendants, Feature, Wanted
 from sync.remote import (
     ChangePage,
     Listing,
@@ -18,6 +19,7 @@ from sync.remote import (
     Overwrite,
     ProtocolViolation,
     Reader,
+    RemoteError,
     Replaced,
     Source,
     Space,
@@ -26,6 +28,7 @@ from sync.remote import (
 from sync.remotes.anchor.asking import Ask, segment, translated
 from sync.remotes.anchor.events import EventCounter
 from sync.remotes.anchor.exchange import LIMITS, Answer, Exchange
+from sync.remotes.anchor.frames import Frames, batch_ask
 from sync.remotes.anchor.reading import ContentReader, bounds_of
 from sync.remotes.anchor.sending import (
     checked_name,
@@ -37,6 +40,7 @@ from sync.remotes.anchor.sending import (
     require_stored,
 )
 from sync.remotes.anchor.times import text_of_ns
+from sync.remotes.anchor.walks import descendants_ask, page_of
 from sync.remotes.anchor.wire import (
     Changed,
     WireChanges,
@@ -76,6 +80,11 @@ class AnchorRemote:
 
     def __repr__(self) -> str:
         return f"AnchorRemote({self._exchange.url!r})"
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """All of them."""
+        return frozenset(Feature)
 
     async def root(self) -> Item:
         """Sign in and tell the root."""
@@ -169,6 +178,18 @@ class AnchorRemote:
         )
         async with self._exchange.opened(ask) as answer:
             yield ContentReader(answer, ask, bounds_of(answer, version, start, stop))
+
+    @contextlib.asynccontextmanager
+    async def read_many(self, wanted: Sequence[Wanted]) -> AsyncIterator[AsyncIterator[bytes | RemoteError]]:
+        """Whole contents of exactly these versions, in this order."""
+        ask = batch_ask(wanted)
+        async with self._exchange.opened(ask) as answer:
+            yield Frames(answer, ask, wanted)
+
+    async def descendants(self, folder: ItemId, limit: int, cursor: str | None = None) -> Descendants:
+        """A page of everything below a folder, breadth first; Gone."""
+        ask = descendants_ask(folder, limit, cursor)
+        return page_of(await self._exchange.body(ask), ask, folder, limit)
 
     async def put(self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str) -> Item:
         """Store content atomically; Conflict with the item that stands there."""

@@ -100,6 +100,26 @@ class WireResults(msgspec.Struct, frozen=True):
     results: list[WireResult]
 
 
+class WireLine(msgspec.Struct, frozen=True):
+    """One line of a stream of descendants: an item, or, as the last, where it stands."""
+
+    item: WireItem | None = None
+    anchor: _Token | None = None
+    cursor: _Cursor | None = None
+
+
+class WireFrame(msgspec.Struct, frozen=True):
+    """The header of one content of a batch, of a refusal in its place, or of the end."""
+
+    item_id: str = ""
+    status: int = 0
+    content_version: str = ""
+    start: _Size = 0
+    stop: _Size = 0
+    total: _Size = 0
+    end: bool = False
+
+
 class WireSpace(msgspec.Struct, frozen=True):
     """Room in bytes."""
 
