@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from cache.model import Anchor, Item, ItemId, Version
+    from sync.batches import Descendants, Feature, Wanted
     from sync.remote import (
         ChangePage,
-        Descendants,
-        Feature,
         Listing,
         NewFile,
         Overwrite,
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
         Source,
         Space,
         Tombstone,
-        Wanted,
     )
 
 _T = TypeVar("_T")

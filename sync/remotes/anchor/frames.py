@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from sync.batches import Wanted
 from sync.remote import ProtocolViolation, RemoteError, Unreachable
 from sync.remotes.anchor.asking import Ask, translated
 from sync.remotes.anchor.exchange import Answer, require_identity
@@ -19,6 +18,8 @@ from sync.remotes.anchor.wire import WireFrame, decode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    from sync.batches import Wanted
 
 _LENGTH = struct.Struct(">I")
 _HEADER_MAX_BYTES = 256 << 10  # a refusal may hold a whole item with the longest name
