@@ -206,10 +206,15 @@ def _replacing(  # noqa: PLR0917
         return Wait("the edit of what it replaces wins first")
     if occupant.kind is Kind.FOLDER and journal.removals_in(connection, occupant.item_id):
         return Wait("what the replaced folder held goes first")
-    if occupant.parent_id is None or removal.state is ChangeState.RUNNING:
+    if occupant.parent_id is None or removal.state is ChangeState.RUNNING or not _replaceable(node, occupant):
         return Wait("what held the name goes first")
     replaced = Replaced(item_id=occupant.item_id, content_version=occupant.content_version)
     return Move(node, item, occupant.parent_id, name, replaced, removal.ino)
+
+
+def _replaceable(node: Node, occupant: Item) -> bool:
+    """Whether one rename may put `node` in the occupant's place: a folder only over a folder (rename(2))."""
+    return (node.kind is Kind.FOLDER) is (occupant.kind is Kind.FOLDER)
 
 
 def _in_ring(connection: sqlite3.Connection, node: Node, occupant: Item) -> bool:
@@ -261,7 +266,7 @@ def _taken_over(connection: sqlite3.Connection, item: Item) -> bool:
     """Whether a move into this item's place is pending: it removes the item in the same request."""
     folder = None if item.parent_id is None else tree.by_item(connection, item.parent_id)
     heir = None if folder is None else tree.child(connection, folder.ino, items.shown_name(item))
-    if heir is None or heir.item_id is None:
+    if heir is None or heir.item_id is None or not _replaceable(heir, item):
         return False
     row = journal.get(connection, heir.ino, Aspect.PLACE)
     return row is not None and row.state is not ChangeState.PARKED

@@ -312,3 +312,12 @@ async def test_a_creation_in_a_deleted_folder_does_not_wait_for_the_next_pull(de
     desk.drive.expire_anchors()
     assert await desk.machine.push_all(20.0), desk.machine.outbox()
     assert desk.drive.tree()["/d/new"] == b"mine"
+
+
+async def test_a_folder_takes_the_name_of_a_removed_file(desk: Desk) -> None:
+    """No rename puts a folder over a file: the file goes first."""
+    await desk.unlink("/f")
+    await desk.rename("/d", "/f")
+    tree = await desk.meet()
+    assert tree["/f"] is None
+    assert "/d" not in tree
