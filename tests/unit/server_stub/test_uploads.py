@@ -1,0 +1,180 @@
+"""Uploads without a server: their header fields, their turns, their bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server_stub.problems import Problem
+from server_stub.uploads.bay import Bay
+from server_stub.uploads.headers import Wish, parse_concat, parse_length, parse_metadata, read_wish
+from server_stub.uploads.turns import Interrupted, Turns
+from server_stub.uploads.values import Target, check_target
+from server_stub.vault import Vault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator
+    from pathlib import Path
+
+
+def encoded(**values: str) -> str:
+    return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in values.items())
+
+
+KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters=","), min_size=1)
+
+
+@given(st.dictionaries(KEYS, st.binary(max_size=40), max_size=5))
+def test_metadata_is_read_as_it_was_written(pairs: dict[str, bytes]) -> None:
+    field = ",".join(f"{key} {base64.b64encode(value).decode()}".rstrip() for key, value in pairs.items())
+    assert parse_metadata(field) == pairs
+
+
+@given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF)))
+def test_any_metadata_is_read_or_refused(field: str) -> None:
+    status, wish = 200, None
+    try:
+        wish = read_wish(field, "root")
+    except Problem as problem:
+        status = problem.status
+    assert isinstance(wish, Wish) or status in {400, 413, 422, 428}
+
+
+@pytest.mark.parametrize(
+    ("values", "target"),
+    [
+        ({}, None),
+        ({"filetype": "text/plain"}, None),
+        ({"filename": "a"}, Target(parent_id="root", name="a")),
+        ({"filename": "a", "name": "b"}, Target(parent_id="root", name="b")),
+        ({"filename": "a", "parent_id": "p"}, Target(parent_id="p", name="a")),
+        ({"item_id": "i", "content_version": "v", "filename": "a"}, Target(item_id="i", content_version="v")),
+    ],
+)
+def test_where_an_upload_goes(values: dict[str, str], target: Target | None) -> None:
+    assert read_wish(encoded(**values), "root").target == target
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (Target(), 422),
+        (Target(item_id="i"), 428),
+        (Target(parent_id="p"), 422),
+        (Target(name="n"), 422),
+        (Target(item_id="i", content_version="v", name="n"), 422),
+        (Target(parent_id="p", name="n", content_version="v"), 422),
+    ],
+)
+def test_a_target_says_one_thing_whole(target: Target, status: int) -> None:
+    with pytest.raises(Problem) as refused:
+        check_target(target)
+    assert refused.value.status == status
+
+
+def test_lengths_and_parts() -> None:
+    assert parse_length({"upload-length": "0"}, required=True) == 0
+    assert parse_length({"upload-defer-length": "1"}, required=True) is None
+    assert parse_concat("partial") is None
+    assert parse_concat("final;/a  /b") == ("/a", "/b")
+    for field in ("final", "final;", "final; ", "finally;/a", "final;" + " /a" * 1001):
+        with pytest.raises(Problem, match="invalid_request"):
+            parse_concat(field)
+
+
+async def _endless() -> AsyncGenerator[bytes, None]:
+    yield b"first"
+    await asyncio.Event().wait()
+
+
+def test_a_newcomer_ends_who_waits_and_is_served_after_it() -> None:
+    async def scenario() -> list[str]:
+        turns, told = Turns(), []
+        receiving = asyncio.Event()
+
+        async def stalled() -> None:
+            async with turns.take("u") as turn:
+                try:
+                    async for chunk in turn.chunks(_endless(), 60.0):
+                        told.append(chunk.decode())
+                        receiving.set()
+                except Interrupted:
+                    await asyncio.sleep(0)  # making durable what arrived takes its time
+                    told.append("kept")
+
+        async def newcomer(name: str) -> None:
+            async with turns.take("u"):
+                told.append(name)
+
+        first = asyncio.create_task(stalled())
+        await receiving.wait()
+        async with turns.take("another"):  # nobody's business
+            await newcomer("second")
+        await first
+        await asyncio.gather(newcomer("third"), newcomer("fourth"))
+        return told
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == ["first", "kept", "second", "third", "fourth"]
+
+
+def test_nothing_for_too_long_ends_a_request() -> None:
+    async def scenario() -> bytes:
+        async with Turns().take("u") as turn:
+            chunks = turn.chunks(_endless(), 0.01)
+            first = await anext(chunks)
+            with pytest.raises(Interrupted):
+                await anext(chunks)
+            return first
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == b"first"
+
+
+@pytest.fixture
+def bay(tmp_path: Path) -> Iterator[Bay]:
+    vault = Vault(tmp_path / "vault")
+    yield Bay(vault)
+    vault.close()
+
+
+def append(bay: Bay, offset: int, data: bytes) -> int:
+    appending = bay.append("u", offset, None)
+    appending.write(data)
+    appending.sync()
+    appending.close()
+    return appending.size
+
+
+def test_bytes_beyond_the_offset_are_scratch(bay: Bay) -> None:
+    bay.create("u")
+    assert append(bay, 0, b"abcXYZ") == 6
+    assert append(bay, 3, b"def") == 6
+    staged = bay.seal("u", size=6, modified_ns=5_000_000_000, digest=None)
+    assert (staged.size, staged.digest) == (6, hashlib.sha256(b"abcdef").hexdigest())
+    assert bay.seal("u", size=2, modified_ns=1, digest=None).digest == hashlib.sha256(b"ab").hexdigest()
+
+
+def test_a_file_shorter_than_its_offset_is_refused(bay: Bay) -> None:
+    bay.create("u")
+    append(bay, 0, b"abc")
+    with pytest.raises(OSError, match="shorter"):
+        append(bay, 4, b"e")
+    with pytest.raises(OSError, match="shorter"):
+        bay.seal("u", size=4, modified_ns=1, digest=None)
+    bay.drop("u")
+    bay.drop("u")
+    with pytest.raises(FileNotFoundError):
+        append(bay, 0, b"")
+
+
+def test_a_join_holds_its_parts_in_order(bay: Bay) -> None:
+    bay.create("u")
+    append(bay, 0, b"abc")
+    digest = bay.join("whole", ("u", "u"))
+    staged = bay.seal("whole", size=6, modified_ns=1, digest=digest)
+    assert staged.digest == hashlib.sha256(b"abcabc").hexdigest()
