@@ -19,10 +19,12 @@ OPERATIONS: Final = (
         parameters=[
             _ANCHOR,
             query("limit", count(0, 5000, 500), "How many at most."),
+            query("scope", {"type": "string"}, "A folder's id: its children only, or with `deep` all below it."),
+            query("deep", {"enum": ["true", "false"], "default": "false"}, "Belongs to a scope."),
             query("wait", count(0, 60, 0), "Seconds that an empty answer is held back."),
         ],
         answers={200: answered("Per item its newest state, in feed order.", ref("Page"))},
-        refusals=["anchor_expired"],
+        refusals=["anchor_expired", "not_found", "deleted", "not_a_folder"],
     ),
     Operation(
         method="GET",

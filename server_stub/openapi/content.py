@@ -22,6 +22,7 @@ from server_stub.openapi.parts import (
     item_answered,
     path_parameter,
     query,
+    ref,
 )
 
 _TAG: Final = "content"
@@ -71,6 +72,17 @@ _WRITE_REFUSED: Final = [
 ]
 
 OPERATIONS: Final = (
+    Operation(
+        method="POST",
+        path="/v1/content:batch",
+        name="batchContent",
+        tag=_TAG,
+        summary="Many contents in one stream, in the asked order; a refusal for one does not end it",
+        details="Per item: u32 big-endian length, JSON head, bytes. The last head is `{end: true}`.",
+        body=body(ref("WantedContents")),
+        answers={200: answered("Frames.", _RAW, media="application/vnd.anchorfs.frames")},
+        refusals=["invalid_request@422", "too_large"],
+    ),
     Operation(
         method="GET",
         path="/v1/items/{item_id}/content",

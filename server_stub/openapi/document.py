@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
-from server_stub.openapi import changes, content, items, system, uploads
+from server_stub.openapi import changes, content, items, system, trees, uploads
 from server_stub.openapi.schemas import SCHEMAS
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ _DESCRIPTION: Final = (
 )
 _TAGS: Final = {
     "items": "Files, folders and symlinks.",
+    "trees and trash": "Whole subtrees, what was deleted, older contents, search.",
     "content": "Their bytes.",
+    "uploads": "Bytes that survive a cut connection: tus 1.0.0.",
     "uploads": "Resumable uploads: tus 1.0.0.",
     "changes": "What happened since an anchor.",
     "server": "The server itself.",
@@ -26,7 +28,14 @@ _TAGS: Final = {
 
 def operations() -> tuple[Operation, ...]:
     """Every operation of the contract."""
-    return (*items.OPERATIONS, *content.OPERATIONS, *uploads.OPERATIONS, *changes.OPERATIONS, *system.OPERATIONS)
+    return (
+        *items.OPERATIONS,
+        *trees.OPERATIONS,
+        *content.OPERATIONS,
+        *uploads.OPERATIONS,
+        *changes.OPERATIONS,
+        *system.OPERATIONS,
+    )
 
 
 def document() -> Json:
@@ -40,7 +49,7 @@ def document() -> Json:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": SCHEMAS | uploads.SCHEMAS,
+            "schemas": SCHEMAS | TREE_SCHEMAS | uploads.SCHEMAS,
             "headers": {
                 "RequestId": {
                     "description": "Names this request in the server's log; taken over from the request.",

@@ -6,6 +6,7 @@ from typing import Final
 
 from server_stub.openapi.parts import (
     BODY,
+    CURSOR,
     FOUND,
     IF_MATCH,
     IF_NONE_MATCH,
@@ -25,7 +26,6 @@ from server_stub.openapi.parts import (
 
 _TAG: Final = "items"
 _UNCHANGED: Final = answered("The version in If-None-Match is still the current one.", headers={"ETag": TAG_HEADER})
-_CURSOR: Final = query("cursor", {"type": "string"}, "What the page before answered.")
 _PLACED: Final = ("not_found", "deleted", "name_taken", "not_a_folder", "name_invalid", "name_too_long")
 
 OPERATIONS: Final = (
@@ -65,7 +65,7 @@ OPERATIONS: Final = (
         name="listChildren",
         tag=_TAG,
         summary="A page of a folder, by name, with the anchor taken before its first page",
-        parameters=[ITEM_ID, query("limit", count(1, 5000, 500), "How many at most."), _CURSOR],
+        parameters=[ITEM_ID, query("limit", count(1, 5000, 500), "How many at most."), CURSOR],
         answers={200: answered("Whole items; `cursor` is null at the end.", ref("Children"))},
         refusals=[*FOUND, "not_a_folder", "cursor_invalid"],
     ),
@@ -117,8 +117,23 @@ OPERATIONS: Final = (
         name="deleteItem",
         tag=_TAG,
         summary="Delete an item; it leaves a tombstone, and its content stays readable for the retention time",
-        parameters=[ITEM_ID, IF_MATCH, KEY_NEEDED],
+        parameters=[
+            ITEM_ID,
+            query("recursive", {"type": "boolean", "default": False}, "With all below it, when all of it was seen."),
+            query("anchor", {"type": "string"}, "Needed with recursive=true: up to where everything below was seen."),
+            IF_MATCH,
+            KEY_NEEDED,
+        ],
         answers={204: answered("It is deleted.")},
-        refusals=[*FOUND, *KEY_REQUIRED, *STORED, "precondition_required", "precondition_failed", "not_empty"],
+        refusals=[
+            *FOUND,
+            *KEY_REQUIRED,
+            *STORED,
+            "precondition_required",
+            "precondition_failed",
+            "not_empty",
+            "anchor_expired",
+            "too_large",
+        ],
     ),
 )

@@ -129,6 +129,7 @@ def count(minimum: int, maximum: int, default: int) -> Json:
 
 
 ITEM_ID: Final = path_parameter("item_id", "An item's id.")
+CURSOR: Final = query("cursor", {"type": "string"}, "What the page before answered.")
 KEY: Final = header("Idempotency-Key", 'A quoted string: `"…"`. Makes the request safe to send again.')
 KEY_NEEDED: Final = KEY | {"required": True}
 IF_MATCH: Final = header("If-Match", "The version that the change is based on, quoted; without it: 428.")

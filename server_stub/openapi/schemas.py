@@ -67,7 +67,7 @@ PROBLEM: Final = record(
         "detail": _TEXT,
         "code": {"enum": sorted(STATUS)},
         "item": ref("Tombstone"),
-        "current": {"anyOf": [ref("Item"), {"type": "null"}]},
+        "current": {"anyOf": [ref("Item"), ref("Trashed"), {"type": "null"}]},
         "existing_id": _TEXT,
         "anchor": _TEXT,
     },
@@ -131,7 +131,92 @@ PATH: Final = record({"path": _TEXT, "uri": {"type": "string", "pattern": "^anch
 SPACE: Final = record({"total": _COUNT, "used": _COUNT, "free": _COUNT})
 PAGE: Final = record({"changes": listed(ref("Change")), "anchor": _TEXT, "has_more": {"type": "boolean"}})
 
+FOUND: Final = record({"items": listed(ref("Item")), "cursor": _OR_NULL})
+TARGET: Final = record(
+    {"parent_id": _OR_NULL, "name": {"type": ["string", "null"]}, "conflict": {"enum": ["fail", "rename"]}},
+    optional=("parent_id", "name", "conflict"),
+    closed=True,
+)
+TRASHED: Final = record(
+    ITEM["properties"]
+    | {
+        "deleted": {"const": True},
+        "deleted_at": _INSTANT,
+        "expires_at": _INSTANT,
+        "reason": {"const": "deleted"},
+        "top_id": _TEXT,
+        "path": _TEXT,
+    }
+)
+TRASH: Final = record({"items": listed(ref("Trashed")), "cursor": _OR_NULL})
+VERSION: Final = record(
+    {
+        "content_version": _TEXT,
+        "size": _COUNT,
+        "digest": _OR_NULL,
+        "modified_at": _INSTANT,
+        "replaced_at": {"type": ["string", "null"], "description": "null for the current one"},
+    }
+)
+VERSIONS: Final = record({"item": ref("Item"), "versions": listed(VERSION), "cursor": _OR_NULL})
+WANTED_VERSION: Final = record({"content_version": _TEXT}, closed=True)
+WANTED_CONTENTS: Final = record(
+    {
+        "items": listed(
+            record(
+                {
+                    "item_id": _TEXT,
+                    "content_version": _OR_NULL,
+                    "range": {
+                        "anyOf": [
+                            {"type": "array", "prefixItems": [_COUNT, _COUNT], "minItems": 2, "maxItems": 2},
+                            {"type": "null"},
+                        ]
+                    },
+                },
+                optional=("content_version", "range"),
+            )
+        )
+    },
+    closed=True,
+)
+_PLACE: Final = record(
+    {"item_id": _OR_NULL, "content_version": _OR_NULL, "parent_id": _OR_NULL, "name": {"type": ["string", "null"]}},
+    optional=("item_id", "content_version", "parent_id", "name"),
+)
+COMMIT: Final = record(
+    {
+        "target": {"anyOf": [_PLACE, {"type": "null"}]},
+        "modified_at": _GIVEN_INSTANT,
+        "mode": PATCH["properties"]["mode"],
+    },
+    optional=("target", "modified_at", "mode"),
+    closed=True,
+)
+UPLOAD: Final = record(
+    {
+        "upload_id": _TEXT,
+        "state": {"enum": ["open", "finished", "committed"]},
+        "offset": _COUNT,
+        "length": {"type": ["integer", "null"]},
+        "expires_at": {"type": ["string", "null"]},
+        "target": {"type": ["object", "null"]},
+        "refusal": _OR_NULL,
+        "item_id": _OR_NULL,
+        "item": {"anyOf": [ref("Item"), {"type": "null"}]},
+    }
+)
+
 SCHEMAS: Final[Json] = {
+    "Found": FOUND,
+    "Target": TARGET,
+    "Trashed": TRASHED,
+    "Trash": TRASH,
+    "Versions": VERSIONS,
+    "WantedVersion": WANTED_VERSION,
+    "WantedContents": WANTED_CONTENTS,
+    "Commit": COMMIT,
+    "Upload": UPLOAD,
     "Item": ITEM,
     "Tombstone": TOMBSTONE,
     "Problem": PROBLEM,
