@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from server_stub.openapi import changes, content, items, system, trees, uploads
 from server_stub.openapi.schemas import SCHEMAS
+from server_stub.openapi.tree_schemas import TREE_SCHEMAS
 
 if TYPE_CHECKING:
     from server_stub.openapi.parts import Json, Operation
@@ -20,7 +21,6 @@ _TAGS: Final = {
     "trees and trash": "Whole subtrees, what was deleted, older contents, search.",
     "content": "Their bytes.",
     "uploads": "Bytes that survive a cut connection: tus 1.0.0.",
-    "uploads": "Resumable uploads: tus 1.0.0.",
     "changes": "What happened since an anchor.",
     "server": "The server itself.",
 }
