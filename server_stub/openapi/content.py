@@ -79,7 +79,7 @@ OPERATIONS: Final = (
         tag=_TAG,
         summary="Many contents in one stream, in the asked order; a refusal for one does not end it",
         details="Per item: u32 big-endian length, JSON head, bytes. The last head is `{end: true}`.",
-        body=body(ref("WantedContents")),
+        body=body(ref("ContentBatch")),
         answers={200: answered("Frames.", _RAW, media="application/vnd.anchorfs.frames")},
         refusals=["invalid_request@422", "too_large"],
     ),

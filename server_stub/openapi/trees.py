@@ -122,7 +122,7 @@ OPERATIONS: Final = (
         tag=_TAG,
         summary="Make an older content the newest one, under a new content_version",
         parameters=[ITEM_ID, IF_MATCH, KEY_NEEDED],
-        body=body(ref("WantedVersion")),
+        body=body(ref("VersionBody")),
         answers={200: item_answered("The item as it is now.")},
         refusals=[*BODY, *KEY_REQUIRED, *STORED, *FOUND, *_BASE, "is_a_folder", "version_gone"],
     ),
