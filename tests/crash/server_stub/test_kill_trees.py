@@ -49,11 +49,11 @@ def agrees(server: ServerProcess) -> None:
     assert (report["added"], report["changed"], report["removed"]) == (0, 0, 0)
 
 
-def die(server: ServerProcess, point: str, method: str, path: str, **request: Any) -> None:
+def die(server: ServerProcess, point: str, method: str, path: str, **request: object) -> None:
     """One request into the armed failpoint, then a plain start."""
     server.restart(env={"ANCHORFS_SERVER_FAILPOINT": point})
     with server.client() as client, pytest.raises(httpx.TransportError):
-        client.request(method, path, **request)
+        client.request(method, path, **request)  # type: ignore[arg-type]
     server.wait_dead()
     server.start()
 
