@@ -53,7 +53,7 @@ async def forget(service: Service) -> None:
         continue
     while surplus := await service.store.write(drop_rows):
         for content_version in surplus:
-            await asyncio.to_thread(service.vault.drop_kept, content_version)
+            await asyncio.to_thread(service.blobs.drop_kept, content_version)
         if len(surplus) < _BATCH:
             return
 
@@ -120,7 +120,7 @@ def _with_names(after: str, view: View) -> list[tuple[Item, tuple[str, ...]]]:
 def _digest(service: Service, item: Item, names: tuple[str, ...]) -> str | None:
     """The SHA-256 when the file was what the row says before and after; None otherwise."""
     try:
-        fd = service.tree.open_file(names)
+        fd = service.blobs.open_current(names)
     except OSError:
         return None
     try:

@@ -109,8 +109,8 @@ def open_at(service: Service, content: Content) -> Opened | None:
         return Opened(_in_memory(content.item.symlink_target or ""), watched=False)
     try:
         if not content.is_current:
-            return Opened(service.vault.open_kept(content.version), watched=False)
-        opened = Opened(service.tree.open_file(content.names), watched=True)
+            return Opened(service.blobs.open_kept(content.version), watched=False)
+        opened = Opened(service.blobs.open_current(content.names), watched=True)
     except OSError:
         return None
     if Evidence.of(os.fstat(opened.fd)) == content.item.evidence:

@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from server_stub.blobs import Writing
     from server_stub.intents import Intent
     from server_stub.service import Service
     from server_stub.store import View
     from server_stub.values import Principal
-    from server_stub.vault import Staged, Writing
+    from server_stub.vault import Staged
 
 _PIECE_BYTES: Final = 1 << 20
 _OCTAL: Final = re.compile(r"0?[0-7]{1,4}", re.ASCII)
@@ -85,7 +86,7 @@ async def _commit(request: Request, service: Service, principal: Principal, stag
         keyed = keyed_of(request, principal, staged.digest or "", required=False)
         return send(await service.mutate(decide, keyed))
     finally:
-        await asyncio.to_thread(service.vault.discard, staged.name)
+        await asyncio.to_thread(service.blobs.discard, staged.name)
 
 
 def _new_content(request: Request) -> NewContent:
@@ -107,7 +108,7 @@ async def _take_in(request: Request, service: Service, content: NewContent) -> S
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit_bytes:
         raise Problem("too_large", f"at most {limit_bytes} bytes", headers={"connection": "close"})
-    writing = await asyncio.to_thread(service.vault.begin)
+    writing = await asyncio.to_thread(service.blobs.begin)
     try:
         await _pour(request, writing, limit_bytes)
         staged = await asyncio.to_thread(writing.finish, mode=0o600, modified_ns=content.modified_ns)
