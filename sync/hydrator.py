@@ -184,8 +184,13 @@ class Hydrator:
         """The rest of a large content: one stream, and more where one alone is slow (a long way, a lossy line)."""
         async with self._behind, trio.open_nursery() as nursery:
             nursery.start_soon(self._help_if_slow, opened)
-            await self.filler.fill(opened, download)
+            try:
+                await self.filler.fill(opened, download)
+            except (RemoteError, OSError) as error:
+                download.error = error  # not raised here: a nursery would wrap it, and nobody expects a group
             nursery.cancel_scope.cancel()
+        if download.error is not None:
+            raise download.error
 
     async def _help_if_slow(self, opened: OpenContent) -> None:
         for _ in range(HELPERS_MAX):
