@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,20 @@ class LocalStore:
                     raise
                 await self.db.write(partial(contents.delete, content_id=content.content_id))
 
+    async def open_many(self, inos: list[Ino]) -> list[OpenContent]:
+        """Open the contents of several files, with one transaction for all placeholders among them.
+
+        The caller releases each. What is no file any more, or cannot be opened, is left out.
+        """
+        await self.db.write(lambda connection: self._new_contents(connection, inos))
+        found: list[OpenContent] = []
+        for ino in inos:  # no await: what is opened is given away whole
+            node = tree.by_ino(self.db.reader, ino)
+            if node is not None and node.content_id is not None:
+                with suppress(OSError):
+                    found.append(self.opened.acquire(self.content(node.content_id), self._item(node)))
+        return found
+
     def content(self, content_id: ContentId) -> Content:
         """A content row, with residency that the catalog has not been told yet."""
         content = contents.get(self.db.reader, content_id)
@@ -103,6 +118,10 @@ class LocalStore:
 
     def _item(self, node: Node) -> Item | None:
         return None if node.item_id is None else items.get(self.db.reader, node.item_id)
+
+    def _new_contents(self, connection: sqlite3.Connection, inos: list[Ino]) -> None:
+        for ino in inos:
+            self._new_content(connection, ino)
 
     def _new_content(self, connection: sqlite3.Connection, ino: Ino) -> None:
         node = tree.by_ino(connection, ino)

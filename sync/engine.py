@@ -20,6 +20,7 @@ from cache.model import Aspect, ChangeState, Ino, Kind, LocalChange, News
 from sync.applying import Applier
 from sync.evictor import Evictor
 from sync.hydrator import Hydrator, Policy
+from sync.prefetch import Prefetcher
 from sync.puller import Puller
 from sync.remote import NotSignedIn, Remote, RemoteError, Space
 from sync.uploader import Uploader
@@ -86,6 +87,10 @@ class Engine:
         self.hydrator = Hydrator(remote, store, self.applier.tell_soon, policy)
         self.uploader = Uploader(store, remote, self.applier, chance)
         self.evictor = Evictor(store, self.applier, cache_limit_bytes)
+        self.prefetcher = Prefetcher(
+            store, remote, self.hydrator.filler, self.applier.tell_soon, self.evictor.room_bytes
+        )
+        self.prefetcher.enabled = self.hydrator.policy is not Policy.PARTIAL
         self._connection = "online"
         self._fresh_at_s = -math.inf
         self._last_error: str | None = None
@@ -96,6 +101,7 @@ class Engine:
         """Until cancelled; started once the root is known."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.hydrator.run)
+            await nursery.start(self.prefetcher.run)
             nursery.start_soon(self.puller.run)
             nursery.start_soon(self.uploader.run)
             nursery.start_soon(self.evictor.run)

@@ -68,6 +68,11 @@ class Evictor:
             return held
         return 0
 
+    def room_bytes(self) -> int:
+        """How much more fits before anything is evicted."""
+        held = contents.held_bytes(self._store.db.reader) + self._growing()
+        return min(int(self.limit_bytes * SLACK) - held, self._store.blobs.free_bytes() - FLOOR_BYTES)
+
     def _growing(self) -> int:
         """Bytes of open contents that the catalog was not told of yet, at most."""
         return sum(opened.size for opened in self._store.opened if opened.unsaved and not opened.dirty)

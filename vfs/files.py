@@ -44,6 +44,7 @@ class Files:
         if flags & os.O_TRUNC:
             await self.truncate(node, 0, None)
         opened = await self._store.open_content(node)
+        self._engine.prefetcher.opened(node, opened)
         if self._engine.hydrator.policy is Policy.FULL and not opened.whole:
             try:
                 await self._engine.hydrator.ensure(opened, 0, opened.size)
