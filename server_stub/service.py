@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from server_stub.anchors import encode_anchor
 from server_stub.auth import Token, TokenBook
+from server_stub.blobs import Blobs, TreeBlobs
 from server_stub.drive import Decide, Drive
 from server_stub.external.reconcile import Reconciler
 from server_stub.external.scan import Report, RootReplaced, Scanner
@@ -53,6 +54,7 @@ class Service:
         self.store = store
         self.tree = tree
         self.vault = vault
+        self.blobs: Blobs = TreeBlobs(tree, vault)
         self.notifier = notifier
         self.epoch = b""
         self.root_id = ""
