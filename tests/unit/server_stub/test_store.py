@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 import pytest
 
 from server_stub.keys import Answer, Keyed
-from server_stub.sqlite_store import SqliteStore, StateUnusable
+from server_stub.migrations import StateUnusable
+from server_stub.sqlite_store import Connection, SqliteStore, _prepare
+from server_stub.uploads.values import Target, Upload, UploadState, new_upload_id
 from server_stub.values import Item, Kept, Kind, new_id, new_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from pathlib import Path
 
     from server_stub.store import Ledger, Store, View
 
@@ -36,17 +38,36 @@ def folder(parent_id: str | None, name: str) -> Item:
     )
 
 
-def on_store(tmp_path: Path, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+class OnStore(Protocol):
     """Run one scenario on a fresh store and close it."""
 
+    def __call__(self, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T: ...
+
+
+@pytest.fixture(params=["a file", "memory"])
+def on_store(request: pytest.FixtureRequest, tmp_path: Path) -> OnStore:
+    """Every implementation of the seam."""
+    path = None if request.param == "memory" else tmp_path / "drive.db"
+    return partial(run_on, path)  # type: ignore[return-value]
+
+
+def run_on(path: Path | None, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+    """None: a store whose one connection reads and writes in memory."""
+
     async def run() -> T:
-        store = await SqliteStore.open(tmp_path / "drive.db")
+        store = await in_memory() if path is None else await SqliteStore.open(path)
         try:
             return await work(store)
         finally:
             await store.aclose()
 
     return asyncio.run(run())
+
+
+async def in_memory() -> SqliteStore:
+    connection = await Connection.to(Path(":memory:"), read_only=False)
+    await connection.call(partial(_prepare, path=Path(":memory:")))
+    return SqliteStore(connection, [connection], lambda _seq: None)
 
 
 def put(*items: Item) -> Callable[[Ledger], list[int]]:
@@ -57,7 +78,7 @@ def put(*items: Item) -> Callable[[Ledger], list[int]]:
     return work
 
 
-def test_sequence_numbers_rise_and_a_rolled_back_one_was_never_given(tmp_path: Path) -> None:
+def test_sequence_numbers_rise_and_a_rolled_back_one_was_never_given(on_store: OnStore) -> None:
     async def scenario(store: Store) -> None:
         root = folder(None, "")
 
@@ -73,10 +94,10 @@ def test_sequence_numbers_rise_and_a_rolled_back_one_was_never_given(tmp_path: P
         assert await store.read(lambda view: view.child(root.item_id, "lost")) is None
         assert await store.write(put(folder(root.item_id, "b"))) == [3]
 
-    on_store(tmp_path, scenario)
+    on_store(scenario)
 
 
-def test_readers_never_skip_a_change_while_writers_race(tmp_path: Path) -> None:
+def test_readers_never_skip_a_change_while_writers_race(on_store: OnStore) -> None:
     """A pager that follows its anchor sees every item exactly in the order of commits."""
 
     async def scenario(store: Store) -> None:
@@ -105,10 +126,10 @@ def test_readers_never_skip_a_change_while_writers_race(tmp_path: Path) -> None:
                 group.create_task(writer(number))
         assert seen == list(range(2, total + 2))
 
-    on_store(tmp_path, scenario)
+    on_store(scenario)
 
 
-def test_bury_moves_a_row_to_the_tombstones(tmp_path: Path) -> None:
+def test_bury_moves_a_row_to_the_tombstones(on_store: OnStore) -> None:
     async def scenario(store: Store) -> None:
         root = folder(None, "")
         item = folder(root.item_id, "a")
@@ -130,10 +151,10 @@ def test_bury_moves_a_row_to_the_tombstones(tmp_path: Path) -> None:
 
         await store.read(look)
 
-    on_store(tmp_path, scenario)
+    on_store(scenario)
 
 
-def test_moves_are_remembered_as_departures(tmp_path: Path) -> None:
+def test_moves_are_remembered_as_departures(on_store: OnStore) -> None:
     async def scenario(store: Store) -> None:
         root = folder(None, "")
         one, two = folder(root.item_id, "1"), folder(root.item_id, "2")
@@ -151,10 +172,10 @@ def test_moves_are_remembered_as_departures(tmp_path: Path) -> None:
         lineage = await store.read(lambda view: view.lineage(item.item_id))
         assert [name for _, name in lineage] == ["", "2", "x"]
 
-    on_store(tmp_path, scenario)
+    on_store(scenario)
 
 
-def test_retention_forgets_and_lifts_the_floor(tmp_path: Path) -> None:
+def test_retention_forgets_and_lifts_the_floor(on_store: OnStore) -> None:
     async def scenario(store: Store) -> None:
         root = folder(None, "")
         old, young = folder(root.item_id, "old"), folder(root.item_id, "young")
@@ -181,7 +202,61 @@ def test_retention_forgets_and_lifts_the_floor(tmp_path: Path) -> None:
         assert await store.read(lambda view: view.tombstone(young.item_id)) is not None
         assert await store.read(lambda view: view.answer(keyed)) is None
 
-    on_store(tmp_path, scenario)
+    on_store(scenario)
+
+
+def upload(owner: str = "t", **fields: object) -> Upload:
+    return msgspec.structs.replace(Upload(upload_id=new_upload_id(), token_id=owner), **fields)
+
+
+def test_uploads_are_told_whole_and_counted_while_they_are_held(on_store: OnStore) -> None:
+    async def scenario(store: Store) -> None:
+        target = Target(parent_id="p", name="n")
+        known = upload(length=10, offset=4, expires_ns=30, target=target, concat="partial")
+        unknown = upload(offset=7, expires_ns=20)
+        done = upload(length=100, offset=100, state=UploadState.COMMITTED, expires_ns=10, item_id="i")
+        other = upload("another", length=1_000, expires_ns=40)
+
+        def fill(ledger: Ledger) -> None:
+            with ledger.transaction() as tx:
+                for each in (known, unknown, done, other):
+                    tx.put_upload(each)
+
+        await store.write(fill)
+        assert await store.read(lambda view: view.upload(known.upload_id)) == known
+        assert await store.read(lambda view: view.upload("none")) is None
+        assert await store.read(lambda view: view.upload_room("t")) == (2, 17)
+        held = {known.upload_id, unknown.upload_id, other.upload_id}
+        assert await store.read(lambda view: view.upload_ids()) == held
+        assert await store.read(lambda view: view.uploads_past(30, 9)) == [done, unknown, known]
+        assert await store.read(lambda view: view.uploads_past(30, 1)) == [done]
+
+        def end(ledger: Ledger) -> None:
+            with ledger.transaction() as tx:
+                tx.put_upload(msgspec.structs.replace(known, state=UploadState.GONE))
+                tx.forget_uploads([done.upload_id, "none"])
+
+        await store.write(end)
+        assert await store.read(lambda view: view.upload_room("t")) == (1, 7)
+        assert await store.read(lambda view: view.upload(done.upload_id)) is None
+
+    on_store(scenario)
+
+
+def test_an_upload_rolls_back_with_its_transaction(on_store: OnStore) -> None:
+    async def scenario(store: Store) -> None:
+        lost = upload()
+
+        def broken(ledger: Ledger) -> None:
+            with ledger.transaction() as tx:
+                tx.put_upload(lost)
+                raise RuntimeError("no")
+
+        with pytest.raises(RuntimeError):
+            await store.write(broken)
+        assert await store.read(lambda view: view.upload(lost.upload_id)) is None
+
+    on_store(scenario)
 
 
 def test_a_state_of_a_newer_version_is_refused(tmp_path: Path) -> None:
@@ -191,6 +266,6 @@ def test_a_state_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
         await store.write(age)
 
-    on_store(tmp_path, scenario)
+    run_on(tmp_path / "drive.db", scenario)
     with pytest.raises(StateUnusable, match="99"):
-        on_store(tmp_path, scenario)
+        run_on(tmp_path / "drive.db", scenario)
