@@ -25,6 +25,7 @@ from server_stub.routes import (
     trash,
     uploads,
     walks,
+    webhooks,
     writing,
 )
 from server_stub.routes.http import problem_response
@@ -46,6 +47,7 @@ def all_routes() -> list[Route]:
         *system.routes,
         *openness.routes,
         *changes.routes,
+        *webhooks.routes,
         *items.routes,
         *walks.routes,
         *copying.routes,

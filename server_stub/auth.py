@@ -117,6 +117,11 @@ class TokenBook:
         matches = hmac.compare_digest(_hash(secret), expected)
         return token if matches else None
 
+    def knows(self, token_id: str) -> bool:
+        """Whether a token of this id is in the file."""
+        self._refresh()
+        return token_id in self._by_id
+
     def _refresh(self) -> None:
         try:
             found = self._path.stat()

@@ -120,3 +120,10 @@ CREATE TABLE uploads (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX uploads_by_token ON uploads (token_id, state);
 CREATE INDEX uploads_by_expiry ON uploads (expires_ns);
+
+-- Who is called after a commit, with the message that is on its way.
+CREATE TABLE webhooks (
+    webhook_id TEXT PRIMARY KEY,
+    token_id   TEXT NOT NULL,
+    body       BLOB NOT NULL            -- the whole webhook, JSON
+) STRICT, WITHOUT ROWID;

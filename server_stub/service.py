@@ -23,6 +23,7 @@ from server_stub.tree import Tree
 from server_stub.uploads.desk import Desk
 from server_stub.values import Principal
 from server_stub.vault import Vault, vault_path
+from server_stub.webhooks.courier import Courier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -60,6 +61,7 @@ class Service:
         self.root_id = ""
         self.last_scan: Report | None = None
         self._tokens = tokens
+        self.copies = asyncio.Semaphore(settings.copies_max)
         self._running_keys: set[tuple[str, str]] = set()
         self._scanning = asyncio.Lock()
         found = settings.state.stat()
@@ -67,6 +69,7 @@ class Service:
         self._scanner = Scanner(tree, store, reconciler)
         self._drive = Drive(tree, vault, self._scanner.refresh)
         self.uploads = Desk(self)
+        self.courier = Courier(self)
 
     async def start(self) -> None:
         """Recover, and import a tree that is new to the state."""
@@ -117,6 +120,10 @@ class Service:
     async def refresh(self, names: tuple[str, ...]) -> None:
         """Bring the index in line with one folder."""
         await self.store.write(lambda ledger: self._scanner.refresh(ledger, names))
+
+    def knows_token(self, token_id: str) -> bool:
+        """Whether the token was not revoked."""
+        return self._tokens is None or self._tokens.knows(token_id)
 
     def anchor(self, seq: int) -> str:
         """The anchor after `seq`."""

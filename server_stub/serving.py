@@ -139,6 +139,7 @@ async def serve(settings: Settings) -> None:
                 forget_for_ever(service),
                 digest_for_ever(service),
                 expire_for_ever(service),
+                service.courier.run(),
             )
             tasks = [asyncio.create_task(work) for work in works]
             for task in tasks:

@@ -16,6 +16,7 @@ from server_stub.sqlite_rows import lineage_text
 from server_stub.sqlite_trash import TrashWrites
 from server_stub.sqlite_uploads import UploadWrites
 from server_stub.sqlite_view import SqliteView
+from server_stub.sqlite_webhooks import WebhookWrites
 from server_stub.values import Evidence, Item, Kept, Tombstone
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _PUT: Final = "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-class SqliteTx(SqliteView, UploadWrites, TrashWrites):
+class SqliteTx(SqliteView, WebhookWrites, UploadWrites, TrashWrites):
     """`store.Tx` between BEGIN and COMMIT."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

@@ -15,6 +15,7 @@ from server_stub.sqlite_rows import SELECT_ITEM, SELECT_TOMBSTONE, Row, item_of,
 from server_stub.sqlite_trash import TrashRows
 from server_stub.sqlite_uploads import UploadRows
 from server_stub.sqlite_walks import WalkRows
+from server_stub.sqlite_webhooks import WebhookRows
 from server_stub.values import Kept
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ WITH RECURSIVE up (item_id, parent_id, depth) AS (
 """
 
 
-class SqliteView(FeedRows, UploadRows, TrashRows, WalkRows):
+class SqliteView(FeedRows, WebhookRows, UploadRows, TrashRows, WalkRows):
     """`store.View` over one connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

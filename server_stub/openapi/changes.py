@@ -19,7 +19,7 @@ OPERATIONS: Final = (
         parameters=[
             _ANCHOR,
             query("limit", count(0, 5000, 500), "How many at most."),
-            query("scope", {"type": "string"}, "A folder's id: its children only, or with `deep` all below it."),
+            query("scope", {"type": "string"}, "A folder's id: itself and its children, or with `deep` all below it."),
             query("deep", {"enum": ["true", "false"], "default": "false"}, "Belongs to a scope."),
             query("wait", count(0, 60, 0), "Seconds that an empty answer is held back."),
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
-from server_stub.openapi import changes, content, items, system, trees, uploads
+from server_stub.openapi import changes, content, items, system, trees, uploads, webhooks
 from server_stub.openapi.schemas import SCHEMAS
 from server_stub.openapi.tree_schemas import TREE_SCHEMAS
 
@@ -22,6 +22,7 @@ _TAGS: Final = {
     "content": "Their bytes.",
     "uploads": "Bytes that survive a cut connection: tus 1.0.0.",
     "changes": "What happened since an anchor.",
+    "webhooks": "Who is called when something happens.",
     "server": "The server itself.",
 }
 
@@ -34,6 +35,7 @@ def operations() -> tuple[Operation, ...]:
         *content.OPERATIONS,
         *uploads.OPERATIONS,
         *changes.OPERATIONS,
+        *webhooks.OPERATIONS,
         *system.OPERATIONS,
     )
 
@@ -49,7 +51,7 @@ def document() -> Json:
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": SCHEMAS | TREE_SCHEMAS | uploads.SCHEMAS,
+            "schemas": SCHEMAS | TREE_SCHEMAS | uploads.SCHEMAS | webhooks.SCHEMAS,
             "headers": {
                 "RequestId": {
                     "description": "Names this request in the server's log; taken over from the request.",
