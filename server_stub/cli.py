@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -18,12 +19,13 @@ import uvloop
 
 from server_stub.auth import TokensUnusable, create_token, load_tokens, revoke_token
 from server_stub.control import NotRunning, ask
+from server_stub.doctor import Patient, Verdict, examine
 from server_stub.external.scan import Report, RootReplaced
 from server_stub.logs import LogFormat, set_up_logs
+from server_stub.migrations import StateUnusable
 from server_stub.service import open_service
 from server_stub.serving import TOKENS_NAME, StateInUse, is_loopback, serve, state_lock
 from server_stub.settings import DAY_S, Settings
-from server_stub.sqlite_store import StateUnusable
 
 EX_TRY_AGAIN = 75
 EX_CONFIG = 78
@@ -80,6 +82,16 @@ def serve_command(
     upload_max_size: Annotated[int, typer.Option(help="Bytes of one upload.", min=1)] = 1 << 43,
     upload_ttl: Annotated[int, typer.Option(help="Seconds until an untouched upload expires.", min=1)] = 7 * DAY_S,
     uploads_max: Annotated[int, typer.Option(help="Uploads that one token has at a time.", min=1)] = 10_000,
+    retention: Annotated[int, typer.Option(help="Seconds that deletions and older contents are kept.", min=1)] = 30
+    * DAY_S,
+    feed_max_rows: Annotated[int, typer.Option(help="Deletions that the feed tells at most.", min=1)] = 1_000_000,
+    webhook_allow_private: Annotated[
+        bool, typer.Option("--webhook-allow-private", help="Call webhooks on private and loopback addresses too.")
+    ] = False,
+    webhook_backoff: Annotated[float, typer.Option(help="Seconds after a first failed call.", min=0.01)] = 1.0,
+    webhook_give_up: Annotated[
+        float, typer.Option(help="Seconds of failed calls after which a webhook is disabled.", min=0)
+    ] = 3.0 * DAY_S,
     ready_file: Annotated[Path | None, typer.Option(help="Written when listening, as JSON.")] = None,
     head_timeout: Annotated[float, typer.Option(help="Seconds for a request head to arrive.", min=0.1)] = 30.0,
     stall_timeout: Annotated[
@@ -111,6 +123,11 @@ def serve_command(
         upload_max_bytes=upload_max_size,
         upload_ttl_s=upload_ttl,
         uploads_max=uploads_max,
+        retention_s=retention,
+        feed_max_rows=feed_max_rows,
+        webhook_allow_private=webhook_allow_private,
+        webhook_backoff_s=webhook_backoff,
+        webhook_give_up_s=webhook_give_up,
         log_requests=access_log,
         head_timeout_s=head_timeout,
         stall_timeout_s=stall_timeout,
@@ -197,28 +214,26 @@ def token_revoke(tokens: TokensOption, token_id: Annotated[str, typer.Argument(h
 
 
 @app.command("doctor")
-def doctor_command(root: RootOption, state: StateOption = None) -> None:
-    """Check root, state and index, and say what is wrong."""
+def doctor_command(
+    root: RootOption,
+    state: StateOption = None,
+    *,
+    tokens: Annotated[Path | None, typer.Option(help="The tokens file, when it is not the state's own.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Findings as JSON.")] = False,
+) -> None:
+    """Check root, state, index and vault, and say what is wrong. Exit status 1 when anything is."""
     real_root = checked_root(root)
     real_state = (state or default_state(real_root)).expanduser().absolute()
     database = real_state / "drive.db"
     if not database.exists():
         fail(f"{real_state} holds no state yet; it is made by the first 'serve'", EX_CONFIG)
-    try:
-        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-        verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
-        items, orphans = connection.execute(
-            "SELECT count(*), count(*) FILTER (WHERE parent_id NOT IN (SELECT item_id FROM items)) FROM items"
-        ).fetchone()
-        connection.close()
-    except sqlite3.DatabaseError as error:
-        fail(f"the index cannot be read: {error}")
-    typer.echo(f"index: {verdict}; {items} items, {orphans} without a folder")
-    try:
-        typer.echo(f"server: running, {ask(real_state, 'status', timeout_s=10)}")
-    except NotRunning:
-        typer.echo("server: not running")
-    if verdict != "ok" or orphans:
+    patient = Patient(root=real_root, state=real_state, database=database, tokens=tokens or real_state / TOKENS_NAME)
+    findings = examine(patient)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        typer.echo("\n".join(finding.line() for finding in findings))
+    if any(finding.verdict is Verdict.WRONG for finding in findings):
         raise typer.Exit(1)
 
 

@@ -14,29 +14,25 @@ import secrets
 import sqlite3
 from functools import partial
 from itertools import cycle
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import aiosqlite
 
 from server_stub.anchors import EPOCH_BYTES
+from server_stub.migrations import migrate
 from server_stub.sqlite_tx import SqliteLedger
 from server_stub.sqlite_view import SqliteView
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from server_stub.store import Ledger, View
 
 T = TypeVar("T")
 
-MIGRATIONS: Final = ("schema.sql",)  # the Nth file takes a state from version N-1 to N
 READERS: Final = 2
 _BUSY_TIMEOUT_S: Final = 10.0
-
-
-class StateUnusable(Exception):
-    """The state is damaged, or was written by a newer version."""
 
 
 class Connection(aiosqlite.Connection):
@@ -69,7 +65,7 @@ class SqliteStore:
         """Open or make the state. StateUnusable."""
         writer = await Connection.to(path, read_only=False)
         try:
-            await writer.call(_migrate)
+            await writer.call(partial(_prepare, path=path))
         except BaseException:
             await writer.close()
             raise
@@ -119,13 +115,8 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     return connection
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if version > len(MIGRATIONS):
-        raise StateUnusable(f"the state has schema version {version}; this program knows {len(MIGRATIONS)}")
-    for number, name in enumerate(MIGRATIONS[version:], start=version + 1):
-        script = Path(__file__).with_name(name).read_text(encoding="utf-8")
-        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    migrate(connection, path)
     connection.execute(
         "INSERT OR IGNORE INTO meta VALUES ('epoch', ?), ('seq', '0'), ('floor', '0')",
         (secrets.token_hex(EPOCH_BYTES),),
