@@ -51,8 +51,11 @@ class Applier:
         finally:
             self._watchers = [each for each in self._watchers if each is not heard]
 
-    async def apply(self, change: Callable[[Absorber], T]) -> T:
-        """One transaction, then its news; the first thing awaited is the transaction itself."""
+    async def apply(self, change: Callable[[Absorber], T], own: dict[ItemId, ItemId | None] | None = None) -> T:
+        """One transaction, then its news; the first thing awaited is the transaction itself.
+
+        `own`: the caller's watch, which is not told of this.
+        """
 
         def transaction(connection: object) -> tuple[T, Absorber]:
             absorber = Absorber(connection, self._store.clock(0), self._host)  # type: ignore[arg-type]
@@ -63,7 +66,8 @@ class Applier:
         result, absorber = await self._store.db.write(transaction)
         after = absorber.after
         for heard in self._watchers:
-            heard.update(after.touched)
+            if heard is not own:
+                heard.update(after.touched)
         self._doubts |= after.doubts
         self._wanted |= after.wanted_parents
         self._store.tidy(after.released, after.nameless)

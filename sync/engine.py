@@ -18,6 +18,7 @@ from cache import contents, journal, tree
 from cache.errors import IsAFolder, NotFound
 from cache.model import Aspect, ChangeState, Ino, Kind, LocalChange, News
 from sync.applying import Applier
+from sync.descent import Descender
 from sync.evictor import Evictor
 from sync.hydrator import Hydrator, Policy
 from sync.prefetch import Prefetcher
@@ -87,6 +88,7 @@ class Engine:
         self.hydrator = Hydrator(remote, store, self.applier.tell_soon, policy)
         self.uploader = Uploader(store, remote, self.applier, chance)
         self.evictor = Evictor(store, self.applier, cache_limit_bytes)
+        self.descender = Descender(store, remote, self.applier, self.puller.pull)
         self.prefetcher = Prefetcher(
             store, remote, self.hydrator.filler, self.applier.tell_soon, self.evictor.room_bytes
         )
@@ -102,6 +104,7 @@ class Engine:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.hydrator.run)
             await nursery.start(self.prefetcher.run)
+            await nursery.start(self.descender.run)
             nursery.start_soon(self.puller.run)
             nursery.start_soon(self.uploader.run)
             nursery.start_soon(self.evictor.run)
@@ -121,6 +124,11 @@ class Engine:
         if self._connection != before:
             log.info("%s%s", self._connection, "" if error is None else f": {error}")
             self.uploader.connected(online=self._connection == "online")
+
+    async def ensure_listed(self, ino: Ino) -> None:
+        """Have every child of a folder here; raises RemoteError, NotFound."""
+        await self.descender.arriving(ino)
+        await self.puller.ensure_listed(ino)
 
     def changed(self) -> None:
         """A local change was made: there is something to push."""

@@ -61,6 +61,7 @@ class Filesystem:
 
     async def opendir(self, ino: Ino) -> int:
         """Open a folder: its children are known from here on."""
+        self._engine.descender.opened(self._node(ino))
         await self._listed(ino)
         return self.files.handles.add_folder(ino)
 
@@ -283,4 +284,4 @@ class Filesystem:
             raise NotAFolder(ino=ino)
         if not node.listed:
             with trio.fail_after(LISTING_DEADLINE_S):
-                await self._engine.puller.ensure_listed(ino)
+                await self._engine.ensure_listed(ino)
