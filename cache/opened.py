@@ -48,6 +48,7 @@ class OpenContent:
     writes: int = 0  # grows with each change of the bytes: tells whether a snapshot is still the truth
     settled: bool = True  # size and time of dirty bytes stand in the catalog
     unsaved: bool = False  # residency grew since the catalog was told
+    rejected: bool = False  # the whole was not what the remote announced: no byte of it is served again
     hashed: bool = False  # the whole was compared with the digest that the remote announced
     waiters: set[Waiter] = field(default_factory=set)  # who waits for bytes
     edit: trio.Lock = field(default_factory=trio.Lock)  # held while bytes change in more than one step, or are copied

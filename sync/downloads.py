@@ -162,7 +162,7 @@ class Filler:
         if found == opened.digest:
             opened.hashed = True
             return True
-        opened.resident = ()
+        opened.resident, opened.rejected = (), True
         self._store.grown(opened)
         return False
 

@@ -96,6 +96,8 @@ class Hydrator:
 
     async def _await(self, opened: OpenContent, start: int, stop: int, near: int) -> None:
         while not opened.holds(start, stop):
+            if opened.rejected:
+                raise BadDigest("other bytes arrived than announced")
             serving = self._serve(opened, start, stop, stop, near)
             await _wait(opened, start, stop)
             failed = next((each.error for each in serving if each.error is not None), None)

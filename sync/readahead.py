@@ -17,7 +17,7 @@ WINDOW_MIN_BYTES = 1 << 20
 WINDOW_MAX_BYTES = 16 << 20
 SLACK_BYTES = 20 << 20  # how far out of order requests of one sequence may come: the kernel reads 16 MiB ahead
 STRIDES_AHEAD = 4
-STRIDES_KNOWN = 3  # equal distances in a row before a stride is believed
+STRIDES_KNOWN = 2  # times that a distance was the same as the one before
 
 
 @dataclass(slots=True)

@@ -1,0 +1,172 @@
+"""Hydration against a remote in memory: what is asked for, how often, and what a reader gets when it goes wrong."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from cache.db import inline
+from cache.model import ROOT_INO, Kind, NodeChanged, Version
+from cache.store import LocalStore
+from cache.tree import child
+from sync import hydrator as hydration
+from sync.absorb import Absorber
+from sync.hydrator import Hydrator, Policy
+from sync.readahead import BLOCK_BYTES
+from sync.remote import BadDigest, Unreachable, VersionGone
+from tests.fakes.drive import FakeDrive
+from tests.fakes.faults import Fault
+from tests.fakes.remote import FakeRemote
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from cache.opened import OpenContent
+
+MIB = 1 << 20
+DATA = bytes(range(256)) * (8 * MIB // 256)
+
+
+class Bench:
+    """One file on a remote in memory, open here."""
+
+    def __init__(self, drive: FakeDrive, remote: FakeRemote, store: LocalStore, hydrator: Hydrator) -> None:
+        self.drive, self.remote, self.store, self.hydrator = drive, remote, store, hydrator
+        self.news: list[NodeChanged] = []
+        self.opened: OpenContent
+
+    @property
+    def reads(self) -> int:
+        """Downloads asked for."""
+        return self.remote.requests.count("read")
+
+    def held(self, start: int, stop: int) -> bytes:
+        """What a reader would get."""
+        return os.pread(self.opened.fd, stop - start, start)
+
+
+@asynccontextmanager
+async def bench(directory: Path, data: bytes = DATA, policy: Policy = Policy.PARTIAL) -> AsyncIterator[Bench]:
+    drive = FakeDrive()
+    item = drive.create(drive.root_id, "file", Kind.FILE, mode=0o644, mtime_ns=1, data=data)
+    remote = FakeRemote(drive)
+    store = LocalStore(directory, runner=inline)
+    news: list[NodeChanged] = []
+    hydrator = Hydrator(remote, store, news.extend, policy)
+    here = Bench(drive, remote, store, hydrator)
+    here.news = news
+
+    def know(connection: object) -> None:
+        absorber = Absorber(connection, store.clock(), "host")  # type: ignore[arg-type]
+        absorber.root(drive.items[drive.root_id])
+        absorber.item(item, unlisted_parent=True)
+
+    await store.db.write(know)
+    node = child(store.db.reader, ROOT_INO, "file")
+    assert node is not None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(hydrator.run)
+        here.opened = await store.open_content(node)
+        try:
+            yield here
+        finally:
+            nursery.cancel_scope.cancel()
+    store.opened.release(here.opened)
+    await store.aclose()
+
+
+async def test_many_readers_of_one_range_are_one_request(tmp_path: Path) -> None:
+    async with bench(tmp_path) as here, trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(here.hydrator.read, here.opened, 5 * MIB, 5 * MIB + 4096)
+    assert here.reads == 1
+
+
+async def test_partial_fetches_what_is_read_and_little_more(tmp_path: Path) -> None:
+    async with bench(tmp_path) as here:
+        await here.hydrator.read(here.opened, 5 * MIB + 1, 5 * MIB + 4000)
+        assert here.held(5 * MIB + 1, 5 * MIB + 4000) == DATA[5 * MIB + 1 : 5 * MIB + 4000]
+        assert here.hydrator.statistics.bytes_down <= 2 * BLOCK_BYTES
+
+
+async def test_progressive_brings_the_rest_behind_the_reader(tmp_path: Path) -> None:
+    async with bench(tmp_path, policy=Policy.PROGRESSIVE) as here:
+        await here.hydrator.read(here.opened, 0, 4096)
+        with trio.fail_after(10):
+            await here.hydrator.ensure(here.opened, 0, len(DATA))
+        assert here.held(0, len(DATA)) == DATA
+        assert here.reads == 1
+
+
+async def test_a_cut_download_goes_on_where_it_was_cut(tmp_path: Path) -> None:
+    async with bench(tmp_path) as here:
+        here.remote.inject(Fault(operation="read", cut_after_bytes=3 * MIB))
+        await here.hydrator.ensure(here.opened, 0, len(DATA))
+        assert here.held(0, len(DATA)) == DATA
+        assert here.reads == 2
+        assert here.hydrator.statistics.bytes_down == len(DATA)
+
+
+async def test_a_whole_answer_to_a_range_is_not_spliced_in_at_the_wrong_place(tmp_path: Path) -> None:
+    async with bench(tmp_path) as here:
+        here.remote.inject(Fault(operation="read", whole=True))
+        await here.hydrator.ensure(here.opened, 4 * MIB, 5 * MIB)
+        assert here.held(4 * MIB, 5 * MIB) == DATA[4 * MIB : 5 * MIB]
+
+
+@pytest.mark.parametrize("size", [1000, 3 * MIB])
+async def test_bytes_that_are_not_what_was_announced_are_never_kept(tmp_path: Path, size: int) -> None:
+    async with bench(tmp_path, data=DATA[:size]) as here:
+        here.opened.digest = "sha-256:" + "0" * 64
+        with pytest.raises(BadDigest):
+            await here.hydrator.ensure(here.opened, 0, size)
+            while True:  # a large file is served as it comes, and checked at its end
+                await trio.sleep(0.001)
+                if not here.opened.downloads:
+                    await here.hydrator.ensure(here.opened, 0, size)
+        assert not here.opened.holds(0, size)
+
+
+async def test_a_reader_of_a_version_that_is_gone_gets_an_error_not_other_bytes(tmp_path: Path) -> None:
+    async with bench(tmp_path) as here:
+        item = here.drive.at("file")
+        here.drive.overwrite(item.item_id, Version(str(item.content_version)), b"new" * MIB, mode=0o644, mtime_ns=2)
+        here.drive.drop_versions()
+        with pytest.raises(VersionGone):
+            await here.hydrator.read(here.opened, 0, 4096)
+        assert not here.opened.resident
+
+
+async def test_a_version_that_the_remote_retains_is_served_to_its_handle(tmp_path: Path) -> None:
+    async with bench(tmp_path) as here:
+        item = here.drive.at("file")
+        here.drive.overwrite(item.item_id, Version(str(item.content_version)), b"new" * MIB, mode=0o644, mtime_ns=2)
+        await here.hydrator.read(here.opened, MIB, 2 * MIB)
+        assert here.held(MIB, 2 * MIB) == DATA[MIB : 2 * MIB]
+
+
+def test_a_read_that_nobody_answers_ends(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with bench(tmp_path) as here:
+            here.remote.inject(Fault(operation="read", gate=trio.Event()))
+            began = trio.current_time()
+            with pytest.raises(Unreachable):
+                await here.hydrator.read(here.opened, 0, 4096)
+            assert trio.current_time() - began <= hydration.WAIT_DEADLINE_S + 1
+
+    trio.run(scenario, clock=MockClock(autojump_threshold=0.01))
+
+
+async def test_blocks_that_arrived_are_told_to_the_kernel(tmp_path: Path) -> None:
+    async with bench(tmp_path) as here:
+        await here.hydrator.read(here.opened, 0, 4096)
+        with trio.fail_after(5):
+            while here.opened.downloads:
+                await trio.sleep(0.001)
+        assert NodeChanged(here.opened.ino) in here.news
