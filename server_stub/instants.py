@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 
 NANOS: Final = 1_000_000_000
@@ -18,13 +19,15 @@ _SHAPE: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9})
 def format_instant(ns: int) -> str:
     """`2026-01-02T03:04:05.000000006Z`; times outside of what can be kept are clamped."""
     seconds, nanos = divmod(ns, NANOS)
+    return f"{_whole_second(seconds)}.{nanos:09d}Z"
+
+
+@lru_cache(maxsize=4096)  # neighbours in a folder were often made in the same second
+def _whole_second(seconds: int) -> str:
     seconds = min(max(seconds, _FIRST_S), _LAST_S)
     days, rest = divmod(seconds, 86_400)
     day = datetime.fromordinal(days + 719_163)
-    return (
-        f"{day.year:04d}-{day.month:02d}-{day.day:02d}T"
-        f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}.{nanos:09d}Z"
-    )
+    return f"{day.year:04d}-{day.month:02d}-{day.day:02d}T{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
 
 
 def clamped(ns: int) -> int:

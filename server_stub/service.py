@@ -78,6 +78,7 @@ class Service:
             log.info("recovery: %d interrupted changes finished, %d dropped", finished, dropped)
         report = await self._scanner.import_tree()
         if report is not None:
+            self.last_scan = report
             log.info("import done: %s", report.as_dict())
         self.epoch, newest = await self.store.read(lambda view: (view.epoch(), view.newest_seq()))
         self.root_id = await self.store.read(lambda view: view.root_id() or "")
@@ -92,12 +93,15 @@ class Service:
         return report
 
     async def scan_for_ever(self) -> None:
-        """The start-up scan, then the timer."""
+        """The start-up scan, unless everything was imported a moment ago; then the timer."""
+        just_imported = self.last_scan is not None
         while True:
             try:
-                await self.scan()
+                if not just_imported:
+                    await self.scan()
             except (RootReplaced, OSError) as error:
                 log.warning("scan refused: %s", error)
+            just_imported = False
             if self.settings.scan_interval_s <= 0:
                 return
             await asyncio.sleep(self.settings.scan_interval_s)

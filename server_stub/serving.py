@@ -32,6 +32,7 @@ from server_stub.upkeep import digest_for_ever, expire_for_ever, forget_for_ever
 log = logging.getLogger(__name__)
 
 CREDENTIAL_NAME = "token"
+_SWITCH_INTERVAL_S = 0.0005
 TOKENS_NAME = "tokens.json"
 
 
@@ -127,6 +128,8 @@ def bind(host: str, port: int) -> socket.socket:
 
 async def serve(settings: Settings) -> None:
     """Run until told to stop. StateInUse, OSError, StateUnusable."""
+    # Scans and digests compute on threads of their own: a request waits for them this long at most, not for 5 ms.
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with state_lock(settings.state), bind(settings.host, settings.port) as listening:
         ensure_tokens(settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
