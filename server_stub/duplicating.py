@@ -6,7 +6,6 @@ unless neither works. A source that changes while it is copied is told, never co
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -15,21 +14,20 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from server_stub.beneath import FOLDER_FLAGS, open_beneath, sync_file_system
+from server_stub.beneath import sync_file_system
+from server_stub.clearing import Path, opened_folder
 from server_stub.tree import REAL_MODE_MASK
 from server_stub.values import Evidence, Item, Kind
 from server_stub.vault import Staged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from server_stub.vault import Vault
 
 _FICLONE: Final = 0x40049409
 _PIECE_BYTES: Final = 1 << 26  # so that a stopping server waits for one piece at most
 _UNABLE: Final = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.EPERM})
-
-Path = tuple[str, ...]
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,9 +110,9 @@ def stage_tree(vault: Vault, members: Sequence[Member], open_source: Callable[[P
     try:
         for member in members:
             if member.item.kind is Kind.FILE:
-                with _staged_folder(vault, (staged.name, *member.path[:-1])) as fd:
+                with opened_folder(vault.staging_fd, (staged.name, *member.path[:-1])) as fd:
                     _copy_member(fd, member, open_source)
-        with _staged_folder(vault, (staged.name,)) as fd:
+        with opened_folder(vault.staging_fd, (staged.name,)) as fd:
             for path, mode, modified_ns in folder_attributes(members):
                 _finish_folder(fd, path, mode, modified_ns)
             sync_file_system(fd)  # one call instead of an fsync per file
@@ -129,7 +127,7 @@ def stage_skeleton(vault: Vault, members: Sequence[Member]) -> Staged:
     top = vault.stage_folder(mode=0o700, modified_ns=0)
     try:
         for member in members[1:]:
-            with _staged_folder(vault, (top.name, *member.path[:-1])) as fd:
+            with opened_folder(vault.staging_fd, (top.name, *member.path[:-1])) as fd:
                 if member.item.is_folder:
                     os.mkdir(member.path[-1], 0o700, dir_fd=fd)
                 elif member.item.kind is Kind.SYMLINK:
@@ -170,18 +168,6 @@ def _copy_member(folder_fd: int, member: Member, open_source: Callable[[Path], i
 
 
 def _finish_folder(top_fd: int, path: Path, mode: int, modified_ns: int) -> None:
-    fd = open_beneath(top_fd, path, FOLDER_FLAGS)
-    try:
+    with opened_folder(top_fd, path) as fd:
         os.fchmod(fd, mode & REAL_MODE_MASK)
         os.utime(fd, ns=(modified_ns, modified_ns))
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def _staged_folder(vault: Vault, names: Path) -> Iterator[int]:
-    fd = open_beneath(vault.staging_fd, names, FOLDER_FLAGS)
-    try:
-        yield fd
-    finally:
-        os.close(fd)

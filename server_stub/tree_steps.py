@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from server_stub import failpoints
-from server_stub.beneath import FOLDER_FLAGS, open_beneath, rename_new
+from server_stub.beneath import rename_new
+from server_stub.clearing import opened_folder
 from server_stub.drift import Drift, Undo, ino_of
 from server_stub.tree import REAL_MODE_MASK, Place, Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from server_stub.intents import Fetch, Seal, StowTree
     from server_stub.vault import Vault
@@ -32,13 +33,8 @@ class TreeSteps:
         self._tree = tree
         self._vault = vault
 
-    @contextmanager
-    def _staged(self, names: tuple[str, ...]) -> Iterator[int]:
-        fd = open_beneath(self._vault.staging_fd, names, FOLDER_FLAGS)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+    def _staged(self, names: tuple[str, ...]) -> AbstractContextManager[int]:
+        return opened_folder(self._vault.staging_fd, names)
 
     def fetch(self, step: Fetch) -> Undo:
         """A content out of `kept/`; done already when recovery comes by again."""
@@ -85,24 +81,24 @@ class TreeSteps:
     def _stranger(self, step: StowTree) -> str | None:
         """A path below the folder that is not what was expected."""
         with self._staged((step.staged,)) as fd:
-            found = dict(_members(fd, ""))
+            found = dict(_members(fd))
         differing = {path for path, _ in found.items() ^ step.members.items()}
         return min(differing, default=None)
 
 
-def _members(folder_fd: int, above: str) -> Iterator[tuple[str, Member]]:
-    """Everything below an open folder, without following links."""
-    with os.scandir(folder_fd) as entries:
-        names = [entry.name for entry in entries]
-    for name in names:
-        found = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
-        path = f"{above}{name}"
-        if not stat.S_ISDIR(found.st_mode):
-            yield path, (found.st_ino, found.st_size, found.st_mtime_ns)
-            continue
-        yield path, found.st_ino
-        fd = os.open(name, FOLDER_FLAGS, dir_fd=folder_fd)
-        try:
-            yield from _members(fd, f"{path}/")
-        finally:
-            os.close(fd)
+def _members(top_fd: int) -> Iterator[tuple[str, Member]]:
+    """Everything below an open folder, without following links, one open folder at a time."""
+    pending: list[tuple[str, ...]] = [()]
+    while pending:
+        above = pending.pop()
+        with opened_folder(top_fd, above) as fd:
+            with os.scandir(fd) as entries:
+                names = [entry.name for entry in entries]
+            for name in names:
+                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                path = (*above, name)
+                if stat.S_ISDIR(found.st_mode):
+                    pending.append(path)
+                    yield "/".join(path), found.st_ino
+                else:
+                    yield "/".join(path), (found.st_ino, found.st_size, found.st_mtime_ns)

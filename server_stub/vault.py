@@ -7,18 +7,16 @@ in and out of the tree is one atomic rename or link.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import secrets
-import shutil
-import stat
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from server_stub import failpoints
+from server_stub.clearing import clear
 from server_stub.names import HIDDEN_FOLDER
 from server_stub.tree import REAL_MODE_MASK
 
@@ -141,20 +139,11 @@ class Vault:
         """Drop folders and symlinks that were staged, if they are still there; a content that could not be put
         back where it came from stays for recovery.
         """
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for _, folders, files, fd in os.fwalk(name, topdown=False, dir_fd=self.staging_fd):
-                for each in files:
-                    if stat.S_ISLNK(os.stat(each, dir_fd=fd, follow_symlinks=False).st_mode):
-                        os.unlink(each, dir_fd=fd)
-                for each in folders:
-                    with contextlib.suppress(OSError):
-                        os.rmdir(each, dir_fd=fd)
-            with contextlib.suppress(OSError):
-                os.rmdir(name, dir_fd=self.staging_fd)
+        clear(self.staging_fd, name, keep_files=True)
 
     def discard(self, name: str) -> None:
         """Drop something staged, if it is still there."""
-        _remove(self.staging_fd, name)
+        clear(self.staging_fd, name)
 
     def open_kept(self, content_version: str) -> int:
         """A descriptor of an older content; OSError."""
@@ -166,12 +155,12 @@ class Vault:
 
     def drop_kept(self, content_version: str) -> None:
         """Forget an older content."""
-        _remove(self.kept_fd, content_version)
+        clear(self.kept_fd, content_version)
 
     def drop_all_kept(self, content_versions: Iterable[str]) -> None:
         """Forget older contents."""
         for content_version in content_versions:
-            _remove(self.kept_fd, content_version)
+            clear(self.kept_fd, content_version)
 
     def sweep(self, kept_versions: set[str], upload_ids: set[str]) -> int:
         """Empty `staging/`, drop from `kept/` and `uploads/` what no row names; returns how many went. Only at
@@ -181,7 +170,7 @@ class Vault:
         strays += [(self.kept_fd, name) for name in _names(self.kept_fd) if name not in kept_versions]
         strays += [(self.uploads_fd, name) for name in _names(self.uploads_fd) if name not in upload_ids]
         for fd, name in strays:
-            _remove(fd, name)
+            clear(fd, name)
         return len(strays)
 
 
@@ -192,14 +181,3 @@ def _names(folder_fd: int) -> list[str]:
 
 def _open_folder(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-def _remove(folder_fd: int, name: str) -> None:
-    try:
-        found = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
-        if stat.S_ISDIR(found.st_mode):
-            shutil.rmtree(name, dir_fd=folder_fd)
-        else:
-            os.unlink(name, dir_fd=folder_fd)
-    except FileNotFoundError:
-        return

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from server_stub.anchors import decode_opaque, encode_opaque
 from server_stub.digests import wire_digest
 from server_stub.drive import replayed
-from server_stub.duplicating import Member, Path, SourceChanged, stage_copy, stage_tree
+from server_stub.duplicating import Member, SourceChanged, stage_copy, stage_tree
 from server_stub.instants import format_instant
 from server_stub.plans.common import folder_names, require_file
 from server_stub.plans.content import NewContent, check_overwrite, plan_overwrite
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from server_stub.clearing import Path
     from server_stub.intents import Intent
     from server_stub.keys import Keyed
     from server_stub.service import Service
@@ -73,7 +74,8 @@ async def copy(request: Request, service: Service, principal: Principal) -> Resp
     base = base_version(request) if "if-match" in request.headers else None
     limit = service.settings.tree_max_items
     find = partial(_source, limit=limit, principal=principal, item_id=item_id, base=base, target=target, keyed=keyed)
-    found = await _stage_source(service, find)
+    async with service.copies:
+        found = await _stage_source(service, find)
     if found is None:
         return send(await service.mutate(_never, keyed))
     source, staged = found
@@ -210,7 +212,8 @@ async def restore_version(request: Request, service: Service, principal: Princip
     kept = await service.read(find)
     if kept is None:
         return send(await service.mutate(_never, keyed))
-    staged = await asyncio.to_thread(_stage_kept, service, kept)
+    async with service.copies:
+        staged = await asyncio.to_thread(_stage_kept, service, kept)
     content, now_ns = NewContent(modified_ns=kept.modified_ns), time.time_ns()
 
     def decide(view: View) -> Intent:
