@@ -85,8 +85,11 @@ def _lift(floor: int, ledger: Ledger) -> None:
 async def expire_for_ever(service: Service) -> None:
     """Uploads past their time, often enough that none outlives it by much."""
     while True:
-        while await service.uploads.expire():
-            continue
+        try:
+            while await service.uploads.expire():
+                continue
+        except OSError as error:
+            log.warning("uploads past their time wait: %s", error)
         await asyncio.sleep(min(_EXPIRE_EVERY_S, service.settings.upload_ttl_s / 4))
 
 

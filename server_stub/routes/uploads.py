@@ -100,10 +100,14 @@ def _check_media_type(request: Request) -> None:
         raise Problem("upload_media_type", f"the bytes of an upload are {tus.MEDIA_TYPE}")
 
 
-def _check_size(request: Request, offset: int, limit_bytes: int) -> None:
+def _check_size(request: Request, offset: int, length: int | None, max_bytes: int) -> int:
+    """What the body says that it brings; 0 when it does not say. Problem too_large."""
+    limit_bytes = max_bytes if length is None else length
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and offset + int(declared) > limit_bytes:
+    more_bytes = int(declared) if declared.isdigit() else 0
+    if offset + more_bytes > limit_bytes:
         raise Problem("too_large", f"at most {limit_bytes} bytes", headers={"connection": "close"})
+    return more_bytes
 
 
 def _absolute(request: Request, path: str) -> str:
@@ -146,7 +150,7 @@ def _new_upload(request: Request, service: Service, principal: Principal, *, is_
         raise Problem("too_large", f"at most {limit_bytes} bytes")
     if _has_body(request):
         _check_media_type(request)
-        _check_size(request, 0, limit_bytes if length is None else length)
+        _check_size(request, 0, length, limit_bytes)
     tus.parse_checksum(request.headers.get("upload-checksum"))
     metadata, concat = request.headers.get("upload-metadata"), request.headers.get("upload-concat")
     wish = tus.read_wish(None if concat == "partial" else metadata, principal.root_id)
@@ -196,8 +200,9 @@ async def _patch(request: Request, service: Service, principal: Principal) -> Re
                 headers={"upload-offset": str(upload.offset)},
                 expected_offset=upload.offset,
             )
-        upload = _with_length(request, upload, service.settings.upload_max_bytes)
-        _check_size(request, offset, service.settings.upload_max_bytes if upload.length is None else upload.length)
+        before, upload = upload, _with_length(request, upload, service.settings.upload_max_bytes)
+        more_bytes = _check_size(request, offset, upload.length, service.settings.upload_max_bytes)
+        await uploads.check_growth(before, upload, more_bytes)
         if upload.state is not UploadState.COMMITTED:
             upload = await _receive(request, service, principal, upload, turn)
         return Response(status_code=204, headers=_told(upload))

@@ -30,6 +30,7 @@ class Appending:
     def __init__(self, fd: int, offset: int, digest: _Hash | None) -> None:
         self._fd = fd
         self._lock = threading.Lock()  # a cancelled request leaves its write running; close waits for it
+        self._is_doubtful = False
         self.size = offset
         self.digest = digest
 
@@ -45,9 +46,15 @@ class Appending:
                 view = view[written:]
 
     def sync(self) -> None:
-        """Durable when it returns."""
+        """Durable when it returns. After a failure never again: the kernel forgets what it could not write, so a
+        second attempt would succeed over lost bytes.
+        """
         with self._lock:
+            if self._is_doubtful:
+                raise OSError(errno.EIO, "an earlier write of these bytes failed")
+            self._is_doubtful = True
             os.fdatasync(self._fd)
+            self._is_doubtful = False
 
     def close(self) -> None:
         """Give the descriptor back, once."""

@@ -21,7 +21,7 @@ from server_stub.instants import NANOS
 from server_stub.plans.content import NewContent
 from server_stub.problems import Problem
 from server_stub.uploads.bay import Bay
-from server_stub.uploads.plan import plan_commit, plan_open, require_parts, require_upload
+from server_stub.uploads.plan import check_room, plan_commit, plan_open, require_parts, require_upload
 from server_stub.uploads.receiving import Receiving
 from server_stub.uploads.turns import Interrupted, Turn, Turns
 from server_stub.uploads.values import HELD, Target, Upload, UploadState
@@ -102,6 +102,13 @@ class Desk:
             raise Problem("not_found", "a part was ended meanwhile") from None
         self._remember(upload.upload_id, length, digest)
         return msgspec.structs.replace(upload, length=length)
+
+    async def check_growth(self, before: Upload, after: Upload, more_bytes: int) -> None:
+        """Whether the token has room for an upload whose length was put off. Problem quota_exceeded."""
+        if before.length is None:
+            _, held_bytes = await self._service.read(lambda view: view.upload_room(before.token_id))
+            grown_bytes = after.offset + more_bytes if after.length is None else after.length
+            check_room(self._settings, held_bytes - before.held_bytes + grown_bytes)
 
     async def receive(
         self, turn: Turn, upload: Upload, body: AsyncGenerator[bytes, None], checksum: Checksum | None

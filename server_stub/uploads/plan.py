@@ -63,18 +63,23 @@ def plan_open(
     require_writer(principal)
     ended = [_gone(part, settings, now_ns) for part in require_parts(view, principal, tuple(dict.fromkeys(parts)))]
     if not parts:
-        _check_room(view, upload, settings)
+        _check_quota(view, upload, settings)
     if upload.target is not None:
         _check_target(view, principal, upload.target)
     answer = Answer(status=201, headers={"location": location_of(upload.upload_id)})
     return Intent(uploads=(upload, *ended), answer=answer, now_ns=now_ns)
 
 
-def _check_room(view: View, upload: Upload, settings: Settings) -> None:
+def _check_quota(view: View, upload: Upload, settings: Settings) -> None:
     count, held_bytes = view.upload_room(upload.token_id)
     if count >= settings.uploads_max:
         raise Problem("quota_exceeded", f"a token has at most {settings.uploads_max} uploads at a time")
-    if held_bytes + upload.held_bytes > settings.uploads_max_bytes:
+    check_room(settings, held_bytes + upload.held_bytes)
+
+
+def check_room(settings: Settings, held_bytes: int) -> None:
+    """Problem quota_exceeded when a token would hold so much."""
+    if held_bytes > settings.uploads_max_bytes:
         raise Problem("quota_exceeded", f"a token's uploads hold at most {settings.uploads_max_bytes} bytes")
 
 

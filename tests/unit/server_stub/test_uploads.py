@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,15 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server_stub.problems import Problem
+from server_stub.settings import Settings
 from server_stub.uploads.bay import Bay
 from server_stub.uploads.headers import Wish, parse_concat, parse_length, parse_metadata, read_wish
+from server_stub.uploads.plan import check_room
 from server_stub.uploads.turns import Interrupted, Turns
 from server_stub.uploads.values import Target, check_target
 from server_stub.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
-    from pathlib import Path
 
 
 def encoded(**values: str) -> str:
@@ -170,6 +173,30 @@ def test_a_file_shorter_than_its_offset_is_refused(bay: Bay) -> None:
     bay.drop("u")
     with pytest.raises(FileNotFoundError):
         append(bay, 0, b"")
+
+
+def test_a_sync_that_failed_is_never_believed_again(bay: Bay, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_fd: int) -> None:
+        raise OSError(errno.EIO, "the disk")
+
+    bay.create("u")
+    appending = bay.append("u", 0, None)
+    appending.write(b"abc")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fdatasync", fail)
+        with pytest.raises(OSError, match="the disk"):
+            appending.sync()
+    with pytest.raises(OSError, match="earlier"):
+        appending.sync()
+    appending.close()
+    assert append(bay, 0, b"abc") == 3  # sent again, it may be
+
+
+def test_a_token_has_room_up_to_its_limit() -> None:
+    settings = Settings(root=Path(), state=Path(), uploads_max_bytes=10)
+    check_room(settings, 10)
+    with pytest.raises(Problem, match="quota_exceeded"):
+        check_room(settings, 11)
 
 
 def test_a_join_holds_its_parts_in_order(bay: Bay) -> None:
