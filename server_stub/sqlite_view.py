@@ -41,10 +41,9 @@ _BURIED_LINEAGE: Final = """
 WITH RECURSIVE up (item_id, parent_id, depth) AS (
     SELECT :id, coalesce(:parent, (SELECT parent_id FROM tombstones WHERE item_id = :id)), 0
     UNION ALL
-    SELECT p.item_id, p.parent_id, up.depth + 1 FROM up JOIN (
-        SELECT item_id, parent_id FROM items UNION ALL SELECT item_id, parent_id FROM tombstones
-    ) p ON p.item_id = up.parent_id
-    WHERE up.depth < 4096
+    SELECT up.parent_id, CASE WHEN i.item_id IS NULL THEN t.parent_id ELSE i.parent_id END, up.depth + 1
+    FROM up LEFT JOIN items i ON i.item_id = up.parent_id LEFT JOIN tombstones t ON t.item_id = up.parent_id
+    WHERE (i.item_id IS NOT NULL OR t.item_id IS NOT NULL) AND up.depth < 4096
 ) SELECT item_id FROM up
 """
 

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from server_stub.feed import Scope, read_page
-from server_stub.sqlite_store import _migrate
+from server_stub.migrations import migrate
 from server_stub.sqlite_tx import SqliteLedger
 from server_stub.values import Item, Kind, Principal, Tombstone, new_version
 
 STEPS = 250
-SEEDS = range(400)
+SEEDS = range(30)
 
 
 class Drive:
@@ -29,7 +30,7 @@ class Drive:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         connection = sqlite3.connect(":memory:", isolation_level=None)
-        _migrate(connection)
+        migrate(connection, Path("drive.db"))
         self.ledger = SqliteLedger(connection, lambda _seq: None)
         self.made = 0
         self.root = self.put(self.item(None, Kind.FOLDER))
