@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.responses import Response
@@ -135,7 +134,7 @@ async def _create(request: Request, service: Service, principal: Principal) -> R
 
 
 def _part_ids(request: Request) -> tuple[str, ...]:
-    paths = [urlsplit(part).path for part in tus.parse_concat(request.headers.get("upload-concat")) or ()]
+    paths = tus.parse_concat(request.headers.get("upload-concat")) or ()
     if not all(path.startswith(_PREFIX) for path in paths):
         raise Problem("invalid_request", "Upload-Concat names an address that is no upload of this server")
     if paths and (_has_body(request) or "upload-length" in request.headers):

@@ -80,10 +80,16 @@ def parse_concat(field: str | None) -> tuple[str, ...] | None:
     if field is None or field == "partial":
         return None
     kind, semicolon, rest = field.partition(";")
-    parts = tuple(rest.split())
+    parts = tuple(_path(address) for address in rest.split())
     if kind != "final" or not semicolon or not parts or len(parts) > PARTS_MAX:
         raise Problem("invalid_request", "Upload-Concat is 'partial' or 'final;' and the partial uploads' addresses")
     return parts
+
+
+def _path(address: str) -> str:
+    """Absolute addresses and paths both name an upload of this server."""
+    _, scheme_end, rest = address.partition("://")
+    return "/" + rest.partition("/")[2] if scheme_end else address
 
 
 def parse_checksum(field: str | None) -> Checksum | None:

@@ -85,7 +85,8 @@ def test_lengths_and_parts() -> None:
     assert parse_length({"upload-length": "0"}, required=True) == 0
     assert parse_length({"upload-defer-length": "1"}, required=True) is None
     assert parse_concat("partial") is None
-    assert parse_concat("final;/a  /b") == ("/a", "/b")
+    assert parse_concat("final;/a  https://host:1/b/c") == ("/a", "/b/c")
+    assert parse_concat("final;http://[::1") == ("/",)
     for field in ("final", "final;", "final; ", "finally;/a", "final;" + " /a" * 1001):
         with pytest.raises(Problem, match="invalid_request"):
             parse_concat(field)
