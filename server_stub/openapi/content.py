@@ -52,7 +52,7 @@ _READ: Final = [
     header("If-Modified-Since", "An HTTP date."),
     header("If-Unmodified-Since", "An HTTP date."),
 ]
-_REFUSED: Final = [*FOUND, "is_a_folder", "version_gone", "precondition_failed", "forbidden"]
+_REFUSED: Final = [*FOUND, "is_a_folder", "version_gone", "precondition_failed"]
 _WRITE: Final = [
     KEY,
     header("Anchor-Modified-At", "RFC 3339; without it, now."),

@@ -18,7 +18,7 @@ BYTES: Final = "application/octet-stream"
 TAG_HEADER: Final[Json] = {"schema": {"type": "string", "pattern": '^".*"$'}}
 # What every operation may answer, whatever is asked of it.
 ALWAYS: Final = ("invalid_request", "request_timeout", "host_not_allowed", "head_too_large", "internal", "unavailable")
-SIGNED_IN: Final = ("unauthorized",)
+SIGNED_IN: Final = ("unauthorized", "not_found")  # not_found: the root of the token does not exist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

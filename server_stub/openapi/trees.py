@@ -102,8 +102,8 @@ OPERATIONS: Final = (
         summary="Bring a deleted item back under its id, with all that was deleted with it",
         parameters=[ITEM_ID, KEY_NEEDED],
         body=body(ref("Target"), required=False),
-        answers={200: item_answered("The item."), 201: item_answered("The item.", created=True)},
-        refusals=[*_TO_A_PLACE, "not_deleted", "parent_gone"],
+        answers={200: item_answered("The item.")},
+        refusals=[*(code for code in _TO_A_PLACE if code != "deleted"), "not_deleted", "parent_gone"],
     ),
     Operation(
         method="GET",
