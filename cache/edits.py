@@ -191,6 +191,16 @@ def new_content(connection: sqlite3.Connection, ino: Ino, clock: Clock) -> Conte
     return content_id
 
 
+def displaces(connection: sqlite3.Connection, content_id: ContentId) -> bool:
+    """Whether editing this content would take the place of other unsent bytes of its file."""
+    content = contents.get(connection, content_id)
+    node = None if content is None else tree.by_ino(connection, content.ino)
+    if node is None or node.content_id is None or node.content_id == content_id:
+        return False
+    current = contents.get(connection, node.content_id)
+    return current is not None and current.dirty
+
+
 def begin_edit(connection: sqlite3.Connection, content_id: ContentId, clock: Clock) -> bool:
     """Before the first changed byte: the content is dirty, and its file's again if the file had moved on to another.
 

@@ -168,10 +168,29 @@ def sending(connection: sqlite3.Connection, change: LocalChange, request: object
     return hashlib.sha256(f"{change.key} {request!r}".encode()).hexdigest()[:32]
 
 
-def refused(connection: sqlite3.Connection, change: LocalChange) -> None:
-    """The remote answered no: it did nothing, and would repeat that answer under the same key for ever."""
+def sent_to(connection: sqlite3.Connection, change: LocalChange, parent_id: ItemId, name: str) -> None:
+    """Where a creation was sent: it is looked for there as long as its answer is not known."""
     connection.execute(
-        "UPDATE journal SET key = ?, sent_generation = -1 WHERE seq = ? AND state = 'running'", (new_key(), change.seq)
+        "UPDATE journal SET base_parent_id = ?, base_name = ? WHERE seq = ?", (parent_id, name, change.seq)
+    )
+
+
+def not_sent(connection: sqlite3.Connection, change: LocalChange) -> None:
+    """It is known that what was sent did nothing."""
+    connection.execute(
+        "UPDATE journal SET key = ?, sent_generation = -1, state = 'pending' WHERE seq = ?", (new_key(), change.seq)
+    )
+
+
+def refused(connection: sqlite3.Connection, change: LocalChange, *, in_doubt: bool = False) -> None:
+    """The remote answered no: it did nothing, and would repeat that answer under the same key for ever.
+
+    `in_doubt`: an earlier attempt may still have been applied.
+    """
+    connection.execute(
+        """UPDATE journal SET key = ?, sent_generation = iif(?, sent_generation, -1)
+           WHERE seq = ? AND state = 'running'""",
+        (new_key(), in_doubt, change.seq),
     )
 
 
@@ -202,7 +221,8 @@ def inherit_sent(connection: sqlite3.Connection, ino: Ino, aspect: Aspect, earli
 def create_to_removal(connection: sqlite3.Connection, ino: Ino, parent_id: ItemId | None, name: str) -> None:
     """A creation that was sent, its answer unknown, of something deleted meanwhile: what it made must go again."""
     connection.execute(
-        """UPDATE journal SET aspect = 'remove', base_parent_id = ?, base_name = ?, generation = generation + 1
+        """UPDATE journal SET aspect = 'remove', base_parent_id = coalesce(base_parent_id, ?),
+               base_name = coalesce(base_name, ?), generation = generation + 1
            WHERE ino = ? AND aspect = 'create'""",
         (parent_id, name, ino),
     )

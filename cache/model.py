@@ -177,6 +177,11 @@ class LocalChange:
     not_before_ms: int  # write-back delay, backoff
     queued_at_s: int
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a request for it was sent whose answer is not known."""
+        return self.sent_generation >= 0
+
     def may_have_sent(self, digest: str | None) -> bool:
         """Whether the remote may have this content from us, by a request whose answer we do not know."""
         return digest is not None and digest in (self.sent_digest or "").split()

@@ -200,7 +200,7 @@ class Absorber:
         create = journal.get(self.connection, mine.ino, Aspect.CREATE)
         under_way = create is not None and create.state is ChangeState.RUNNING
         if mine.kind is Kind.FOLDER and told.kind is Kind.FOLDER and not under_way:
-            settle.merge_folder(self.connection, mine, told, self.clock)
+            self.after.news += settle.merge_folder(self.connection, mine, told, self.clock)
 
     # An item that has a node -----------------------------------------------------------------------------------
 

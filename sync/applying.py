@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from cache import tree
-from cache.model import Item, ItemId, News
+from cache import contents, edits, tree
+from cache.model import Item, ItemId, News, NodeChanged
+from sync import settle
 from sync.absorb import Absorber
 from sync.remote import Remote, Tombstone
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable, Iterator
 
+    from cache.edits import Clock
+    from cache.opened import OpenContent
     from cache.store import LocalStore
 
 T = TypeVar("T")
@@ -91,6 +95,20 @@ class Applier:
         """Send news up without waiting: from a handler that the kernel may be waiting for."""
         for each in news:
             self._news.send_nowait(each)
+
+    async def begin_edit(self, opened: OpenContent, clock: Clock) -> None:
+        """The outbox knows of an edit before its first byte is written; raises NotPermitted, NotFound."""
+
+        def change(connection: sqlite3.Connection) -> list[News]:
+            if edits.displaces(connection, opened.content_id):
+                return settle.edit_beside(connection, opened.content_id, clock, self._host)
+            moved_on = edits.begin_edit(connection, opened.content_id, clock)
+            return [NodeChanged(opened.ino, content=True)] if moved_on else []
+
+        news = await self._store.db.write_here(change)
+        content = contents.get(self._store.db.reader, opened.content_id)
+        opened.dirty, opened.ino = True, opened.ino if content is None else content.ino
+        self.tell_soon(news)
 
     def doubt(self, item_ids: set[ItemId]) -> None:
         """Have these asked for again."""

@@ -42,10 +42,11 @@ class Clash:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """A new file, folder or symlink under `parent_id`."""
+    """A new file, folder or symlink `name` under `parent_id`."""
 
     node: Node
     parent_id: ItemId
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,8 @@ Push = Void | Wait | Clash | Create | Overwriting | Move | SetAttributes | Remov
 def told(action: Push) -> tuple[object, ...]:
     """All that the remote is told by a request, but for a file's bytes: what makes it the same request."""
     match action:
-        case Create(node, parent_id):
-            return parent_id, node.name, node.kind, node.mode, node.symlink_target, node.mtime_ns
+        case Create(node, parent_id, name):
+            return parent_id, name, node.kind, node.mode, node.symlink_target, node.mtime_ns
         case Overwriting(node, item, base):
             return item.item_id, base, node.mode, node.mtime_ns
         case Move(_, item, parent_id, name, replaced):
@@ -140,7 +141,7 @@ def _named(connection: sqlite3.Connection, change: LocalChange, node: Node, item
     if parent is None:
         return Void() if node.item_id is None else Wait("its place is being looked up")
     if change.aspect is Aspect.CREATE:
-        return _creation(connection, node, parent)
+        return _creation(connection, change, node, parent)
     if item is None:
         return Wait("its creation comes first")
     return _place(connection, change, node, parent, item)
@@ -158,12 +159,16 @@ def _content(change: LocalChange, node: Node, item: Item) -> Push:
     return Overwriting(node, item, item.content_version)
 
 
-def _creation(connection: sqlite3.Connection, node: Node, parent: Node) -> Push:
-    if parent.item_id is None:
+def _creation(connection: sqlite3.Connection, change: LocalChange, node: Node, parent: Node) -> Push:
+    """Where the node is; but one whose answer is not known is settled where it was sent, and moved after that."""
+    parent_id, name = parent.item_id, node.name
+    if change.in_doubt and change.base_parent_id is not None and change.base_name is not None:
+        parent_id, name = change.base_parent_id, change.base_name
+    if parent_id is None:
         return Wait("its folder comes first")
-    occupant = items.at_place(connection, parent.item_id, node.name)
+    occupant = items.at_place(connection, parent_id, name)
     if occupant is None:
-        return Create(node, parent.item_id)
+        return Create(node, parent_id, name)
     return _leaving(connection, occupant) or Clash(node, occupant)
 
 

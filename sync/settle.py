@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from cache import activity, contents, items, journal, tree
 from cache.activity import What
 from cache.edits import Clock, journal_place
-from cache.model import ROOT_INO, Aspect, EntryChanged, Ino, Item, Kind, News, Node, NodeChanged
+from cache.model import ROOT_INO, Aspect, ContentId, EntryChanged, Ino, Item, Kind, News, Node, NodeChanged
 from cache.placeholders import item_size, reveal
 from sync.conflict import conflict_name
 
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     import sqlite3
 
 
-def merge_folder(connection: sqlite3.Connection, mine: Node, told: Item, clock: Clock) -> None:
+def merge_folder(connection: sqlite3.Connection, mine: Node, told: Item, clock: Clock) -> list[News]:
     """A folder made on both sides is one folder; its remote children are still to be listed."""
+    news = _take_over(connection, mine.ino, told)
     items.put(connection, told)
     tree.set_item(connection, mine.ino, told.item_id)
     tree.set_listed(connection, mine.ino, listed=False)
     journal.drop(connection, mine.ino, Aspect.CREATE)
+    journal_place(connection, mine.ino, clock)
     activity.note(connection, clock.now_s, mine.ino, What.MERGED, "folder made on both sides")
+    return news
 
 
 def step_aside(connection: sqlite3.Connection, mine: Node, clock: Clock, host: str) -> list[News]:
@@ -77,6 +80,25 @@ def put_back(connection: sqlite3.Connection, node: Node, known: Item | None, clo
     return [EntryChanged(parent, name)]
 
 
+def edit_beside(connection: sqlite3.Connection, content_id: ContentId, clock: Clock, host: str) -> list[News]:
+    """An older version, still open, is edited while its file holds other unsent bytes: from here on a conflict copy."""
+    content = contents.get(connection, content_id)
+    node = None if content is None else tree.by_ino(connection, content.ino)
+    if content is None or node is None or node.parent is None:
+        return []
+    name = _free_name(connection, node.parent, node.name, clock, host)
+    copy = replace(node, name=name, item_id=None, content_id=None, size=content.size, ctime_ns=clock.now_ns)
+    ino = tree.insert(connection, copy)
+    contents.set_owner(connection, content_id, ino)
+    contents.set_dirty(connection, content_id)
+    tree.set_content(connection, ino, content_id, content.size)
+    journal.record(connection, ino, Aspect.CREATE, None, clock.now_s, not_before_ms=clock.push_after_ms)
+    if node.item_id is not None:
+        _remember(connection, ino, node.item_id, clock)
+    activity.note(connection, clock.now_s, ino, What.CONFLICT_COPY, f"{node.name} has newer unsent changes")
+    return [EntryChanged(node.parent, name)]
+
+
 def adopt(connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, *, clean: bool) -> list[News]:
     """The remote holds these very bytes: the node is that item from here on. `clean`: no byte changed since."""
     news = _take_over(connection, node.ino, told)
@@ -104,6 +126,9 @@ def _take_over(connection: sqlite3.Connection, ino: Ino, told: Item) -> list[New
     if other.content_id is not None or journal.of_node(connection, other.ino):
         journal.record(connection, other.ino, Aspect.CREATE, None, 0)  # somebody edited it already: an item of its own
         return []
+    for child in tree.children(connection, other.ino):
+        if tree.child(connection, ino, child.name) is None:
+            tree.place(connection, child.ino, ino, child.name)
     tree.place(connection, other.ino, None, other.name)
     return [] if other.parent is None else [EntryChanged(other.parent, other.name, deleted=other.ino)]
 

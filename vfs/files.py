@@ -13,7 +13,7 @@ import trio
 
 from cache import edits, tree
 from cache.errors import IsAFolder, NotFound, TooBig
-from cache.model import FILE_SIZE_MAX_BYTES, ContentId, Ino, Kind, Node, NodeChanged
+from cache.model import FILE_SIZE_MAX_BYTES, ContentId, Ino, Kind, Node
 from sync.hydrator import Policy
 from vfs.attributes import OpenedFile
 from vfs.handles import Handles
@@ -145,12 +145,7 @@ class Files:
                 return
             await self._engine.hydrator.ensure(opened, 0, opened.size)
             clock = self._store.clock(OPEN_PUSH_DELAY_S)
-            moved_on = await self._store.db.write_here(
-                lambda connection: edits.begin_edit(connection, opened.content_id, clock)
-            )
-            opened.dirty = True
-        if moved_on:
-            self._engine.applier.tell_soon([NodeChanged(opened.ino, content=True)])
+            await self._engine.applier.begin_edit(opened, clock)
         self._engine.changed()
 
     async def _empty(self, opened: OpenContent) -> None:

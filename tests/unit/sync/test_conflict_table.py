@@ -321,3 +321,61 @@ async def test_a_folder_takes_the_name_of_a_removed_file(desk: Desk) -> None:
     tree = await desk.meet()
     assert tree["/f"] is None
     assert "/d" not in tree
+
+
+async def test_a_creation_with_a_lost_answer_that_was_renamed_since_is_one_item(desk: Desk) -> None:
+    await desk.machine.create("/n", b"new")
+    desk.machine.remote.inject(Fault(operation="put", after=Unknown()))
+    await desk.machine.push_one(0)
+    await desk.rename("/n", "/d/renamed")
+    tree = await desk.meet()
+    assert tree["/d/renamed"] == b"new"
+    assert "/n" not in tree
+
+
+async def test_a_creation_with_a_lost_answer_that_was_written_on_since_is_one_item(desk: Desk) -> None:
+    await desk.machine.create("/n", b"new")
+    desk.machine.remote.inject(Fault(operation="put", after=Unknown()))
+    await desk.machine.push_one(0)
+    await desk.write("/n", b"newer")
+    tree = await desk.meet()
+    assert (tree["/n"], desk.copies()) == (b"newer", {})
+
+
+async def test_a_folder_with_a_lost_answer_that_was_renamed_since_is_one_folder(desk: Desk) -> None:
+    await desk.mkdir("/m")
+    desk.machine.remote.inject(Fault(operation="make_folder", after=Unknown()))
+    await desk.machine.push_one(0)
+    await desk.rename("/m", "/o")
+    await desk.machine.create("/o/in", b"in")
+    tree = await desk.meet()
+    assert tree["/o/in"] == b"in"
+    assert "/m" not in tree
+
+
+async def test_a_creation_with_a_lost_answer_that_was_deleted_since_leaves_nothing(desk: Desk) -> None:
+    await desk.machine.create("/n", b"new")
+    desk.machine.remote.inject(Fault(operation="put", after=Unknown()))
+    await desk.machine.push_one(0)
+    await desk.rename("/n", "/o")
+    await desk.unlink("/o")
+    tree = await desk.meet()
+    assert not {"/n", "/o"} & tree.keys()
+
+
+async def test_two_handles_of_two_versions_that_are_both_written_keep_both_writes(desk: Desk) -> None:
+    """The one that opened the older version goes on as a conflict copy."""
+    do, ino = desk.do, desk.machine.at("/f").ino
+    async with desk.machine.running():
+        older = (await do.open(ino, os.O_RDWR)).fh
+        await do.read(older, 0, 100)
+        desk.edited("/f", b"theirs, longer")
+        await desk.machine.pull()
+        newer = (await do.open(ino, os.O_RDWR)).fh
+        await do.write(newer, 0, b"NEWER")
+        await do.write(older, 0, b"OLDER")
+        await do.release(newer)
+        await do.release(older)
+    tree = await desk.meet()
+    assert tree["/f"] == b"NEWERs, longer"
+    assert [bytes(each or b"")[:5] for each in desk.copies().values() if isinstance(each, bytes)] == [b"OLDER"]
