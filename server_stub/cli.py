@@ -85,6 +85,7 @@ def serve_command(
     retention: Annotated[int, typer.Option(help="Seconds that deletions and older contents are kept.", min=1)] = 30
     * DAY_S,
     feed_max_rows: Annotated[int, typer.Option(help="Deletions that the feed tells at most.", min=1)] = 1_000_000,
+    keepalive: Annotated[float, typer.Option(help="Seconds between comment lines of a stream.", min=0.05)] = 15.0,
     webhook_allow_private: Annotated[
         bool, typer.Option("--webhook-allow-private", help="Call webhooks on private and loopback addresses too.")
     ] = False,
@@ -125,6 +126,7 @@ def serve_command(
         uploads_max=uploads_max,
         retention_s=retention,
         feed_max_rows=feed_max_rows,
+        keepalive_s=keepalive,
         webhook_allow_private=webhook_allow_private,
         webhook_backoff_s=webhook_backoff,
         webhook_give_up_s=webhook_give_up,

@@ -8,6 +8,7 @@ import fcntl
 import ipaddress
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -126,8 +127,15 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
+def allow_many_sockets() -> None:
+    """An idle stream is one descriptor: take all that the system grants, not the 1,024 that it begins with."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def serve(settings: Settings) -> None:
     """Run until told to stop. StateInUse, OSError, StateUnusable."""
+    allow_many_sockets()
     # Scans and digests compute on threads of their own: a request waits for them this long at most, not for 5 ms.
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with state_lock(settings.state), bind(settings.host, settings.port) as listening:
