@@ -17,7 +17,7 @@ from server_stub.instants import http_date
 from server_stub.plans.common import require_file, was_visible
 from server_stub.problems import Problem
 from server_stub.routes.http import endpoint, path_id
-from server_stub.routes.sending import PIECE_BYTES, ContentResponse, Opened, Piece, multipart
+from server_stub.routes.sending import AT_ONCE_BYTES, PIECE_BYTES, ContentResponse, Opened, Piece, multipart
 from server_stub.values import Evidence, Item, Kind, Principal
 from server_stub.wire import item_json
 
@@ -175,12 +175,18 @@ async def _respond(request: Request, content: Content, opened: Opened) -> Respon
             raise Problem("range_not_satisfiable", "no such bytes", headers=told) from None
     status, pieces = _pieces(ranges, content.size, headers)
     if request.method == "GET" and len(pieces) == 1 and 0 < pieces[0].size <= PIECE_BYTES:
-        data = await asyncio.to_thread(opened.read, pieces[0].start, pieces[0].stop)
+        data = await _small(opened, pieces[0])
         if len(data) == pieces[0].size:
             opened.close()
             return Response(data, status, headers)
     response: Response = ContentResponse(opened, status, headers, pieces)  # type: ignore[assignment]
     return response
+
+
+async def _small(opened: Opened, piece: Piece) -> bytes:
+    """One piece, without a thread when it is in memory."""
+    held = opened.read_now(piece.start, piece.stop) if piece.size <= AT_ONCE_BYTES else None
+    return await asyncio.to_thread(opened.read, piece.start, piece.stop) if held is None else held
 
 
 def _headers(content: Content) -> dict[str, str]:
