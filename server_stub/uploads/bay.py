@@ -6,6 +6,7 @@ appended, and a checksum that does not agree leaves its bytes there.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 _STEP_BYTES: Final = 1 << 20
 _FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class BytesLost(Exception):
+    """An upload's file holds less than was acknowledged: somebody reached into the vault, or a backup is older."""
 
 
 class Appending:
@@ -77,14 +82,20 @@ class Bay:
         os.fsync(self._folder_fd)
 
     def append(self, upload_id: str, offset: int, digest: _Hash | None) -> Appending:
-        """Open behind `offset`; OSError. `digest` is over the bytes before it; None: not known."""
-        fd = os.open(upload_id, os.O_WRONLY | _FLAGS, dir_fd=self._folder_fd)
+        """Open behind `offset`; OSError, BytesLost. `digest` is over the bytes before it; None: not known."""
+        fd = self._open(upload_id, os.O_WRONLY)
         try:
             _cut(fd, offset)
-        except OSError:
+        except (OSError, BytesLost):
             os.close(fd)
             raise
         return Appending(fd, offset, hashlib.sha256() if offset == 0 else digest)
+
+    def _open(self, upload_id: str, flags: int) -> int:
+        try:
+            return os.open(upload_id, flags | _FLAGS, dir_fd=self._folder_fd)
+        except FileNotFoundError:
+            raise BytesLost(upload_id) from None
 
     def join(self, upload_id: str, parts: Iterable[str]) -> _Hash:
         """A new durable file of the parts' bytes in order; the digest over all. OSError."""
@@ -99,7 +110,7 @@ class Bay:
         return appending.digest or hashlib.sha256()
 
     def _copy(self, part: str, appending: Appending) -> None:
-        fd = os.open(part, os.O_RDONLY | _FLAGS, dir_fd=self._folder_fd)
+        fd = self._open(part, os.O_RDONLY)
         try:
             while chunk := os.read(fd, _STEP_BYTES):
                 appending.write(chunk)
@@ -107,9 +118,10 @@ class Bay:
             os.close(fd)
 
     def seal(self, upload_id: str, *, size: int, modified_ns: int, digest: _Hash | None) -> Staged:
-        """Ready to be placed: exactly `size` bytes, its time set, durable. OSError."""
-        os.chmod(upload_id, 0o600, dir_fd=self._folder_fd)  # an attempt that met drift may have left another mode
-        fd = os.open(upload_id, os.O_RDWR | _FLAGS, dir_fd=self._folder_fd)
+        """Ready to be placed: exactly `size` bytes, its time set, durable. OSError, BytesLost."""
+        with contextlib.suppress(FileNotFoundError):  # told by the opening
+            os.chmod(upload_id, 0o600, dir_fd=self._folder_fd)  # an attempt that met drift may have left another mode
+        fd = self._open(upload_id, os.O_RDWR)
         try:
             _cut(fd, size)
             known = _digest_of(fd) if digest is None else digest
@@ -130,7 +142,7 @@ class Bay:
 
 def _cut(fd: int, size: int) -> None:
     if os.fstat(fd).st_size < size:
-        raise OSError(errno.EIO, "an upload's file is shorter than what was acknowledged")
+        raise BytesLost("shorter than what was acknowledged")
     os.ftruncate(fd, size)
 
 

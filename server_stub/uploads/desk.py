@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,7 @@ from server_stub import failpoints
 from server_stub.instants import NANOS
 from server_stub.plans.content import NewContent
 from server_stub.problems import Problem
-from server_stub.uploads.bay import Bay
+from server_stub.uploads.bay import Bay, BytesLost
 from server_stub.uploads.plan import check_room, plan_commit, plan_open, require_parts, require_upload
 from server_stub.uploads.receiving import Receiving
 from server_stub.uploads.turns import Interrupted, Turn, Turns
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from server_stub.uploads.headers import Checksum
     from server_stub.values import Principal
     from server_stub.vault import Staged
+
+log = logging.getLogger(__name__)
 
 _DIGESTS_MAX: Final = 1_024  # running digests that are remembered between requests; others are computed again
 _EXPIRE_BATCH: Final = 256
@@ -98,8 +101,8 @@ class Desk:
             raise Problem("too_large", f"at most {self._settings.upload_max_bytes} bytes")
         try:
             digest = await asyncio.to_thread(self._bay.join, upload.upload_id, part_ids)
-        except FileNotFoundError:
-            raise Problem("not_found", "a part was ended meanwhile") from None
+        except BytesLost:
+            raise Problem("upload_gone", "a part was ended meanwhile") from None
         self._remember(upload.upload_id, length, digest)
         return msgspec.structs.replace(upload, length=length)
 
@@ -119,7 +122,10 @@ class Desk:
         """
         limit_bytes = self._settings.upload_max_bytes if upload.length is None else upload.length
         digest = self._recall(upload.upload_id, upload.offset)
-        appending = await asyncio.to_thread(self._bay.append, upload.upload_id, upload.offset, digest)
+        try:
+            appending = await asyncio.to_thread(self._bay.append, upload.upload_id, upload.offset, digest)
+        except BytesLost:
+            raise await self._lost(upload) from None
         receiving = Receiving(upload, appending, limit_bytes=limit_bytes, checksum=checksum, record=self._record)
         try:
             try:
@@ -194,15 +200,22 @@ class Desk:
             self._digests.pop(upload.upload_id, None)
         return answer
 
-    async def _seal(self, upload: Upload, modified_ns: int) -> Staged | None:
+    async def _seal(self, upload: Upload, modified_ns: int) -> Staged:
         digest = self._recall(upload.upload_id, upload.offset)
-        with contextlib.suppress(FileNotFoundError):  # committed by another request meanwhile: the plan says so
+        try:
             staged = await asyncio.to_thread(
                 self._bay.seal, upload.upload_id, size=upload.offset, modified_ns=modified_ns, digest=digest
             )
-            failpoints.reach("upload-sealed")
-            return staged
-        return None
+        except BytesLost:
+            raise await self._lost(upload) from None
+        failpoints.reach("upload-sealed")
+        return staged
+
+    async def _lost(self, upload: Upload) -> Problem:
+        """An offset that cannot be kept is not told again: the upload ends."""
+        log.error("upload %s lost bytes that were acknowledged, and ends", upload.upload_id)
+        await self._end(upload, anyway=True)
+        return Problem("upload_gone", "the bytes of this upload are lost")
 
     async def terminate(self, principal: Principal, upload_id: str) -> None:
         """End an upload and forget its bytes. Problem."""

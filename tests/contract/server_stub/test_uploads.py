@@ -336,6 +336,22 @@ def test_a_graceful_stop_keeps_what_arrived(tmp_path: Path) -> None:
         assert (server.root / "f").read_bytes() == b"abcdef"
 
 
+@pytest.mark.parametrize("left", [None, b"a"])
+def test_an_upload_whose_bytes_were_taken_away_ends(
+    tus: Tus, shared_server: ServerProcess, home: Json, left: bytes | None
+) -> None:
+    """An offset that cannot be kept is not told again."""
+    urls = [tus.begin(6, b"abc"), tus.begin(3, b"abc")]
+    for url in urls:
+        file = shared_server.state / "vault" / "uploads" / url.rpartition("/")[2]
+        file.unlink()
+        if left is not None:
+            file.write_bytes(left)
+    assert tus.patch(urls[0], 3, b"def").json()["code"] == "upload_gone"
+    assert tus.commit(urls[1], f"k-{uuid.uuid4()}", target=in_folder(home, "f")).json()["code"] == "upload_gone"
+    assert [tus.head(url).status_code for url in urls] == [410, 410]
+
+
 def test_a_head_of_wrong_type_changes_nothing(tus: Tus) -> None:
     url = tus.begin(2)
     assert tus.http.put(url, content=b"x", headers=VERSION | MEDIA_TYPE).status_code == 405
