@@ -6,9 +6,14 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from server_stub.clearing import clear
+
 from .conftest import Api
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.harness.server import ServerProcess
@@ -33,6 +38,20 @@ def dig(top: Path) -> None:
     os.close(fd)
 
 
+@pytest.fixture
+def deep(server: ServerProcess) -> Iterator[ServerProcess]:
+    """A server over a deep tree, which is taken away again: what clears up after tests recurses too."""
+    dig(server.root / "top")
+    yield server
+    if server.process is not None:
+        server.kill()
+    folder = os.open(server.root.parent, os.O_RDONLY)
+    for name in ("root", "state"):
+        clear(folder, name)
+    os.close(folder)
+    assert not server.root.exists()
+
+
 def walked(api: Api, top: Json) -> Json:
     """The last item of a walk."""
     lines = api.http.get(f"/v1/items/{top['item_id']}/descendants").text.splitlines()
@@ -47,8 +66,8 @@ def bottoms(api: Api) -> list[bytes]:
     return [api.content(item).content for item in found]
 
 
-def test_depth_is_no_matter(server: ServerProcess) -> None:
-    dig(server.root / "top")
+def test_depth_is_no_matter(deep: ServerProcess) -> None:
+    server = deep
     server.start(within_s=60)
     with server.client(timeout_s=60.0) as client:
         api = Api(client)

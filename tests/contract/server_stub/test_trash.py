@@ -99,6 +99,7 @@ def test_a_restored_file_can_be_changed_and_deleted_and_restored_again(api: Api,
 def test_a_tree_is_deleted_at_once_and_restored_at_once(api: Api, home: Json, shared_server: ServerProcess) -> None:
     planted = plant(api, home)
     on_disk = shared_server.root / home["name"] / "top"
+    shared_server.scan()  # what other tests left on disk is found before
     anchor = api.anchor()
     assert delete_tree(api, planted["top"], anchor).status_code == 204
     assert not on_disk.exists()
