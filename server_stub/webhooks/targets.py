@@ -21,6 +21,7 @@ _REFUSED: Final = tuple(
     ipaddress.ip_network(network)
     for network in (
         "168.63.129.16/32",
+        "192.0.0.0/24",
         "192.88.99.0/24",
         "::/96",
         "64:ff9b::/96",
@@ -53,7 +54,7 @@ def parse_target(url: str) -> Target:
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise ValueError("a URL with a user or a fragment is not taken")
     host, port = parts.hostname or "", parts.port
-    if ":" in host:
+    if ":" in host and "%" not in host:
         ipaddress.IPv6Address(host)
     elif not _HOST.fullmatch(host):
         raise ValueError("no host in the URL")
