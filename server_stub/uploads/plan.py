@@ -117,26 +117,7 @@ def plan_commit(
         raise Problem("upload_incomplete", "bytes are missing", offset=current.offset, length=current.length)
     if upload.digest is not None and upload.digest != staged.digest:
         raise Problem("digest_mismatch", "the bytes that arrived are not the bytes announced")
-    if target.item_id is not None:
-        intent = plan_overwrite(
-            view,
-            principal,
-            item_id=target.item_id,
-            base=target.content_version or "",
-            content=content,
-            staged=staged,
-            now_ns=now_ns,
-        )
-    else:
-        intent = plan_new_file(
-            view,
-            principal,
-            parent_id=target.parent_id or "",
-            name=target.name or "",
-            content=content,
-            staged=staged,
-            now_ns=now_ns,
-        )
+    intent = _plan_content(view, principal, target, content=content, staged=staged, now_ns=now_ns)
     done = msgspec.structs.replace(
         upload,
         state=UploadState.COMMITTED,
@@ -146,6 +127,19 @@ def plan_commit(
         refusal=None,
     )
     return msgspec.structs.replace(intent, steps=tuple(_from_uploads(step) for step in intent.steps), uploads=(done,))
+
+
+def _plan_content(
+    view: View, principal: Principal, target: Target, *, content: NewContent, staged: Staged, now_ns: int
+) -> Intent:
+    """As any other content that was staged."""
+    if target.item_id is not None:
+        base = target.content_version or ""
+        return plan_overwrite(
+            view, principal, item_id=target.item_id, base=base, content=content, staged=staged, now_ns=now_ns
+        )
+    parent_id, name = target.parent_id or "", target.name or ""
+    return plan_new_file(view, principal, parent_id=parent_id, name=name, content=content, staged=staged, now_ns=now_ns)
 
 
 def _from_uploads(step: AnyStep) -> AnyStep:
