@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 
 def trash_path(view: View, principal: Principal, item_id: str) -> tuple[str, ...] | None:
-    """Names below the token's root of something in the trash; None when it did not lie there."""
+    """Names below the token's root of something in the trash; None when it did not lie there. A token for the whole
+    drive sees it also when the proofs of its folders are forgotten.
+    """
     lineage = view.trash_lineage(item_id)
     ids = [each for each, _ in lineage]
-    if principal.root_id not in ids[:-1]:
-        return None
-    return tuple(name for _, name in lineage[ids.index(principal.root_id) + 1 :])
+    if principal.root_id in ids[:-1]:
+        return tuple(name for _, name in lineage[ids.index(principal.root_id) + 1 :])
+    return tuple(name for _, name in lineage) if principal.whole_drive else None
 
 
 def require_trashed(view: View, principal: Principal, item_id: str) -> Trashed:

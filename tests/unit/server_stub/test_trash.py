@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from server_stub.plans.copy import Target
-from server_stub.plans.restore import plan_restore, trashed_tree
+from server_stub.plans.restore import plan_restore, trash_path, trashed_tree
 from server_stub.problems import Problem
 from server_stub.settings import Settings
 from server_stub.upkeep import forget
@@ -106,6 +106,32 @@ def test_a_restoration_decides_again_what_is_in_the_trash(tmp_path: Path) -> Non
                     now_ns=1,
                 )
             )
+
+    on_store(tmp_path, scenario)
+
+
+def test_what_lay_in_a_forgotten_folder_is_seen_by_who_sees_everything(tmp_path: Path) -> None:
+    async def scenario(store: Store) -> None:
+        root = made(None, "")
+        folder = made(root, "d")
+        file = made(folder, "a", Kind.FILE)
+        await store.write(fill([root, folder, file]))
+        await store.write(throw([file], 10))
+
+        def forget_folder(ledger: Ledger) -> None:
+            with ledger.transaction() as tx:
+                tx.bury(folder, deleted_ns=20)  # as a scan does: it is not in the trash
+                tx.lift_floor(tx.newest_seq())
+
+        everything = Principal(token_id="t", name="t", root_id=root.item_id, whole_drive=True)
+        some = Principal(token_id="s", name="s", root_id=folder.item_id, whole_drive=False)
+        for who in (everything, some):
+            before = await store.read(lambda view, who=who: trash_path(view, who, file.item_id))  # type: ignore[misc]
+            assert before == (("d", "a") if who.whole_drive else ("a",))
+        await store.write(forget_folder)
+        assert await store.read(lambda view: trash_path(view, everything, file.item_id)) == ("a",)
+        other = msgspec.structs.replace(some, root_id="elsewhere")
+        assert await store.read(lambda view: trash_path(view, other, file.item_id)) is None
 
     on_store(tmp_path, scenario)
 
