@@ -45,7 +45,7 @@ def due(connection: sqlite3.Connection, now_ms: int, limit: int, *, after_seq: i
     """Rows beyond `after_seq` that may be tried now, oldest first."""
     return _select(
         connection,
-        "state = 'pending' AND not_before_ms <= ? AND seq > ? ORDER BY seq LIMIT ?",
+        "state = 'pending' AND +not_before_ms <= ? AND seq > ? ORDER BY seq LIMIT ?",  # +: in order of seq
         (now_ms, after_seq, limit),
     )
 

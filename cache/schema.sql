@@ -83,6 +83,7 @@ CREATE TABLE journal (
     queued_at_s     INTEGER NOT NULL,
     UNIQUE (ino, aspect)
 ) STRICT;
+CREATE INDEX journal_by_time ON journal (not_before_ms) WHERE state = 'pending';
 CREATE INDEX journal_by_item ON journal (item_id);
 CREATE INDEX journal_by_base ON journal (base_parent_id, base_name);
 

@@ -42,7 +42,7 @@ class LocalStore:
     def __init__(self, directory: Path, *, write_back_delay_s: float = 1.0, runner: Runner = in_worker) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory = directory
-        self._write_back_delay_s = write_back_delay_s
+        self.write_back_delay_s = write_back_delay_s
         self._lock = lock.take(directory)
         try:
             self.db = Database(directory / "state.db", runner=runner)
@@ -61,7 +61,7 @@ class LocalStore:
     def clock(self, delay_s: float | None = None) -> Clock:
         """Now, and when a change made now may be pushed."""
         now_ns = time.time_ns()
-        delay_s = self._write_back_delay_s if delay_s is None else delay_s
+        delay_s = self.write_back_delay_s if delay_s is None else delay_s
         return Clock(now_ns=now_ns, push_after_ms=now_ns // 1_000_000 + int(delay_s * 1000))
 
     async def open_content(self, node: Node) -> OpenContent:

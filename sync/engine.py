@@ -131,8 +131,8 @@ class Engine:
         await self.puller.ensure_listed(ino)
 
     def changed(self) -> None:
-        """A local change was made: there is something to push."""
-        self.uploader.wake()
+        """A local change was made: there will be something to push."""
+        self.uploader.changed(self.store.write_back_delay_s)
 
     def statistics(self) -> EngineStatistics:
         """A snapshot; cheap enough for every second."""

@@ -7,6 +7,7 @@ time, and what becomes of a row that failed. How a row is sent is in `sync.sendi
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PARALLEL = 6
+PARALLEL_BUSY = 2  # while programs are changing names and files: they share this thread, and go first
+BUSY_S = 0.1  # how long after a local change that holds
 PASS_ROWS = 64
 BACKOFF_MAX_S = 300.0
 QUOTA_RETRY_S = 60
@@ -58,6 +61,8 @@ class Uploader:
         self._idle = trio.Event()  # set, and replaced, whenever a row was concluded
         self._online = True
         self._hurry = False
+        self._changed_at = -math.inf
+        self._sleeping_until = math.inf
         self.paused = False
         self.statistics = PushStatistics()
 
@@ -67,8 +72,14 @@ class Uploader:
         return self._sender.bytes_up
 
     def wake(self) -> None:
-        """The outbox changed."""
+        """There may be something to push."""
         self._wake.set()
+
+    def changed(self, push_after_s: float) -> None:
+        """A local change was made, to be pushed in so many seconds: nothing to do before, in a burst least of all."""
+        self._changed_at = trio.current_time()
+        if self._sleeping_until > self._changed_at + push_after_s:
+            self._wake.set()
 
     def connected(self, *, online: bool) -> None:
         """The remote was lost, or is back: then every pause that its absence caused is over."""
@@ -86,16 +97,24 @@ class Uploader:
                     await self._store.db.write(journal.hurry)
                 if self._online and not self.paused:
                     self._start_due(nursery)
-                with trio.move_on_after(self._pause_s()):
+                pause_s = self._pause_s()
+                self._sleeping_until = trio.current_time() + pause_s
+                with trio.move_on_after(pause_s):
                     await self._wake.wait()
+
+    @property
+    def _parallel(self) -> int:
+        """How many rows may be under way now."""
+        return PARALLEL if trio.current_time() - self._changed_at >= BUSY_S else PARALLEL_BUSY
 
     def _start_due(self, nursery: trio.Nursery) -> None:
         """Start what may be sent now. No await: nothing changes between the plan and the mark in `_busy`."""
         reader, after = self._store.db.reader, -1
-        while len(self._busy) < PARALLEL:
+        parallel = self._parallel
+        while len(self._busy) < parallel:
             rows = journal.due(reader, self._store.clock(0).now_ms, PASS_ROWS, after_seq=after)
             for change in rows:
-                if len(self._busy) >= PARALLEL:
+                if len(self._busy) >= parallel:
                     return
                 if change.ino not in self._busy and not isinstance(push.plan(reader, change), push.Wait):
                     self._busy.add(change.ino)
@@ -107,6 +126,8 @@ class Uploader:
     def _pause_s(self) -> float:
         if self.paused or not self._online or len(self._busy) >= PARALLEL:
             return 3600.0  # `wake` ends it
+        if len(self._busy) >= self._parallel:
+            return BUSY_S
         now_ms = self._store.clock(0).now_ms
         when_ms = journal.next_due_ms(self._store.db.reader, now_ms)
         return 3600.0 if when_ms is None else max((when_ms - now_ms) / 1000, 0.001)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 20.0
 BUSY_PATIENCE_S = 2.0  # a shell that just left, a file that is just being closed
+SWITCH_INTERVAL_S = 0.0005  # a worker that ends must not wait 5 ms for this thread: copying trees takes 10 % less
 MAX_TASKS = 512  # requests served at once: readers who wait for a slow server must not use them all up
 READ_AHEAD_KIB = 16 << 10  # a network drive lives from long requests; the kernel's default is 128 KiB
 
@@ -90,6 +92,7 @@ async def serve(
     `ready` is called once the mount answers. At the end of file on `lifeline_fd` the mount leaves too. Raises
     what `open_drive` raises, and Failure when the kernel refuses the mount.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with open_drive(drive_config(config)) as drive:
         session = Session(config, drive, registry, log_file)
         return await session.run(ready, lifeline_fd)
