@@ -22,13 +22,14 @@ _LINEAGE: Final = """
 WITH RECURSIVE up (item_id, parent_id, name, depth) AS (
     SELECT item_id, parent_id, item ->> 'name', 0 FROM trash WHERE item_id = :id
     UNION ALL
-    SELECT p.item_id, p.parent_id, p.name, up.depth + 1 FROM up JOIN (
-        SELECT item_id, parent_id, name FROM items
-        UNION ALL SELECT item_id, parent_id, item ->> 'name' AS name FROM trash
-        UNION ALL SELECT item_id, parent_id, item ->> 'name' AS name FROM tombstones
-                  WHERE item_id NOT IN (SELECT item_id FROM trash)
-    ) p ON p.item_id = up.parent_id
-    WHERE up.depth < 4096
+    SELECT up.parent_id,
+        CASE WHEN i.item_id IS NOT NULL THEN i.parent_id
+             WHEN t.item_id IS NOT NULL THEN t.parent_id ELSE b.parent_id END,
+        coalesce(i.name, t.item ->> 'name', b.item ->> 'name'),
+        up.depth + 1
+    FROM up LEFT JOIN items i ON i.item_id = up.parent_id LEFT JOIN trash t ON t.item_id = up.parent_id
+        LEFT JOIN tombstones b ON b.item_id = up.parent_id
+    WHERE coalesce(i.item_id, t.item_id, b.item_id) IS NOT NULL AND up.depth < 4096
 ) SELECT item_id, name FROM up ORDER BY depth DESC
 """
 _IN_MAX: Final = 500
