@@ -68,6 +68,16 @@ def address(listen: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
+def safe_address(listen: str, tokens: Path | None, *, no_auth: bool) -> tuple[str, int]:
+    """Where to listen, when whoever can reach it needs a token or is on this machine; or a clear end."""
+    host, port = address(listen)
+    if no_auth and tokens is not None:
+        fail("--tokens and --no-auth exclude each other", 2)
+    if not is_loopback(host) and tokens is None:
+        fail(f"{host} can be reached from other machines: give --tokens FILE (see 'token create')", EX_CONFIG)
+    return host, port
+
+
 @app.command("serve")
 def serve_command(
     root: RootOption,
@@ -103,13 +113,9 @@ def serve_command(
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:
     """Serve a directory until SIGTERM or Ctrl-C."""
-    host, port = address(listen)
-    if no_auth and tokens is not None:
-        fail("--tokens and --no-auth exclude each other", 2)
     if (tls_cert is None) != (tls_key is None):
         fail("--tls-cert and --tls-key belong together", 2)
-    if not is_loopback(host) and tokens is None:
-        fail(f"{host} can be reached from other machines: give --tokens FILE (see 'token create')", EX_CONFIG)
+    host, port = safe_address(listen, tokens, no_auth=no_auth)
     real_root = checked_root(root)
     real_state = (state or default_state(real_root)).expanduser().absolute()
     settings = Settings(
