@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from cache import ranges
+from cache.digest import digest_of
 from sync.remote import BadDigest, ProtocolViolation, Remote, RemoteError, Transient, Unreachable
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from cache.store import LocalStore
 
 SMALL_BYTES = 1 << 20  # checked whole before a byte is served
-RETRIES = 3  # attempts in a row that bring no byte; each has its own short retries (see sync.retrying)
+RETRIES = 2  # attempts in a row that bring no byte; each has its own short retries (see sync.retrying)
 YIELD_S = 0.05  # how long a background stream lets readers go first, at each chunk
 
 
@@ -156,7 +157,7 @@ class Filler:
         if opened.digest is None or opened.dirty or opened.hashed:
             return True
         writes = opened.writes
-        found = await trio.to_thread.run_sync(_digest, opened.fd, opened.size)
+        _, found = await digest_of(opened.fd)
         if opened.writes != writes:
             return True
         if found == opened.digest:
@@ -184,12 +185,3 @@ def _source(opened: OpenContent) -> tuple[ItemId, Version]:
 def _check_total(total: int, opened: OpenContent) -> None:
     if total != opened.size:
         raise ProtocolViolation(f"the remote tells {total} bytes for a version of {opened.size}")
-
-
-def _digest(fd: int, size: int) -> str:
-    hasher = hashlib.sha256()
-    position = 0
-    while position < size and (chunk := os.pread(fd, 1 << 20, position)):
-        hasher.update(chunk)
-        position += len(chunk)
-    return f"sha-256:{hasher.hexdigest()}"

@@ -7,12 +7,13 @@ longer fits and the remote stores nothing.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
+
+from cache.digest import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -66,13 +67,5 @@ class Snapshots:
 
     async def _measure(self, fd: int, opened: OpenContent) -> UploadSource:
         writes, mtime_ns = opened.writes, opened.stat().st_mtime_ns
-        size, digest = await trio.to_thread.run_sync(_hash, fd)
+        size, digest = await digest_of(fd)
         return UploadSource(fd, size, digest, writes, mtime_ns)
-
-
-def _hash(fd: int) -> tuple[int, str]:
-    hasher, position = hashlib.sha256(), 0
-    while chunk := os.pread(fd, CHUNK_BYTES, position):
-        hasher.update(chunk)
-        position += len(chunk)
-    return position, f"sha-256:{hasher.hexdigest()}"

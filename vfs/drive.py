@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIGN_IN_S = 15.0
-RETRY_S = 8.0  # a call that nobody answers fails after this long; who can wait longer tries again itself
+RETRY_S = 4.0  # a call that nobody answers fails after this long; who can wait longer tries again itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
