@@ -47,7 +47,10 @@ class Applier:
 
     @contextmanager
     def watch(self) -> Iterator[dict[ItemId, ItemId | None]]:
-        """Collect {item: its folder} of all news applied while an answer is on its way."""
+        """Collect {item: its folder} of all news applied while an answer is on its way.
+
+        Kept open until the answer is applied, and looked at inside that transaction: other news may be waiting before.
+        """
         heard: dict[ItemId, ItemId | None] = {}
         self._watchers.append(heard)
         try:
@@ -129,37 +132,41 @@ class Applier:
             return
         with self.watch() as heard:
             told = await self._remote.get_many(asked)
-        self._doubts -= set(asked)
+            self._doubts -= set(asked)
 
-        def change(absorber: Absorber) -> None:
-            fresh = {item_id: state for item_id, state in told.items() if item_id not in heard}
-            absorber.after.doubts.update(heard.keys() & told.keys())
-            for item_id, state in fresh.items():
-                if isinstance(state, Item):
-                    absorber.item(state, unlisted_parent=True)
-                else:
-                    absorber.gone(state or Tombstone(item_id=item_id, parent_id=None, reason="not_visible"))
+            def change(absorber: Absorber) -> None:
+                fresh = {item_id: state for item_id, state in told.items() if item_id not in heard}
+                absorber.after.doubts.update(heard.keys() & told.keys())
+                for item_id, state in fresh.items():
+                    if isinstance(state, Item):
+                        absorber.item(state, unlisted_parent=True)
+                    else:
+                        absorber.gone(state or Tombstone(item_id=item_id, parent_id=None, reason="not_visible"))
 
-        await self.apply(change)
+            await self.apply(change)
 
     async def _know_parents(self) -> None:
         """Bring in folders that hold known items but were never listed, from the first known ancestor down."""
         chain: list[Item] = []
         wanted = list(self._wanted)
         self._wanted.clear()
-        while wanted and len(chain) < BATCH:
-            told = await self._remote.get_many(wanted[:BATCH])
-            found = [item for item in told.values() if isinstance(item, Item)]
-            chain = found + chain
-            wanted = [
-                item.parent_id
-                for item in found
-                if item.parent_id is not None and tree.by_item(self._store.db.reader, item.parent_id) is None
-            ]
+        with self.watch() as heard:
+            while wanted and len(chain) < BATCH:
+                told = await self._remote.get_many(wanted[:BATCH])
+                found = [item for item in told.values() if isinstance(item, Item)]
+                chain = found + chain
+                wanted = [
+                    item.parent_id
+                    for item in found
+                    if item.parent_id is not None and tree.by_item(self._store.db.reader, item.parent_id) is None
+                ]
 
-        def change(absorber: Absorber) -> None:
-            for item in chain:
-                absorber.item(item, unlisted_parent=True)
+            def change(absorber: Absorber) -> None:
+                for item in chain:
+                    if item.item_id in heard:
+                        absorber.after.doubts.add(item.item_id)
+                    else:
+                        absorber.item(item, unlisted_parent=True)
 
-        if chain:
-            await self.apply(change)
+            if chain:
+                await self.apply(change)

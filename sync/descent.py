@@ -16,7 +16,7 @@ import trio
 
 from cache import ahead, items, tree
 from cache.errors import LocalError
-from cache.model import Ino, ItemId, Kind, Node
+from cache.model import Ino, Item, ItemId, Kind, Node
 from sync.batches import Feature
 from sync.remote import Permanent, Remote, RemoteError
 from sync.subtree import Subtree, Whole
@@ -140,8 +140,8 @@ class Descender:
                 await self._pull()
                 for part in _parts(subtree.take(page)):
                     await self._take(stream, subtree, part, heard)
+                await self._applier.resolve_doubts()
                 cursor, pages = page.cursor, pages + 1
-        await self._applier.resolve_doubts()
 
     async def _take(
         self, stream: _Stream, subtree: Subtree, part: list[Whole], heard: dict[ItemId, ItemId | None]
@@ -190,14 +190,15 @@ def _absorb(absorber: Absorber, subtree: Subtree, part: list[Whole], heard: dict
         if node is None or node.kind is not Kind.FOLDER or node.listed or not _stands(absorber, subtree, folder_id):
             continue
         present = {item.item_id for item in told}
-        newer = {
-            item.item_id
-            for item in told
-            if item.item_id in heard and items.get(absorber.connection, item.item_id) != item
-        }
-        absorber.listing(node.ino, told, newer | (arrived.get(folder_id, set()) - present))
+        if arrived.get(folder_id, set()) - present or any(_is_old(absorber, item, heard) for item in told):
+            continue  # it changed meanwhile: a listing of its own tells how it is
+        absorber.listing(node.ino, told)
         listed.append(node.ino)
     return listed
+
+
+def _is_old(absorber: Absorber, told: Item, heard: dict[ItemId, ItemId | None]) -> bool:
+    return told.item_id in heard and items.get(absorber.connection, told.item_id) != told
 
 
 def _stands(absorber: Absorber, subtree: Subtree, folder_id: ItemId) -> bool:

@@ -118,7 +118,7 @@ class Puller:
                     except AnchorExpired as error:
                         await self._resync(error.fresh)
                         return
-                await self._apply_page(page, heard)
+                    await self._apply_page(page, heard)
                 if not page.has_more:
                     break
             await self._applier.resolve_doubts()
@@ -164,18 +164,26 @@ class Puller:
                 except Gone:
                     await self._applier.refresh([item_id])
                     raise NotFound(ino=ino) from None
-            present = {item.item_id for item in listing.items}
-            overtaken = {each for each, folder in heard.items() if folder == item_id or each in present}
-            if not overtaken or attempt == LISTING_TRIES - 1:
-                await self._apply_listing(ino, listing, overtaken)
+                last = attempt == LISTING_TRIES - 1
+                taken = await self._apply_listing(ino, item_id, listing, heard, even_overtaken=last)
+            if taken:
                 await self._applier.resolve_doubts()
                 return
 
-    async def _apply_listing(self, ino: Ino, listing: Listing, overtaken: set[ItemId]) -> None:
-        def change(absorber: Absorber) -> None:
-            absorber.listing(ino, listing.items, overtaken)
+    async def _apply_listing(
+        self, ino: Ino, item_id: ItemId, listing: Listing, heard: dict[ItemId, ItemId | None], *, even_overtaken: bool
+    ) -> bool:
+        """False when the children were told of anew meanwhile: as seen in the transaction, so none is missed."""
+        present = {item.item_id for item in listing.items}
 
-        await self._applier.apply(change)
+        def change(absorber: Absorber) -> bool:
+            overtaken = {each for each, folder in heard.items() if folder == item_id or each in present}
+            if overtaken and not even_overtaken:
+                return False
+            absorber.listing(ino, listing.items, overtaken)
+            return True
+
+        return await self._applier.apply(change)
 
     async def _resync(self, fresh: Anchor | None) -> None:
         """The feed does not reach back: compare every listed folder; local changes and cached bytes stay."""

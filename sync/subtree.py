@@ -77,5 +77,9 @@ class Subtree:
             if finished or level < self._level or folder in self._passed:
                 children = self._children.pop(folder)
                 self._passed.add(folder)
-                if folder not in self._unsure:
+                if self._is_sure(folder):
                     yield folder, list(children.values())
+
+    def _is_sure(self, folder: ItemId) -> bool:
+        """A folder that moved took those below it along, past their places or before them."""
+        return folder not in self._unsure and all(each.item_id not in self._unsure for each in self.lineage(folder))

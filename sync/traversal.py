@@ -52,6 +52,7 @@ class Walk:
     running: int = 0
     fed: int = 0  # batches
     misses: int = 0  # in a row
+    moved: bool = True  # opened a file since the last batch was planned
     exhausted: bool = False  # nothing more lies ahead, as things are known
     ahead: set[Ino] = field(default_factory=set)  # fetched or being fetched, not opened yet
 
@@ -59,7 +60,7 @@ class Walk:
     def hungry(self) -> bool:
         """Whether another batch is to be fetched now."""
         known = self.steps >= STEPS_KNOWN and not self.exhausted and self.misses < MISSES_MAX
-        return known and self.running < RUNNING_MAX and len(self.ahead) <= self.batch
+        return known and self.moved and self.running < RUNNING_MAX and len(self.ahead) <= self.batch
 
 
 class Traversal:
@@ -79,7 +80,7 @@ class Traversal:
         elif not seen.local:
             walk = self._related(seen, lineage) or self._begun(seen, now_s)
         if walk is not None:
-            walk.seen_s = now_s
+            walk.seen_s, walk.moved = now_s, True
             self._walks.remove(walk)
             self._walks.append(walk)
         return walk
@@ -112,6 +113,7 @@ def planned(walk: Walk, inos: Iterable[Ino], frontier: Place | None) -> None:
     if walk.fed and not walk.misses:
         walk.batch = min(walk.batch * 2, BATCH_MAX)
     walk.fed += 1
+    walk.moved = False
     walk.ahead.update(inos)
     walk.exhausted = frontier is None
     walk.frontier = frontier or walk.frontier

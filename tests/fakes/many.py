@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import TYPE_CHECKING
 
 import trio
 
 from cache.model import Anchor, Capability, Item, ItemId, Kind
 from sync.batches import Descendants, Feature, Wanted
-from sync.remote import Busy, RemoteError, Unreachable
+from sync.remote import RemoteError, Unreachable
 from tests.fakes.client import FakeClient
 
 if TYPE_CHECKING:
@@ -50,24 +51,22 @@ class ManyClient(FakeClient):
             yield part
 
     async def descendants(self, folder: ItemId, limit: int, cursor: str | None = None) -> Descendants:
-        """Breadth first, all of it of this moment; a cursor is how many were told, under its anchor."""
+        """Breadth first, by path; a cursor is the last path told, so what moves between is missed or told twice."""
 
         def act() -> Descendants:
-            found = [self.seen(item) for item in self._below(folder)]
-            anchor, _, start = (cursor or f"{self.drive.newest()}/0").partition("/")
-            if cursor is not None and anchor != self.drive.newest():
-                raise Busy("the walk was overtaken")
-            stop = int(start) + limit
-            more = f"{anchor}/{stop}" if stop < len(found) else None
-            return Descendants(items=found[int(start) : stop], anchor=Anchor(anchor), cursor=more)
+            anchor, after = (self.drive.newest(), []) if cursor is None else json.loads(cursor)
+            found = [each for each in self._below(folder) if (len(each[0]), each[0]) > (len(after), after)]
+            page = found[:limit]
+            more = json.dumps([anchor, page[-1][0]]) if len(page) < len(found) else None
+            return Descendants(items=[self.seen(item) for _, item in page], anchor=Anchor(anchor), cursor=more)
 
         return await self.perform("descendants", act)
 
-    def _below(self, folder: ItemId) -> list[Item]:
-        found: list[Item] = []
-        level = [folder]
+    def _below(self, folder: ItemId) -> list[tuple[list[str], Item]]:
+        found: list[tuple[list[str], Item]] = []
+        level: list[tuple[list[str], ItemId]] = [([], folder)]
         while level:
-            items = [item for each in level for item in self.drive.children(each)]
+            items = [([*path, item.name], item) for path, each in level for item in self.drive.children(each)]
             found += items
-            level = [item.item_id for item in items if item.kind is Kind.FOLDER]
+            level = [(path, item.item_id) for path, item in items if item.kind is Kind.FOLDER]
         return found

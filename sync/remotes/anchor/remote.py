@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
 PAGE = 1000  # items per page: what the protocol allows at most
 CHILDREN_MAX = 4_000_000  # beyond this a folder is taken for an endless one
+FEATURES = frozenset(Feature)
 HINTS_READ_S = 45.0  # three missed comment lines
 
 
@@ -84,7 +85,7 @@ class AnchorRemote:
     @property
     def features(self) -> frozenset[Feature]:
         """All of them."""
-        return frozenset(Feature)
+        return FEATURES
 
     async def root(self) -> Item:
         """Sign in and tell the root."""
