@@ -1,0 +1,78 @@
+"""Programs that walk through a cold mount, over a link with a delay: requests are counted where they pass."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.proxy import FaultProxy
+from tests.harness.mount import Mount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.faults.faults import Fault, Request
+    from tests.harness.server import ServerProcess
+
+pytestmark = pytest.mark.fuse
+
+DELAY_S = 0.02
+FILES, FOLDERS = 300, 60
+
+
+def delayed(_request: Request) -> Fault | None:
+    """Each request takes a round trip's time."""
+    time.sleep(DELAY_S)
+    return None
+
+
+@contextmanager
+def far_away(server: ServerProcess, tmp_path: Path) -> Iterator[tuple[Mount, FaultProxy]]:
+    """The server, mounted over a slow link."""
+    proxy = FaultProxy(server.address)
+    proxy.rule = delayed
+    try:
+        with Mount(proxy.url, tmp_path, token=server.token, name="far") as mount:
+            yield mount, proxy
+    finally:
+        proxy.close()
+
+
+def filled(server: ServerProcess) -> dict[str, bytes]:
+    """Files of 4 KiB in one folder, as the server has them."""
+    bodies = {f"many/f{number:03}": f"{number:08}".encode() * 512 for number in range(FILES)}
+    (server.root / "many").mkdir()
+    for path, body in bodies.items():
+        (server.root / path).write_bytes(body)
+    server.scan()
+    return bodies
+
+
+def test_tar_of_300_cold_files_takes_few_requests(server: ServerProcess, tmp_path: Path) -> None:
+    bodies = filled(server)
+    with far_away(server, tmp_path) as (mount, proxy):
+        done = subprocess.run(["tar", "-cf", "-", "many"], cwd=mount.path, capture_output=True, timeout=60, check=True)
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            found = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
+            assert {name: body.read() for name, body in found.items() if body is not None} == bodies
+        asked = proxy.count("POST", "content:batch") + proxy.count("GET", "/content")
+        assert asked <= 12, [f"{each.method} {each.target}" for each in proxy.requests]
+
+
+def test_find_over_cold_folders_takes_few_requests(server: ServerProcess, tmp_path: Path) -> None:
+    for number in range(FOLDERS):
+        (server.root / f"top/d{number:02}/inner").mkdir(parents=True)
+        (server.root / f"top/d{number:02}/inner/file").write_bytes(b"x")
+    server.scan()
+    with far_away(server, tmp_path) as (mount, proxy):
+        done = subprocess.run(["find", "top"], cwd=mount.path, capture_output=True, timeout=60, check=True, text=True)
+        assert len(done.stdout.splitlines()) == 1 + 3 * FOLDERS
+        asked = proxy.count("GET", "/children") + proxy.count("GET", "/descendants")
+        assert asked <= 10, [f"{each.method} {each.target}" for each in proxy.requests]
