@@ -64,12 +64,12 @@ def set_dirty(connection: sqlite3.Connection, content_id: ContentId) -> None:
     connection.execute("UPDATE content SET dirty = 1, durable = 0 WHERE content_id = ?", (content_id,))
 
 
-def set_size(connection: sqlite3.Connection, content_id: ContentId, size: int) -> None:
-    """Size of a dirty content, which is whole by definition."""
+def set_size(connection: sqlite3.Connection, content_id: ContentId, size: int, disk_bytes: int) -> None:
+    """Size of a dirty content, which is whole by definition, and the room that it takes (less, where it has holes)."""
     resident: ranges.Ranges = ((0, size),) if size else ()
     connection.execute(
         "UPDATE content SET size = ?, resident = ?, held_bytes = ?, durable = 0 WHERE content_id = ?",
-        (size, ranges.encode(resident), size, content_id),
+        (size, ranges.encode(resident), min(size, disk_bytes), content_id),
     )
 
 

@@ -219,12 +219,14 @@ def begin_edit(connection: sqlite3.Connection, content_id: ContentId, clock: Clo
     return node.content_id != content_id
 
 
-def settle(connection: sqlite3.Connection, content_id: ContentId, size: int, mtime_ns: int, clock: Clock) -> None:
-    """Write down the size and time of dirty bytes, and let the write-back delay run from now."""
+def settle(
+    connection: sqlite3.Connection, content_id: ContentId, clock: Clock, *, size: int, disk_bytes: int, mtime_ns: int
+) -> None:
+    """Write down the size, room and time of dirty bytes, and let the write-back delay run from now."""
     content = contents.get(connection, content_id)
     if content is None or not content.dirty:
         return
-    contents.set_size(connection, content_id, size)
+    contents.set_size(connection, content_id, size, disk_bytes)
     node = tree.by_ino(connection, content.ino)
     if node is None or node.content_id != content_id:
         return

@@ -101,7 +101,7 @@ def _dirty(connection: sqlite3.Connection, blobs: Blobs, content_id: ContentId) 
     if not blobs.path(content_id).exists():
         blobs.create(content_id, 0)
     stat = os.stat(blobs.path(content_id))  # noqa: PTH116  # nanoseconds, once per dirty file
-    contents.set_size(connection, content_id, stat.st_size)
+    contents.set_size(connection, content_id, stat.st_size, stat.st_blocks * 512)
     node = tree.by_ino(connection, content.ino)
     if node is not None and node.content_id == content_id:
         tree.set_content(connection, node.ino, content_id, stat.st_size)

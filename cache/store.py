@@ -109,12 +109,19 @@ class LocalStore:
         )  # fmt: skip
 
     def held_bytes(self, node: Node) -> int:
-        """Bytes of a node's content that are on this machine, also those that the catalog has not been told of yet."""
+        """Room that a node's content takes on this machine, also what the catalog has not been told of yet."""
+        opened = self.opened.get(node.content_id)
+        if opened is not None:
+            return min(opened.size, opened.stat().st_blocks * 512)
+        late = None if node.content_id is None else self._residency.get(node.content_id)
+        return node.held_bytes if late is None else ranges.total(late)
+
+    def resident_bytes(self, node: Node) -> int:
+        """How many bytes of a node's content can be read without the network; holes are bytes, too."""
         opened = self.opened.get(node.content_id)
         if opened is not None:
             return opened.size if opened.dirty else ranges.total(opened.resident)
-        late = None if node.content_id is None else self._residency.get(node.content_id)
-        return node.held_bytes if late is None else ranges.total(late)
+        return 0 if node.content_id is None else self.content(node.content_id).resident_bytes
 
     def _item(self, node: Node) -> Item | None:
         return None if node.item_id is None else items.get(self.db.reader, node.item_id)
@@ -149,10 +156,13 @@ class LocalStore:
         """
         if opened.dirty and (closed or not opened.settled):
             opened.settled = True  # before the await: a write during it makes it unsettled again
-            size, mtime_ns, clock = opened.size, opened.stat().st_mtime_ns, self.clock()
+            stat, size, clock = opened.stat(), opened.size, self.clock()
             await self.db.write_here(
-                lambda connection: edits.settle(connection, opened.content_id, size, mtime_ns, clock)
-            )
+                lambda connection: edits.settle(
+                    connection, opened.content_id, clock,
+                    size=size, disk_bytes=stat.st_blocks * 512, mtime_ns=stat.st_mtime_ns,
+                )
+            )  # fmt: skip
 
     def tidy(self, content_ids: Iterable[ContentId], inos: Iterable[Ino] = ()) -> None:
         """Delete these, as soon as nobody has them open, if no node has the content and no name the node."""
@@ -246,7 +256,11 @@ def _tidy(
     now_s = int(time.time())
     for content_id, held in resident.items():
         content = contents.get(connection, content_id)
-        if content is not None and not content.dirty:
+        if content is None or content.dirty:
+            continue
+        if content.resident == held:  # read, not fetched: what is known to be on the disk stays known
+            contents.used(connection, [content_id], now_s)
+        else:
             contents.set_resident(connection, content_id, held, now_s)
     deleted: list[ContentId] = []
     for ino in nameless:

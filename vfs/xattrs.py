@@ -40,7 +40,7 @@ def get(store: LocalStore, node: Node, name: bytes) -> bytes:
 
 def _held(store: LocalStore, node: Node) -> tuple[int, int]:
     opened = store.opened.get(node.content_id)
-    return store.held_bytes(node), node.size if opened is None else opened.size
+    return store.resident_bytes(node), node.size if opened is None else opened.size
 
 
 def _state(store: LocalStore, node: Node) -> str:

@@ -109,7 +109,7 @@ def test_a_byte_that_was_truncated_away_does_not_come_back(one: Path) -> None:
     assert path.read_bytes() == b"a\0\0\0\0z"
 
 
-def test_a_sparse_file_costs_no_room_while_it_is_written(one: Path, served: Path, drive: Drive) -> None:
+def test_a_sparse_file_costs_no_room(one: Path, served: Path, drive: Drive) -> None:
     path = one / "sparse"
     with path.open("wb") as file:
         file.truncate(64 << 20)
@@ -124,6 +124,8 @@ def test_a_sparse_file_costs_no_room_while_it_is_written(one: Path, served: Path
     with path.open("rb") as file:
         file.seek(32 << 20)
         assert file.read(20) == b"in the middle" + bytes(7)
+    assert path.stat().st_blocks * 512 < 1 << 20  # nor after it was pushed
+    assert os.getxattr(path, "user.anchorfs.state") == b"local"
 
 
 def test_an_unlinked_file_works_on_and_is_never_uploaded(one: Path, served: Path, drive: Drive) -> None:
