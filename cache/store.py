@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SYNC_INTERVAL_S = 5.0  # how old un-synced residency may get; power loss costs at most a new download of it
 SYNC_BATCH = 256
+OPEN_BATCH = 32  # placeholders opened in one go: 5 ms
 
 
 class LocalStore:
@@ -56,6 +57,7 @@ class LocalStore:
         self._nameless: set[Ino] = set()
         self._unsaved: set[OpenContent] = set()
         self._residency: dict[ContentId, ranges.Ranges] = {}  # of closed contents, not yet in the catalog
+        self._used: set[ContentId] = set()  # closed since the catalog was told of uses
         self._work = trio.Event()
 
     def clock(self, delay_s: float | None = None) -> Clock:
@@ -82,11 +84,16 @@ class LocalStore:
                 await self.db.write(partial(contents.delete, content_id=content.content_id))
 
     async def open_many(self, inos: list[Ino]) -> list[OpenContent]:
-        """Open the contents of several files, with one transaction for all placeholders among them.
+        """Open the contents of several files, with one transaction for OPEN_BATCH placeholders among them.
+
+        On this thread: in a worker, each of its many short calls would wait for its turn at the interpreter.
 
         The caller releases each. What is no file any more, or cannot be opened, is left out.
         """
-        await self.db.write(lambda connection: self._new_contents(connection, inos))
+        for start in range(0, len(inos), OPEN_BATCH):
+            some = inos[start : start + OPEN_BATCH]
+            await self.db.write_here(partial(self._new_contents, inos=some))
+            await trio.lowlevel.checkpoint()
         found: list[OpenContent] = []
         for ino in inos:  # no await: what is opened is given away whole
             node = tree.by_ino(self.db.reader, ino)
@@ -177,8 +184,9 @@ class LocalStore:
 
     def _closed(self, opened: OpenContent) -> None:
         self._unsaved.discard(opened)
-        if not opened.dirty:
+        if not opened.dirty and opened.unsaved:
             self._residency[opened.content_id] = opened.resident
+        self._used.add(opened.content_id)
         self.tidy([opened.content_id], [opened.ino])
 
     async def run_janitor(self) -> None:
@@ -197,19 +205,20 @@ class LocalStore:
 
     async def save(self) -> None:
         """Write down residency and uses, and delete what is loose."""
-        resident = {**self._residency}
         for opened in self._unsaved:
             if not opened.dirty:
-                resident[opened.content_id] = opened.resident
+                self._residency[opened.content_id] = opened.resident
                 opened.unsaved = False
         self._unsaved.clear()
+        resident = {**self._residency}
         loose = {content_id for content_id in self._loose if self.opened.get(content_id) is None}
         nameless = {ino for ino in self._nameless if not self.opened.of_node(ino)}
         self._loose -= loose
         self._nameless -= nameless
-        if not (resident or loose or nameless):
+        used, self._used = self._used, set()
+        if not (resident or loose or nameless or used):
             return
-        for content_id in await self.db.write(lambda c: _tidy(c, resident, loose, nameless)):
+        for content_id in await self.db.write(lambda c: _tidy(c, resident, used, loose, nameless)):
             reached("row-deleted")
             self.blobs.delete(content_id)
         for content_id, told in resident.items():
@@ -249,6 +258,7 @@ class LocalStore:
 def _tidy(
     connection: sqlite3.Connection,
     resident: dict[ContentId, ranges.Ranges],
+    used: set[ContentId],
     loose: set[ContentId],
     nameless: set[Ino],
 ) -> list[ContentId]:
@@ -256,12 +266,9 @@ def _tidy(
     now_s = int(time.time())
     for content_id, held in resident.items():
         content = contents.get(connection, content_id)
-        if content is None or content.dirty:
-            continue
-        if content.resident == held:  # read, not fetched: what is known to be on the disk stays known
-            contents.used(connection, [content_id], now_s)
-        else:
+        if content is not None and not content.dirty:
             contents.set_resident(connection, content_id, held, now_s)
+    contents.used(connection, sorted(used), now_s)
     deleted: list[ContentId] = []
     for ino in nameless:
         node = tree.by_ino(connection, ino)
