@@ -53,9 +53,7 @@ def test_add_and_remove_are_set_union_and_difference(steps: list[tuple[bool, tup
 
 @given(edits, bounds)
 @settings(max_examples=200)
-def test_questions_agree_with_the_set(
-    steps: list[tuple[bool, tuple[int, int]]], asked: tuple[int, int]
-) -> None:
+def test_questions_agree_with_the_set(steps: list[tuple[bool, tuple[int, int]]], asked: tuple[int, int]) -> None:
     held, oracle = built(steps)
     start, stop = asked
     wanted = set(range(start, stop))
@@ -63,6 +61,7 @@ def test_questions_agree_with_the_set(
     assert members(gaps) == wanted - oracle
     assert_canonical(gaps)
     assert ranges.covers(held, start, stop) == (wanted <= oracle)
+    assert ranges.first_missing(held, start) == min(set(range(start, max(oracle, default=0) + start + 2)) - oracle)
     clipped = ranges.clip(held, stop)
     assert members(clipped) == {byte for byte in oracle if byte < stop}
     assert_canonical(clipped)

@@ -20,9 +20,7 @@ def all_kinds(root: type[BaseException]) -> list[type[BaseException]]:
 
 @pytest.mark.parametrize("root", [local.LocalError, remote.RemoteError])
 def test_every_error_has_a_row(root: type[BaseException]) -> None:
-    missing = [
-        kind for kind in all_kinds(root) if kind not in ERRNOS and not kind.__module__.startswith("test")
-    ]
+    missing = [kind for kind in all_kinds(root) if kind not in ERRNOS and not kind.__module__.startswith("test")]
     assert missing == []
 
 

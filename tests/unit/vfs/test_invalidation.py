@@ -132,9 +132,7 @@ async def test_a_name_that_appeared_is_told_only_where_its_absence_was(rig: Rig)
 
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTEMPTY, errno.EBUSY, errno.ENOTCONN, errno.ENODEV])
-async def test_what_the_kernel_may_say_is_no_news(
-    rig: Rig, caplog: pytest.LogCaptureFixture, number: int
-) -> None:
+async def test_what_the_kernel_may_say_is_no_news(rig: Rig, caplog: pytest.LogCaptureFixture, number: int) -> None:
     rig.kernel.raises = {b"x": [OSError(number, "no")]}
     calls = await rig.deliver(EntryChanged(ROOT_INO, "x"), NodeChanged(FIVE, content=True))
     assert len(calls) == 2
@@ -148,9 +146,7 @@ async def test_anything_else_is_logged_and_the_rest_goes_on(
     rig.kernel.raises = {b"x": [error]}
     calls = await rig.deliver(EntryChanged(ROOT_INO, "x"), NodeChanged(FIVE, content=True))
     assert len(calls) == 2
-    assert [record.levelno for record in caplog.records if record.levelno >= logging.WARNING] == [
-        logging.ERROR
-    ]
+    assert [record.levelno for record in caplog.records if record.levelno >= logging.WARNING] == [logging.ERROR]
 
 
 async def test_a_held_inode_that_the_kernel_denies_is_sent_once_more(rig: Rig) -> None:
@@ -198,9 +194,7 @@ async def open_when_waiting(gate: threading.Event, ended: trio.Event) -> None:
     gate.set()
 
 
-async def test_a_call_that_never_returns_does_not_hold_up_the_end(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_call_that_never_returns_does_not_hold_up_the_end(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(invalidation, "_GRACE_S", 0.002)
     gate = rig.kernel.gates[b"stuck"] = threading.Event()
     rig.send.send_nowait(EntryChanged(ROOT_INO, "stuck"))
