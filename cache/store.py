@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 SYNC_INTERVAL_S = 5.0  # how old un-synced residency may get; power loss costs at most a new download of it
 SYNC_BATCH = 256
-OPEN_BATCH = 32  # placeholders opened in one go: 5 ms
 
 
 class LocalStore:
@@ -84,16 +83,13 @@ class LocalStore:
                 await self.db.write(partial(contents.delete, content_id=content.content_id))
 
     async def open_many(self, inos: list[Ino]) -> list[OpenContent]:
-        """Open the contents of several files, with one transaction for OPEN_BATCH placeholders among them.
+        """Open the contents of several files, with one transaction for all placeholders among them.
 
-        On this thread: in a worker, each of its many short calls would wait for its turn at the interpreter.
+        In a worker: on a busy disk the creation of a blob takes a millisecond.
 
         The caller releases each. What is no file any more, or cannot be opened, is left out.
         """
-        for start in range(0, len(inos), OPEN_BATCH):
-            some = inos[start : start + OPEN_BATCH]
-            await self.db.write_here(partial(self._new_contents, inos=some))
-            await trio.lowlevel.checkpoint()
+        await self.db.write(lambda connection: self._new_contents(connection, inos))
         found: list[OpenContent] = []
         for ino in inos:  # no await: what is opened is given away whole
             node = tree.by_ino(self.db.reader, ino)
