@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SENT_DIGESTS_KEPT = 16  # unanswered states of one file; an older one that arrives late is taken for a foreign edit
 
 _COLUMNS = """seq, ino, aspect, state, item_id, base_content, base_metadata, base_parent_id, base_name, generation, key,
-    sent_generation, sent_digest, attempts, reason, not_before_ms, queued_at_s"""
+    sent_generation, sent_parent_id, sent_name, sent_digest, attempts, reason, not_before_ms, queued_at_s"""
 
 
 def _change(row: tuple[object, ...]) -> LocalChange:
@@ -169,9 +169,9 @@ def sending(connection: sqlite3.Connection, change: LocalChange, request: object
 
 
 def sent_to(connection: sqlite3.Connection, change: LocalChange, parent_id: ItemId, name: str) -> None:
-    """Where a creation was sent: it is looked for there as long as its answer is not known."""
+    """Where a creation or move was sent: as long as its answer is not known, what appears there is our own."""
     connection.execute(
-        "UPDATE journal SET base_parent_id = ?, base_name = ? WHERE seq = ?", (parent_id, name, change.seq)
+        "UPDATE journal SET sent_parent_id = ?, sent_name = ? WHERE seq = ?", (parent_id, name, change.seq)
     )
 
 
@@ -221,8 +221,8 @@ def inherit_sent(connection: sqlite3.Connection, ino: Ino, aspect: Aspect, earli
 def create_to_removal(connection: sqlite3.Connection, ino: Ino, parent_id: ItemId | None, name: str) -> None:
     """A creation that was sent, its answer unknown, of something deleted meanwhile: what it made must go again."""
     connection.execute(
-        """UPDATE journal SET aspect = 'remove', base_parent_id = coalesce(base_parent_id, ?),
-               base_name = coalesce(base_name, ?), generation = generation + 1
+        """UPDATE journal SET aspect = 'remove', base_parent_id = coalesce(sent_parent_id, ?),
+               base_name = coalesce(sent_name, ?), generation = generation + 1
            WHERE ino = ? AND aspect = 'create'""",
         (parent_id, name, ino),
     )

@@ -171,6 +171,8 @@ class LocalChange:
     generation: int  # grows with every further local change of this aspect
     key: str  # durable idempotency key of the request that pushes it
     sent_generation: int  # the generation that `key` was used for; -1: never sent
+    sent_parent_id: ItemId | None  # the place that a creation or move was sent to without a known answer
+    sent_name: str | None
     sent_digest: str | None  # digests of content that was sent without a known answer, the newest last
     attempts: int
     reason: str | None  # why it is parked, or the last error

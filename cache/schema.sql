@@ -76,6 +76,8 @@ CREATE TABLE journal (
     generation      INTEGER NOT NULL,                  -- grows with each further change
     key             TEXT NOT NULL,                     -- idempotency key of the request
     sent_generation INTEGER NOT NULL,                  -- generation that the key was used for; -1: never sent
+    sent_parent_id  TEXT,                              -- the place that a creation or move without a known answer was sent to
+    sent_name       TEXT,
     sent_digest     TEXT,                              -- content sent without a known answer: digests, newest last
     attempts        INTEGER NOT NULL,
     reason          TEXT,                              -- last error, or why it is parked

@@ -5,6 +5,7 @@ local change pending | remote since its base        | decision
 none                 | anything                     | TAKE   the remote's state
 content              | other content                | KEEP   the race is settled when it is pushed
 place                | same place as ours           | AGREED the change is void
+place, answer lost   | where our request put it     | KEEP   it is our own echo; moved on here since
 place                | moved or renamed elsewhere   | YIELD  the server's place wins, noted in activity
 place                | not moved                    | KEEP
 mode, mtime          | anything                     | KEEP   both apply, ours last
@@ -55,7 +56,10 @@ def _place(told: Item, change: LocalChange | None, *, same_place: bool) -> Decis
         return Decision.TAKE
     if same_place:
         return Decision.AGREED
-    if (told.parent_id, told.name) != (change.base_parent_id, change.base_name):
+    place = (told.parent_id, told.name)
+    if change.in_doubt and place == (change.sent_parent_id, change.sent_name):
+        return Decision.KEEP
+    if place != (change.base_parent_id, change.base_name):
         return Decision.YIELD
     return Decision.KEEP
 

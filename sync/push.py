@@ -162,8 +162,8 @@ def _content(change: LocalChange, node: Node, item: Item) -> Push:
 def _creation(connection: sqlite3.Connection, change: LocalChange, node: Node, parent: Node) -> Push:
     """Where the node is; but one whose answer is not known is settled where it was sent, and moved after that."""
     parent_id, name = parent.item_id, node.name
-    if change.in_doubt and change.base_parent_id is not None and change.base_name is not None:
-        parent_id, name = change.base_parent_id, change.base_name
+    if change.in_doubt and change.sent_parent_id is not None and change.sent_name is not None:
+        parent_id, name = change.sent_parent_id, change.sent_name
     if parent_id is None:
         return Wait("its folder comes first")
     occupant = items.at_place(connection, parent_id, name)

@@ -86,7 +86,7 @@ class Sender:
             row = journal.get(connection, change.ino, change.aspect)
             if row is None or push.plan(connection, row) != planned:
                 raise Superseded
-            if isinstance(planned, push.Create):
+            if isinstance(planned, push.Create | push.Move):
                 journal.sent_to(connection, row, planned.parent_id, planned.name)
             return journal.sending(connection, row, push.told(planned), digest)
 

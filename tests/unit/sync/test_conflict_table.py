@@ -379,3 +379,18 @@ async def test_two_handles_of_two_versions_that_are_both_written_keep_both_write
     tree = await desk.meet()
     assert tree["/f"] == b"NEWERs, longer"
     assert [bytes(each or b"")[:5] for each in desk.copies().values() if isinstance(each, bytes)] == [b"OLDER"]
+
+
+async def test_a_move_with_a_lost_answer_that_was_moved_on_since_is_no_foreign_move(desk: Desk) -> None:
+    """The feed's echo of our own first move must not undo the second one."""
+    desk.there("/g", b"other")
+    await desk.meet()
+    await desk.rename("/f", "/d/on the way")
+    desk.machine.remote.inject(Fault(operation="move", after=Unknown()))
+    await desk.machine.push_one(0)
+    await desk.rename("/d/on the way", "/g")
+    await desk.machine.pull()
+    tree = await desk.meet()
+    assert tree["/g"] == b"old"
+    assert not {"/f", "/d/on the way"} & tree.keys()
+    assert "server-place-wins" not in desk.decided()
