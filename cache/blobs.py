@@ -88,6 +88,10 @@ class Blobs:
         """When the file's bytes last changed."""
         return self.path(content_id).stat().st_mtime_ns
 
+    def set_time(self, content_id: ContentId, mtime_ns: int) -> None:
+        """Set the time of the last change, in nanoseconds. Raises FileNotFoundError."""
+        os.utime(self.path(content_id), ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+
     def sync(self, fd: int) -> None:
         """Return when the bytes and the length behind `fd` are on the disk."""
         os.fdatasync(fd)

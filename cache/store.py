@@ -167,6 +167,15 @@ class LocalStore:
                 )
             )  # fmt: skip
 
+    def set_time(self, node: Node, mtime_ns: int) -> None:
+        """The time of dirty bytes is that of their blob, open or not: what is told, sent, and found after a crash."""
+        opened = self.opened.get(node.content_id)
+        if opened is not None and opened.dirty:
+            os.utime(opened.fd, ns=(mtime_ns, mtime_ns))
+            opened.settled = False
+        elif node.content_id is not None and self.content(node.content_id).dirty:
+            self.blobs.set_time(node.content_id, mtime_ns)
+
     def tidy(self, content_ids: Iterable[ContentId], inos: Iterable[Ino] = ()) -> None:
         """Delete these, as soon as nobody has them open, if no node has the content and no name the node."""
         self._loose.update(content_ids)

@@ -188,12 +188,8 @@ class Filesystem:
         return self._attributes(self._node(ino))
 
     async def _set_attributes(self, node: Node, change: AttributeChange) -> None:
-        opened = self._store.opened.get(node.content_id)
-        if opened is not None and opened.dirty and change.mtime_ns is not None:
-            os.utime(
-                opened.fd, ns=(change.mtime_ns, change.mtime_ns)
-            )  # the blob's time is the file's, while it is dirty
-            opened.settled = False
+        if change.mtime_ns is not None:
+            self._store.set_time(node, change.mtime_ns)
         clock = self._store.clock()
 
         def set_them(connection: sqlite3.Connection) -> None:

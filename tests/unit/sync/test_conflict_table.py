@@ -394,3 +394,16 @@ async def test_a_move_with_a_lost_answer_that_was_moved_on_since_is_no_foreign_m
     assert tree["/g"] == b"old"
     assert not {"/f", "/d/on the way"} & tree.keys()
     assert "server-place-wins" not in desk.decided()
+
+
+async def test_a_time_that_was_set_after_closing_is_the_time_that_is_told_and_sent(desk: Desk) -> None:
+    """How rsync and cp -p write: close, then set the time; the upload may have the file open meanwhile."""
+    await desk.machine.create("/n", b"new")
+    ino = desk.machine.at("/n").ino
+    await desk.do.setattr(ino, AttributeChange(mtime_ns=1_000_000_007), None)
+    opened = await desk.machine.store.open_content(desk.machine.at("/n"))
+    assert (await desk.do.getattr(ino)).mtime_ns == 1_000_000_007
+    desk.machine.store.opened.release(opened)
+    await desk.meet()
+    assert desk.drive.at("/n").mtime_ns == 1_000_000_007
+    assert desk.machine.remote.requests.count("set_attributes") == 0
