@@ -34,6 +34,12 @@ STOP_TIMEOUT_S = 75.0  # a mount flushes for a minute at most
 LEFT_OUT = ("__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib", "config-*")
 
 
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    """Links, too: Debian's library has one into /etc, and what it leads to is no placeholder."""
+    links = {name for name in names if Path(folder, name).is_symlink()}
+    return links | set(shutil.ignore_patterns(*LEFT_OUT)(folder, names))
+
+
 class StepFailedError(Exception):
     """A step was not seen to work; the text says what was seen instead."""
 
@@ -62,7 +68,7 @@ class Stage:
         for folder in (self.state, self.mount, self.base / "run"):
             folder.mkdir(mode=0o700, parents=True)
         library = Path(sysconfig.get_path("stdlib"))
-        shutil.copytree(library, self.drive / "python", ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True)
+        shutil.copytree(library, self.drive / "python", ignore=_left_out)
         (self.drive / "notes.txt").write_text("This file lies on the server.\n", encoding="utf-8")
         return sum(1 for path in self.drive.rglob("*") if path.is_file())
 
