@@ -7,26 +7,28 @@ answer, they are asked for again.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from cache import contents, edits, tree
+from cache import contents, edits, items, tree
 from cache.model import Item, ItemId, News, NodeChanged
 from sync import settle
 from sync.absorb import Absorber
-from sync.remote import Remote, Tombstone
+from sync.remote import Remote, RemoteError, Tombstone
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from cache.edits import Clock
     from cache.opened import OpenContent
     from cache.store import LocalStore
 
 T = TypeVar("T")
+Heard = dict[ItemId, ItemId | None]
+"""What other news told of since a moment: items, and their folders."""
 
 DOUBT_ROUNDS = 16  # a doubt leads to another one along a path or a ring of names; more is a contradiction
 BATCH = 500
@@ -83,6 +85,26 @@ class Applier:
                 opened.ino = after.owners[opened.content_id]
         await self.tell(*after.news)
         return result
+
+    async def apply_answer(
+        self, told: Sequence[Item | Tombstone], heard: Heard, change: Callable[[Absorber], None]
+    ) -> None:
+        """Take in an answer; `heard`: a watch begun before it was asked for.
+
+        If other news of an item came meanwhile, nobody here knows which is newer: the remote is asked again.
+        """
+
+        def take_in(absorber: Absorber) -> bool:
+            overtaken = {
+                each.item_id for each in told if each.item_id in heard and not _is_known(absorber.connection, each)
+            }
+            change(absorber)
+            absorber.after.doubts |= overtaken
+            return bool(overtaken)
+
+        if await self.apply(take_in):
+            with suppress(RemoteError):  # doubts stay, and the next pull asks
+                await self.resolve_doubts()
 
     async def tell(self, *news: News) -> None:
         """Send news up; waits while the kernel's face is far behind, so that a storm stays bounded."""
@@ -170,3 +192,7 @@ class Applier:
 
             if chain:
                 await self.apply(change)
+
+
+def _is_known(connection: sqlite3.Connection, told: Item | Tombstone) -> bool:
+    return items.get(connection, told.item_id) == (told if isinstance(told, Item) else None)

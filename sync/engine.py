@@ -148,7 +148,7 @@ class Engine:
             queue_parked=parked,
             uploads_active=self.uploader.statistics.active,
             downloads_active=self.hydrator.statistics.active,
-            bytes_up=self.uploader.bytes_up,
+            bytes_up=self.uploader.statistics.bytes_up,
             bytes_down=self.hydrator.statistics.bytes_down,
             cache_bytes=contents.held_bytes(reader),
             cache_limit=self.evictor.limit_bytes,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cache.opened import OpenContent
     from cache.store import LocalStore
     from sync.absorb import Absorber
-    from sync.applying import Applier
+    from sync.applying import Applier, Heard
 
 
 class Superseded(Exception):  # not an error: the plan is made anew
@@ -35,13 +35,19 @@ class Superseded(Exception):  # not an error: the plan is made anew
 
 
 class Sender:
-    """Pushes single rows; `busy` are the nodes that are being pushed, a replaced item's removal among them."""
+    """Pushes one row; `busy` are the nodes that are being pushed, a replaced item's removal among them.
 
-    def __init__(self, store: LocalStore, remote: Remote, applier: Applier, busy: set[Ino]) -> None:
+    `heard` is a watch (`sync.applying`) that was begun before: what it holds may be newer than the answer.
+    """
+
+    def __init__(
+        self, store: LocalStore, remote: Remote, applier: Applier, busy: set[Ino], heard: Heard
+    ) -> None:  # fmt: skip
         self._store = store
         self._remote = remote
         self._applier = applier
         self._busy = busy
+        self._heard = heard
         self._snapshots = Snapshots(store.blobs)
         self.bytes_up = 0
 
@@ -169,7 +175,7 @@ class Sender:
             absorber.after.news += settle.adopt(connection, node, told, absorber.clock, clean=clean)
             activity.note(connection, absorber.clock.now_s, change.ino, what)
 
-        await self._applier.apply(take_in)
+        await self._applier.apply_answer([item], self._heard, take_in)
         reached("concluded")
 
     async def _move(self, change: LocalChange, action: push.Move) -> None:
@@ -190,7 +196,7 @@ class Sender:
                     absorber.after.touched[action.replaced.item_id] = None
                 self._moved(absorber, change, item)
 
-            await self._applier.apply(take_in)
+            await self._applier.apply_answer([item], self._heard, take_in)
         finally:
             if action.removal_ino is not None:
                 self._busy.discard(action.removal_ino)
@@ -222,18 +228,20 @@ class Sender:
                 journal.reopen(absorber.connection, change.ino, Aspect.ATTRIBUTES)
             absorber.item(item)
 
-        await self._applier.apply(take_in)
+        await self._applier.apply_answer([item], self._heard, take_in)
 
     async def _remove(self, change: LocalChange, action: push.Remove) -> None:
         key = await self._mark(change, action)
         await self._remote.remove(action.item.item_id, action.item.metadata_version, key=key)
         reached("removed")
 
+        proof = Tombstone(item_id=action.item.item_id, parent_id=action.item.parent_id)
+
         def take_in(absorber: Absorber) -> None:
-            absorber.gone(Tombstone(item_id=action.item.item_id, parent_id=action.item.parent_id))
+            absorber.gone(proof)
             absorber.after.nameless.add(change.ino)
 
-        await self._applier.apply(take_in)
+        await self._applier.apply_answer([proof], self._heard, take_in)
 
     async def _find(self, change: LocalChange, action: push.Find) -> None:
         """Did the creation happen whose answer we never heard? The folder tells."""
@@ -247,7 +255,7 @@ class Sender:
             if row is not None and row.item_id is None:
                 journal.drop(absorber.connection, change.ino, Aspect.REMOVE)
 
-        await self._applier.apply(take_in)
+        await self._applier.apply_answer(found, self._heard, take_in)
 
     # Conflicts ---------------------------------------------------------------------------------------------------
 

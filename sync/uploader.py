@@ -24,10 +24,11 @@ from sync.sending import Sender, Superseded
 if TYPE_CHECKING:
     import random
     import sqlite3
+    from collections.abc import Callable
 
     from cache.store import LocalStore
     from sync.absorb import Absorber
-    from sync.applying import Applier
+    from sync.applying import Applier, Heard
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ BUSY_S = 0.1  # how long after a local change that holds
 PASS_ROWS = 64
 BACKOFF_MAX_S = 300.0
 QUOTA_RETRY_S = 60
+DISK_RETRY_S = 5.0  # after a failure of this machine's own disk
 CONFLICT_ROUNDS = 12  # a row that meets a conflict so often in a row is parked for a person to look at
 
 
@@ -45,6 +47,7 @@ class PushStatistics:
     """Counters since the start."""
 
     active: int = 0
+    bytes_up: int = 0  # of content that the remote took
     last_error: str | None = None
 
 
@@ -56,7 +59,7 @@ class Uploader:
         self._applier = applier
         self._chance = chance
         self._busy: set[Ino] = set()
-        self._sender = Sender(store, remote, applier, self._busy)
+        self._remote = remote
         self._wake = trio.Event()
         self._idle = trio.Event()  # set, and replaced, whenever a row was concluded
         self._online = True
@@ -65,11 +68,6 @@ class Uploader:
         self._sleeping_until = math.inf
         self.paused = False
         self.statistics = PushStatistics()
-
-    @property
-    def bytes_up(self) -> int:
-        """Bytes of content that the remote took."""
-        return self._sender.bytes_up
 
     def wake(self) -> None:
         """There may be something to push."""
@@ -150,21 +148,17 @@ class Uploader:
     async def _push(self, change: LocalChange) -> None:
         self.statistics.active += 1
         try:
-            await self._sender.send(change)
-        except Superseded:
-            await trio.lowlevel.checkpoint()
-        except RemoteError as error:
-            try:
-                await self._failed(change, error)
-            except RemoteError as another:  # asking what stands there now failed too
-                await self._later(change, another, another.retry_after_s or 0.0)
+            with self._applier.watch() as heard:
+                await self._attempt(change, heard)
+        except RemoteError as error:  # asking what stands there now failed too
+            await self._later(change, error, error.retry_after_s or 0.0)
         except (LocalError, OSError) as error:
-            await self._later(change, error, 5.0)
+            await self._later(change, error, DISK_RETRY_S)
         except Exception as error:
             # A mistake of ours must not take the mount down, nor be repeated for ever: shown, and kept.
             log.exception("a change could not be pushed")
             reason = f"internal error: {error!r}"
-            await self._store.db.write(lambda connection: self._park(connection, change, reason))
+            await self._write_down(lambda connection: self._park(connection, change, reason))
         finally:
             self.statistics.active -= 1
             self._busy.discard(change.ino)
@@ -172,16 +166,36 @@ class Uploader:
             self._idle = trio.Event()
             self.wake()
 
+    async def _attempt(self, change: LocalChange, heard: Heard) -> None:
+        sender = Sender(self._store, self._remote, self._applier, self._busy, heard)
+        try:
+            await sender.send(change)
+        except Superseded:
+            await trio.lowlevel.checkpoint()
+        except RemoteError as error:
+            await self._failed(change, error, heard)
+        finally:
+            self.statistics.bytes_up += sender.bytes_up
+
     # Failures ----------------------------------------------------------------------------------------------------
 
-    async def _failed(self, change: LocalChange, error: RemoteError) -> None:
+    async def _write_down(self, outcome: Callable[[sqlite3.Connection], None]) -> None:
+        """Without it a row would stay marked as sent, and never be tried again: a full disk is waited for."""
+        while True:
+            try:
+                return await self._store.db.write(outcome)
+            except (LocalError, OSError) as error:
+                self.statistics.last_error = str(error)
+                await trio.sleep(DISK_RETRY_S)
+
+    async def _failed(self, change: LocalChange, error: RemoteError, heard: Heard) -> None:
         if isinstance(error, Permanent) and not isinstance(error, NotSignedIn):
             # What a creation met may be its own earlier attempt: it stays in doubt until that was looked at.
             doubt = isinstance(error, Conflict) and change.aspect is Aspect.CREATE
             await self._store.db.write(lambda connection: journal.refused(connection, change, in_doubt=doubt))
         match error:
             case Conflict():
-                await self._look_again(change, error)
+                await self._look_again(change, error, heard)
             case Gone():
                 await self._applier.refresh(self._concerned(change))
                 await self._applier.resolve_doubts()  # a folder goes only after its children are known to be gone
@@ -201,14 +215,16 @@ class Uploader:
         journal.park(connection, change, reason)
         activity.note(connection, int(change.queued_at_s), change.ino, What.PARKED, reason)
 
-    async def _look_again(self, change: LocalChange, error: Conflict) -> None:
+    async def _look_again(self, change: LocalChange, error: Conflict, heard: Heard) -> None:
         """Take in what stands there now; the next plan sees it."""
         if change.attempts >= CONFLICT_ROUNDS:
             await self._store.db.write(lambda connection: self._park(connection, change, str(error)))
             return
         current = error.current
         if current is not None:
-            await self._applier.apply(lambda absorber: absorber.item(current, unlisted_parent=True))
+            await self._applier.apply_answer(
+                [current], heard, lambda absorber: absorber.item(current, unlisted_parent=True)
+            )
         concerned = [each for each in self._concerned(change) if current is None or each != current.item_id]
         await self._applier.refresh(concerned)
         await self._applier.apply(lambda absorber: self._unseen_children(absorber, change))
@@ -248,4 +264,4 @@ class Uploader:
         spread_s = self._chance.uniform(0, min(0.5 * 2 ** min(change.attempts, 12), BACKOFF_MAX_S))
         pause_s = least_s if isinstance(error, Conflict | Gone) else least_s + spread_s
         when = self._store.clock(pause_s).push_after_ms
-        await self._store.db.write(lambda connection: journal.failed(connection, change, str(error), when))
+        await self._write_down(lambda connection: journal.failed(connection, change, str(error), when))
