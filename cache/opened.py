@@ -115,16 +115,20 @@ class OpenContents:
         """Open a content of an item, or share it; the caller releases it. Raises OSError."""
         opened = self._open.get(content.content_id)
         if opened is None:
+            fd = self._blobs.open(content.content_id, writable=True)
+            # The blob is the truth about dirty bytes: what a close could not write down is written down now.
+            size = os.fstat(fd).st_size if content.dirty else content.size
             opened = OpenContent(
                 content_id=content.content_id,
                 ino=content.ino,
                 item_id=None if item is None else item.item_id,
                 version=content.version,
                 digest=item.digest if item is not None and item.content_version == content.version else None,
-                size=content.size,
-                fd=self._blobs.open(content.content_id, writable=True),
+                size=size,
+                fd=fd,
                 resident=content.resident,
                 dirty=content.dirty,
+                settled=size == content.size,
             )
             self._open[content.content_id] = opened
         opened.users += 1

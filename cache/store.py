@@ -223,7 +223,14 @@ class LocalStore:
         used, self._used = self._used, set()
         if not (resident or loose or nameless or used):
             return
-        for content_id in await self.db.write(lambda c: _tidy(c, resident, used, loose, nameless)):
+        try:
+            deleted = await self.db.write(lambda c: _tidy(c, resident, used, loose, nameless))
+        except BaseException:  # a full disk, or cancelled: still to be done
+            self._loose |= loose
+            self._nameless |= nameless
+            self._used |= used
+            raise
+        for content_id in deleted:
             reached("row-deleted")
             self.blobs.delete(content_id)
         for content_id, told in resident.items():

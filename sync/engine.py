@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from cache import contents, journal, tree
-from cache.errors import IsAFolder, NotFound
+from cache.errors import IsAFolder, LocalError, NotFound
 from cache.model import Aspect, ChangeState, Ino, Kind, LocalChange, News
 from sync.applying import Applier
 from sync.descent import Descender
@@ -24,10 +24,11 @@ from sync.hydrator import Hydrator, Policy
 from sync.prefetch import Prefetcher
 from sync.puller import Puller
 from sync.remote import NotSignedIn, Remote, RemoteError, Space
-from sync.uploader import Uploader
+from sync.uploader import DISK_RETRY_S, Uploader
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Awaitable, Callable
 
     from cache.store import LocalStore
 
@@ -105,11 +106,23 @@ class Engine:
             await nursery.start(self.hydrator.run)
             await nursery.start(self.prefetcher.run)
             await nursery.start(self.descender.run)
-            nursery.start_soon(self.puller.run)
             nursery.start_soon(self.uploader.run)
-            nursery.start_soon(self.evictor.run)
-            nursery.start_soon(self.store.run_janitor)
+            for part in (self.puller.run, self.evictor.run, self.store.run_janitor):
+                nursery.start_soon(self._keep_running, part)
             task_status.started()
+
+    async def _keep_running(self, part: Callable[[], Awaitable[None]]) -> None:
+        """A disk that is full, or fails for a while, does not take the mount down: the part begins again."""
+        told = ""
+        while True:
+            try:
+                await part()
+            except* (LocalError, OSError) as errors:
+                self._last_error = "; ".join(str(each) for each in errors.exceptions)
+                if self._last_error != told:
+                    told = self._last_error
+                    log.warning("this machine's disk: %s", told)
+            await trio.sleep(DISK_RETRY_S)
 
     def _heard(self, error: RemoteError | None) -> None:
         """The puller tells after each attempt whether the remote answers."""

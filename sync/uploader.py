@@ -92,7 +92,7 @@ class Uploader:
                 self._wake = trio.Event()
                 if self._hurry:
                     self._hurry = False
-                    await self._store.db.write(journal.hurry)
+                    await self._write_down(journal.hurry)
                 if self._online and not self.paused:
                     self._start_due(nursery)
                 pause_s = self._pause_s()
@@ -132,7 +132,7 @@ class Uploader:
 
     async def drained(self) -> bool:
         """Return once nothing is pending: True, or False when what is left is parked."""
-        await self._store.db.write(journal.hurry)
+        await self._write_down(journal.hurry)
         while True:
             self.wake()
             reader = self._store.db.reader
@@ -141,7 +141,7 @@ class Uploader:
             idle = self._idle
             with trio.move_on_after(1.0):
                 await idle.wait()
-            await self._store.db.write(lambda connection: journal.hurry(connection, backoff=False))
+            await self._write_down(lambda connection: journal.hurry(connection, backoff=False))
 
     # One row -----------------------------------------------------------------------------------------------------
 

@@ -120,7 +120,7 @@ class DriveState:
         page = rows[:limit]
         more = len(rows) > len(page)
         states = [self.items.get(item_id) or self.tombstones[item_id] for item_id, _ in page]
-        reached = Anchor(f"{self.epoch}.{page[-1][1]}") if more else self.newest()
+        reached = Anchor(f"{self.epoch}.{page[-1][1]}") if more and page else self.newest()
         return ChangePage(changes=states, anchor=reached, has_more=more)
 
     def expire_anchors(self) -> None:
