@@ -145,13 +145,6 @@ def drop(connection: sqlite3.Connection, ino: Ino, *aspects: Aspect) -> None:
         connection.execute("DELETE FROM journal WHERE ino = ?", (ino,))
 
 
-def postpone(connection: sqlite3.Connection, ino: Ino, aspect: Aspect, not_before_ms: int) -> None:
-    """Write-back delay: not before then."""
-    connection.execute(
-        "UPDATE journal SET not_before_ms = ? WHERE ino = ? AND aspect = ?", (not_before_ms, ino, aspect)
-    )
-
-
 def sending(connection: sqlite3.Connection, change: LocalChange, request: object, digest: str | None) -> str:
     """Mark a row as sent and return the key to send it under.
 

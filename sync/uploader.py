@@ -93,9 +93,10 @@ class Uploader:
                 if self._hurry:
                     self._hurry = False
                     await self._write_down(journal.hurry)
+                now_ms = self._store.clock(0).now_ms  # one for both: nothing becomes due in between
                 if self._online and not self.paused:
-                    self._start_due(nursery)
-                pause_s = self._pause_s()
+                    self._start_due(nursery, now_ms)
+                pause_s = self._pause_s(now_ms)
                 self._sleeping_until = trio.current_time() + pause_s
                 with trio.move_on_after(pause_s):
                     await self._wake.wait()
@@ -105,12 +106,12 @@ class Uploader:
         """How many rows may be under way now."""
         return PARALLEL if trio.current_time() - self._changed_at >= BUSY_S else PARALLEL_BUSY
 
-    def _start_due(self, nursery: trio.Nursery) -> None:
+    def _start_due(self, nursery: trio.Nursery, now_ms: int) -> None:
         """Start what may be sent now. No await: nothing changes between the plan and the mark in `_busy`."""
         reader, after = self._store.db.reader, -1
         parallel = self._parallel
         while len(self._busy) < parallel:
-            rows = journal.due(reader, self._store.clock(0).now_ms, PASS_ROWS, after_seq=after)
+            rows = journal.due(reader, now_ms, PASS_ROWS, after_seq=after)
             for change in rows:
                 if len(self._busy) >= parallel:
                     return
@@ -121,12 +122,11 @@ class Uploader:
                 return
             after = rows[-1].seq
 
-    def _pause_s(self) -> float:
+    def _pause_s(self, now_ms: int) -> float:
         if self.paused or not self._online or len(self._busy) >= PARALLEL:
             return 3600.0  # `wake` ends it
         if len(self._busy) >= self._parallel:
             return BUSY_S
-        now_ms = self._store.clock(0).now_ms
         when_ms = journal.next_due_ms(self._store.db.reader, now_ms)
         return 3600.0 if when_ms is None else max((when_ms - now_ms) / 1000, 0.001)
 
