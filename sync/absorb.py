@@ -189,6 +189,8 @@ class Absorber:
         if other is None:
             materialise(self.connection, parent.ino, told)
             self.after.news.append(EntryChanged(parent.ino, shown(told.name), appeared=True))
+            if told.kind is Kind.FOLDER:
+                self.after.news.append(NodeChanged(parent.ino))  # its link count
         elif other.item_id is None:
             self._meet(other, told)
         elif journal.get(self.connection, other.ino, Aspect.PLACE) is None:
