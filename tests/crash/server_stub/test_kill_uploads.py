@@ -221,7 +221,7 @@ def _kill(pid: int, killed: threading.Event) -> None:
 
 
 def _send_rest(tus: Tus, url: str, acknowledged: list[int], killed: threading.Event) -> None:
-    """In steps; each answer is a promise. The last one waits for the kill, where a fast machine would be done before."""
+    """In steps; each answer is a promise. The last one waits for the kill: a fast machine would be done before."""
     deadline = time.monotonic() + 60
     while acknowledged[-1] < len(DATA):
         assert time.monotonic() < deadline
