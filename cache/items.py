@@ -12,6 +12,7 @@ from cache.names import shown
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
 _COLUMNS = """item_id, parent_id, name, kind, size, mode, mtime_ns, ctime_ns, content_version, metadata_version, digest,
     symlink_target, capabilities"""
@@ -97,3 +98,24 @@ def shown_name(item: Item) -> str:
 def shown_as(item: Item, name: str) -> bool:
     """Whether an item that keeps its own name looks like this here."""
     return shown(item.name) == name
+
+
+def doubt(connection: sqlite3.Connection, item_ids: Iterable[ItemId]) -> None:
+    """Have these asked for again."""
+    connection.executemany("INSERT OR IGNORE INTO doubt VALUES (?)", [(each,) for each in sorted(item_ids)])
+
+
+def settle_doubts(connection: sqlite3.Connection, item_ids: Iterable[ItemId]) -> None:
+    """These were asked for; part of the transaction that takes in the answer."""
+    connection.executemany("DELETE FROM doubt WHERE item_id = ?", [(each,) for each in item_ids])
+
+
+def doubtful(connection: sqlite3.Connection, limit: int) -> list[ItemId]:
+    """Items to ask for again, those among them whose node has no place at the moment."""
+    rows = connection.execute(
+        """SELECT item_id FROM doubt
+           UNION SELECT item_id FROM node WHERE parent IS NULL AND item_id IS NOT NULL AND ino <> 1
+           LIMIT ?""",
+        (limit,),
+    ).fetchall()
+    return [ItemId(row[0]) for row in rows]

@@ -61,6 +61,12 @@ CREATE INDEX content_lru ON content (last_use_s) WHERE dirty = 0 AND held_bytes 
 CREATE INDEX content_dirty ON content (content_id) WHERE dirty = 1;
 CREATE INDEX content_unsynced ON content (content_id) WHERE durable = 0;
 
+-- Items about which two pieces of news contradicted each other: to be asked for again, also after a restart, because
+-- the anchor has passed the news that told of them.
+CREATE TABLE doubt (
+    item_id TEXT PRIMARY KEY
+) STRICT;
+
 -- The outbox: in what each node differs from the remote because of a local change. One row per node and aspect,
 -- written in the transaction that makes the change visible.
 CREATE TABLE journal (

@@ -44,7 +44,6 @@ class Applier:
         self._news = news
         self._host = host
         self._watchers: list[dict[ItemId, ItemId | None]] = []
-        self._doubts: set[ItemId] = set()
         self._wanted: set[ItemId] = set()
 
     @contextmanager
@@ -70,6 +69,7 @@ class Applier:
             absorber = Absorber(connection, self._store.clock(0), self._host)  # type: ignore[arg-type]
             done = change(absorber)
             absorber.finish()
+            items.doubt(absorber.connection, absorber.after.doubts)
             return done, absorber
 
         result, absorber = await self._store.db.write(transaction)
@@ -77,7 +77,6 @@ class Applier:
         for heard in self._watchers:
             if heard is not own:
                 heard.update(after.touched)
-        self._doubts |= after.doubts
         self._wanted |= after.wanted_parents
         self._store.tidy(after.released, after.nameless)
         for opened in self._store.opened:
@@ -135,17 +134,13 @@ class Applier:
         opened.dirty, opened.ino = True, opened.ino if content is None else content.ino
         self.tell_soon(news)
 
-    def doubt(self, item_ids: set[ItemId]) -> None:
-        """Have these asked for again."""
-        self._doubts |= item_ids
-
     async def resolve_doubts(self) -> None:
         """Ask for doubtful items until nothing contradicts; what stays is tried again next time. Raises RemoteError."""
         for _ in range(DOUBT_ROUNDS):
-            if not (self._doubts or self._wanted):
-                return
             await self._know_parents()
-            asked = sorted(self._doubts)[:BATCH]
+            asked = items.doubtful(self._store.db.reader, BATCH)
+            if not (asked or self._wanted):
+                return
             await self.refresh(asked)
 
     async def refresh(self, asked: list[ItemId]) -> None:
@@ -154,9 +149,9 @@ class Applier:
             return
         with self.watch() as heard:
             told = await self._remote.get_many(asked)
-            self._doubts -= set(asked)
 
             def change(absorber: Absorber) -> None:
+                items.settle_doubts(absorber.connection, asked)
                 fresh = {item_id: state for item_id, state in told.items() if item_id not in heard}
                 absorber.after.doubts.update(heard.keys() & told.keys())
                 for item_id, state in fresh.items():

@@ -170,7 +170,7 @@ class Hydrator:
                     await self._fill_behind(opened, download)
                 else:
                     await self.filler.fill(opened, download)
-                await self._finish(opened)
+                await self.verify(opened)
         except (RemoteError, OSError) as error:
             download.error = error
         finally:
@@ -206,8 +206,8 @@ class Hydrator:
                 longest.stop = middle
                 self._start(opened, helper)
 
-    async def _finish(self, opened: OpenContent) -> None:
-        """After the last byte: is it what the remote announced?"""
+    async def verify(self, opened: OpenContent) -> None:
+        """Return once a whole content is known to be what the remote announced; raises BadDigest."""
         if opened.whole and not await self.filler.check_digest(opened):
             self._tell_soon([NodeChanged(opened.ino, content=True)])
             raise BadDigest("other bytes arrived than announced")

@@ -72,7 +72,6 @@ class Puller:
 
     async def run(self) -> None:
         """Pull at each hint, and by the clock behind it; failures only make the pauses longer."""
-        self._applier.doubt(_in_limbo(self._store.db.reader))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen)
             failures = 0
@@ -218,9 +217,3 @@ class Puller:
 def _echo(absorber: Absorber, told: Item | Tombstone) -> bool:
     """Whether this is what an answer to our own push told already."""
     return isinstance(told, Item) and items.get(absorber.connection, told.item_id) == told
-
-
-def _in_limbo(connection: sqlite3.Connection) -> set[ItemId]:
-    """Items whose place was being looked up when the process ended."""
-    rows = connection.execute("SELECT item_id FROM node WHERE parent IS NULL AND item_id IS NOT NULL AND ino <> 1")
-    return {ItemId(row[0]) for row in rows.fetchall()}

@@ -144,6 +144,7 @@ class Files:
             if opened.dirty:
                 return
             await self._engine.hydrator.ensure(opened, 0, opened.size)
+            await self._engine.hydrator.verify(opened)  # an edit of damaged bytes would go up as a new version
             clock = self._store.clock(OPEN_PUSH_DELAY_S)
             await self._engine.applier.begin_edit(opened, clock)
         self._engine.changed()

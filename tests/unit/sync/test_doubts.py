@@ -1,0 +1,53 @@
+"""What must be asked for again is asked for again, also by the next process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from cache.model import Kind
+from sync.remote import Unreachable
+from tests.fakes.drive import FakeDrive
+from tests.fakes.faults import Fault
+from tests.model.machine import Machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_a_doubt_outlives_the_process(tmp_path: Path) -> None:
+    """A page is overtaken, the question about it fails, the process dies: the anchor is past the news already."""
+    drive = FakeDrive()
+    machine = Machine("ann", drive, tmp_path / "ann")
+    folder = drive.create(drive.root_id, "d", Kind.FOLDER, mode=0o755, mtime_ns=5)
+    item = drive.create(folder.item_id, "x", Kind.FILE, mode=0o644, mtime_ns=5, data=b"1")
+    machine.remote.page = 1
+    page = Fault(operation="changes", answer_gate=trio.Event())
+
+    async def pull() -> None:
+        with pytest.raises(Unreachable):
+            await machine.pull()
+
+    try:
+        await machine.begin()
+        async with machine.running():
+            await machine.read_all()
+        drive.remove(item.item_id, item.metadata_version)
+        machine.remote.inject(page)
+        machine.remote.inject(Fault(operation="get_many", before=Unreachable()))
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pull)
+                await page.applied.wait()
+                await machine.engine.applier.apply(lambda absorber: absorber.item(replace(item, mtime_ns=7)))
+                assert page.answer_gate is not None
+                page.answer_gate.set()
+        machine.crash()
+        await machine.begin()
+        await machine.pull()
+        assert machine.tree() == drive.tree()
+    finally:
+        machine.remove()
