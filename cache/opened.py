@@ -43,7 +43,8 @@ class OpenContent:
     fd: int
     resident: ranges.Ranges
     dirty: bool
-    users: int = 0
+    users: int = 0  # handles, transfers and whoever else needs the descriptor
+    handles: int = 0  # open files of programs
     writers: int = 0  # handles that may write
     writes: int = 0  # grows with each change of the bytes: tells whether a snapshot is still the truth
     settled: bool = True  # size and time of dirty bytes stand in the catalog

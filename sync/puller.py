@@ -104,6 +104,8 @@ class Puller:
                         self._wake.set()
             except RemoteError:
                 failures += 1  # polling tells the state of the connection; this channel only comes back
+                if failures == 1:
+                    self._wake.set()  # is it only the channel, or everything? Better known at once
             await trio.sleep(self._backoff_s(failures))
 
     async def pull(self) -> None:

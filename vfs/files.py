@@ -13,10 +13,10 @@ import trio
 
 from cache import edits, tree
 from cache.errors import IsAFolder, NotFound, TooBig
-from cache.model import FILE_SIZE_MAX_BYTES, ContentId, Ino, Kind, Node
+from cache.model import FILE_SIZE_MAX_BYTES, ContentId, Ino, Kind, Node, NodeChanged
 from sync.hydrator import Policy
 from vfs.attributes import OpenedFile
-from vfs.handles import Handles
+from vfs.handles import FileHandle, Handles
 
 if TYPE_CHECKING:
     import sqlite3
@@ -57,6 +57,16 @@ class Files:
         if not mixed:
             self._paged[node.ino] = opened.content_id
         return OpenedFile(fh=self.handles.add_file(opened, flags), keep_cache=keep and not mixed, direct_io=mixed)
+
+    def older_size(self, node: Node) -> int | None:
+        """Size of an older version that somebody still has open through the kernel's pages; None when nobody has.
+
+        The kernel knows one size per inode. Were it the new one, reads of the old version would run on into zeros.
+        """
+        paged = self._store.opened.get(self._paged.get(node.ino))
+        if paged is None or not paged.handles or paged.content_id == node.content_id:
+            return None
+        return paged.size
 
     def forget(self, ino: Ino) -> None:
         """The kernel dropped the inode, and its pages."""
@@ -116,6 +126,15 @@ class Files:
         finally:
             self._store.opened.release(opened)
             self._engine.hydrator.released(opened)
+            self._tell_if_older(handle)
+
+    def _tell_if_older(self, handle: FileHandle) -> None:
+        """The last handle of an older version was closed: the kernel may have the new size now."""
+        node = tree.by_ino(self._store.db.reader, handle.ino)
+        if node is not None and node.content_id != handle.opened.content_id and not handle.opened.handles:
+            if self._paged.get(handle.ino) == handle.opened.content_id:
+                del self._paged[handle.ino]
+            self._engine.applier.tell_soon([NodeChanged(handle.ino, content=True)])
 
     async def fsync(self, fh: int, datasync: bool) -> None:  # noqa: ARG002  # the journal row is needed either way
         """Content, then the journal row, then the blob's name: on the disk when this returns."""

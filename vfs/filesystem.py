@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec.structs import replace
 
 from cache import edits, tree
 from cache.errors import Exists, NotAFolder, NotFound, NotSupported
@@ -203,6 +204,9 @@ class Filesystem:
         links = 2 + tree.count_folders(self._store.db.reader, node.ino) if node.kind is Kind.FOLDER else 1
         if node.parent is None and node.ino != ROOT_INO:
             links = 0
+        older_size = self.files.older_size(node)
+        if older_size is not None:
+            node = replace(node, size=older_size)
         opened = self._store.opened.get(node.content_id)
         if opened is None or not opened.dirty:
             return of_node(node, self._store.held_bytes(node), links)

@@ -19,6 +19,7 @@ class FileHandle:
 
     opened: OpenContent
     writable: bool
+    ino: Ino  # what was opened; the content may have gone over to a conflict copy since
 
 
 @dataclass(slots=True, eq=False)
@@ -40,8 +41,9 @@ class Handles:
         """A new number for an open file."""
         writable = flags & os.O_ACCMODE != os.O_RDONLY
         opened.writers += writable
+        opened.handles += 1
         number, self._next = self._next, self._next + 1
-        self._files[number] = FileHandle(opened, writable)
+        self._files[number] = FileHandle(opened, writable, opened.ino)
         return number
 
     def add_folder(self, ino: Ino) -> int:
@@ -62,6 +64,7 @@ class Handles:
         """The number is not used any more."""
         handle = self._files.pop(number)
         handle.opened.writers -= handle.writable
+        handle.opened.handles -= 1
         return handle
 
     def remove_folder(self, number: int) -> None:
