@@ -8,6 +8,7 @@ there), and drops, at the end of the feed, items whose folder it was never told.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sqlite3
 from pathlib import Path
@@ -27,9 +28,8 @@ SEEDS = range(30)
 class Drive:
     """A tree that changes at random through the store's own transactions."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, connection: sqlite3.Connection) -> None:
         self.rng = rng
-        connection = sqlite3.connect(":memory:", isolation_level=None)
         migrate(connection, Path("drive.db"))
         self.ledger = SqliteLedger(connection, lambda _seq: None)
         self.made = 0
@@ -182,7 +182,11 @@ class Reader:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_reader_holds_its_scope(seed: int) -> None:
-    drive = Drive(random.Random(seed))
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _check_readers(Drive(random.Random(seed), connection), seed)
+
+
+def _check_readers(drive: Drive, seed: int) -> None:
     for _ in range(40):
         drive.create()
     outer = drive.put(drive.item(drive.root.item_id, Kind.FOLDER))

@@ -4,9 +4,11 @@ in a large one.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +17,9 @@ from server_stub.migrations import migrate
 from server_stub.sqlite_feed import STATEMENTS
 from server_stub.sqlite_tx import SqliteLedger
 from server_stub.values import Item, Kind, Principal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 FILES_PER_FOLDER = 100
 CHANGES = 100
@@ -28,10 +33,17 @@ SELECT :letter || i, :above || (i / :per), :letter || i, :kind, 0, 0, 0, 0, 'v',
 """
 
 
-def empty() -> SqliteLedger:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(connection, Path("drive.db"))
-    return SqliteLedger(connection, lambda _seq: None)
+@pytest.fixture
+def empty() -> Iterator[Callable[[], SqliteLedger]]:
+    """Makes empty indexes, and closes them."""
+    with contextlib.ExitStack() as stack:
+
+        def make() -> SqliteLedger:
+            connection = stack.enter_context(contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)))
+            migrate(connection, Path("drive.db"))
+            return SqliteLedger(connection, lambda _seq: None)
+
+        yield make
 
 
 def item(item_id: str, parent_id: str | None) -> Item:
@@ -49,9 +61,8 @@ def item(item_id: str, parent_id: str | None) -> Item:
     )
 
 
-def drive(items: int) -> SqliteLedger:
+def filled(ledger: SqliteLedger, items: int) -> SqliteLedger:
     """A drive of that many files, then `CHANGES` changes: new files, moves and deletions in turn."""
-    ledger = empty()
     with ledger.transaction() as tx:
         tx.put(item("root0", None))
     folders = items // FILES_PER_FOLDER
@@ -92,7 +103,7 @@ def steps(ledger: SqliteLedger, scope: Scope | None) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
-def test_statements_search_and_never_sort(name: str) -> None:
+def test_statements_search_and_never_sort(name: str, empty: Callable[[], SqliteLedger]) -> None:
     query = STATEMENTS[name]
     ledger = empty()
     parameters = (1,) * query.count("?")
@@ -112,8 +123,8 @@ SCOPES = [
 
 
 @pytest.mark.parametrize("large", [50_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
-def test_k_changes_cost_the_same_in_a_large_drive(large: int) -> None:
-    small_drive, large_drive = drive(10_000), drive(large)
+def test_k_changes_cost_the_same_in_a_large_drive(large: int, empty: Callable[[], SqliteLedger]) -> None:
+    small_drive, large_drive = filled(empty(), 10_000), filled(empty(), large)
     for scope in SCOPES:
         told, cost = steps(small_drive, scope)
         told_large, cost_large = steps(large_drive, scope)
