@@ -105,6 +105,13 @@ CREATE TABLE activity (
     detail TEXT NOT NULL
 ) STRICT;
 
+-- Files that the remote deleted while they may be open here: a write through such a handle brings the file back.
+CREATE TABLE departed (
+    ino    INTEGER PRIMARY KEY REFERENCES node (ino) ON DELETE CASCADE,
+    parent INTEGER NOT NULL,                           -- where it was
+    name   TEXT    NOT NULL
+) STRICT;
+
 -- Conflict copies that nobody has resolved yet.
 CREATE TABLE conflict (
     ino     INTEGER PRIMARY KEY REFERENCES node (ino) ON DELETE CASCADE,  -- the copy that holds the local edit

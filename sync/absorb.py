@@ -113,6 +113,7 @@ class Absorber:
             journal.record(self.connection, node.ino, Aspect.CREATE, None, self.clock.now_s)
             self._note(node.ino, What.EDIT_WINS, "deleted on the server, changed here: uploaded again")
             return
+        settle.remember_place(self.connection, node)
         self._take_out(node)
         tree.set_item(self.connection, node.ino, None)
         journal.drop(self.connection, node.ino)

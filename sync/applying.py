@@ -126,8 +126,9 @@ class Applier:
         def change(connection: sqlite3.Connection) -> list[News]:
             if edits.displaces(connection, opened.content_id):
                 return settle.edit_beside(connection, opened.content_id, clock, self._host)
+            back = settle.bring_back(connection, opened.ino, clock, self._host)
             moved_on = edits.begin_edit(connection, opened.content_id, clock)
-            return [NodeChanged(opened.ino, content=True)] if moved_on else []
+            return [*back, NodeChanged(opened.ino, content=True)] if moved_on else back
 
         news = await self._store.db.write_here(change)
         content = contents.get(self._store.db.reader, opened.content_id)

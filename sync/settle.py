@@ -80,6 +80,29 @@ def put_back(connection: sqlite3.Connection, node: Node, known: Item | None, clo
     return [EntryChanged(parent, name)]
 
 
+def remember_place(connection: sqlite3.Connection, node: Node) -> None:
+    """The remote deleted a file; if somebody has it open for writing, an edit may still bring it back."""
+    if node.kind is Kind.FILE and node.parent is not None:
+        connection.execute("INSERT OR REPLACE INTO departed VALUES (?, ?, ?)", (node.ino, node.parent, node.name))
+
+
+def bring_back(connection: sqlite3.Connection, ino: Ino, clock: Clock, host: str) -> list[News]:
+    """Before the first write to a file that the remote deleted meanwhile: the edit wins, the file is back."""
+    row = connection.execute("SELECT parent, name FROM departed WHERE ino = ?", (ino,)).fetchone()
+    node = tree.by_ino(connection, ino)
+    if row is None or node is None or node.parent is not None:
+        return []
+    folder = tree.by_ino(connection, row[0])
+    gone = folder is None or (folder.parent is None and folder.ino != ROOT_INO)
+    parent, name = ROOT_INO if gone else Ino(row[0]), str(row[1])
+    if tree.child(connection, parent, name) is not None:
+        name = _free_name(connection, parent, name, clock, host)
+    tree.place(connection, ino, parent, name)
+    connection.execute("DELETE FROM departed WHERE ino = ?", (ino,))
+    activity.note(connection, clock.now_s, ino, What.EDIT_WINS, "deleted on the server, written here since")
+    return [EntryChanged(parent, name)]
+
+
 def edit_beside(connection: sqlite3.Connection, content_id: ContentId, clock: Clock, host: str) -> list[News]:
     """An older version, still open, is edited while its file holds other unsent bytes: from here on a conflict copy."""
     content = contents.get(connection, content_id)

@@ -407,3 +407,30 @@ async def test_a_time_that_was_set_after_closing_is_the_time_that_is_told_and_se
     await desk.meet()
     assert desk.drive.at("/n").mtime_ns == 1_000_000_007
     assert desk.machine.remote.requests.count("set_attributes") == 0
+
+
+@pytest.mark.parametrize("folder_too", [False, True])
+async def test_a_write_through_a_handle_of_a_file_deleted_meanwhile_brings_it_back(
+    desk: Desk, *, folder_too: bool
+) -> None:
+    desk.there("/d/open", b"old bytes")
+    await desk.meet()
+    fh = (await desk.do.open(desk.machine.at("/d/open").ino, os.O_RDWR)).fh
+    await desk.do.read(fh, 0, 100)
+    desk.deleted("/d/open")
+    if folder_too:
+        desk.deleted("/d")
+    await desk.machine.pull()
+    await desk.do.write(fh, 0, b"NEW")
+    await desk.do.release(fh)
+    tree = await desk.meet()
+    assert tree["/open" if folder_too else "/d/open"] == b"NEW bytes"
+
+
+async def test_a_file_that_was_unlinked_here_stays_unlinked_when_it_is_written(desk: Desk) -> None:
+    fh = (await desk.do.open(desk.machine.at("/f").ino, os.O_RDWR)).fh
+    await desk.do.read(fh, 0, 100)
+    await desk.unlink("/f")
+    await desk.do.write(fh, 0, b"NEW")
+    await desk.do.release(fh)
+    assert "/f" not in await desk.meet()
