@@ -30,8 +30,8 @@ _LANES = 4
 _AGAIN_AFTER_S = 0.05
 _GRACE_S = 2.0  # how long the end waits for calls that the kernel holds; then they are left to their threads
 # ENOENT: not held. EBUSY, ENOTEMPTY: a removed folder that is in use; forgotten, only not told to watchers.
-# ENOTCONN, ENODEV: the mount is gone.
-_NORMAL = frozenset({errno.ENOENT, errno.EBUSY, errno.ENOTEMPTY, errno.ENOTCONN, errno.ENODEV})
+# ENOTCONN, ENODEV: the mount is gone. ENOSYS: it is not there yet, so the kernel holds nothing that could be old.
+_NORMAL = frozenset({errno.ENOENT, errno.EBUSY, errno.ENOTEMPTY, errno.ENOTCONN, errno.ENODEV, errno.ENOSYS})
 
 _log = logging.getLogger(__name__)
 

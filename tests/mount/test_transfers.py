@@ -150,9 +150,10 @@ def test_a_file_is_overwritten_elsewhere_during_its_download(
     assert gate.reached.wait(DEADLINE_S)
     (one / "big").write_bytes(new)
     drive.mounts["one"].sync()
-    until(lambda: there.stat().st_size == len(new), "the new size")
+    seen(there, new)  # a new open gets the new version, while the older one is still being read
     gate.go.set()
     assert reader.result() == BIG
+    until(lambda: there.stat().st_size == len(new), "the new size, once nobody reads the older version any more")
     assert there.read_bytes() == new
 
 
