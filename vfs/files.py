@@ -51,12 +51,13 @@ class Files:
             except BaseException:
                 self._store.opened.release(opened)
                 raise
-        # Pages are kept per inode, not per handle: while an older version is still open, this one goes round them.
+        # Pages are kept per inode, not per handle: while an older version is still open, this one goes round them, and
+        # leaves them alone: to drop pages, the kernel waits for whoever is still reading them.
         mixed = any(other is not opened for other in self._store.opened.of_node(node.ino))
         keep = self._paged.get(node.ino) == opened.content_id
         if not mixed:
             self._paged[node.ino] = opened.content_id
-        return OpenedFile(fh=self.handles.add_file(opened, flags), keep_cache=keep and not mixed, direct_io=mixed)
+        return OpenedFile(fh=self.handles.add_file(opened, flags), keep_cache=keep or mixed, direct_io=mixed)
 
     def older_size(self, node: Node) -> int | None:
         """Size of an older version that somebody still has open through the kernel's pages; None when nobody has.
