@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cache.model import Ino
     from cache.opened import OpenContent
 
@@ -70,7 +68,3 @@ class Handles:
     def remove_folder(self, number: int) -> None:
         """The number is not used any more."""
         del self._folders[number]
-
-    def numbers(self) -> Iterator[int]:
-        """Every open file's number."""
-        return iter(tuple(self._files))
