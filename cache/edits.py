@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from cache import contents, items, journal, names, tree
-from cache.errors import Exists, IsAFolder, NotAFolder, NotEmpty, NotFound, NotPermitted, WouldCycle
+from cache.changing import Clock, existing, permit
+from cache.content_edits import journal_content
+from cache.errors import Exists, IsAFolder, NotAFolder, NotEmpty, NotFound, WouldCycle
 from cache.model import (
     ROOT_INO,
     Aspect,
@@ -32,24 +34,6 @@ from cache.placeholders import reveal
 
 if TYPE_CHECKING:
     import sqlite3
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The moment of a change: `now_ns` for timestamps, `push_after_ms` for when the outbox may push it."""
-
-    now_ns: int
-    push_after_ms: int
-
-    @property
-    def now_s(self) -> int:
-        """Whole seconds."""
-        return self.now_ns // 1_000_000_000
-
-    @property
-    def now_ms(self) -> int:
-        """Whole milliseconds."""
-        return self.now_ns // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +89,7 @@ def remove(
         raise IsAFolder(name=name)
     if folder and tree.has_children(connection, node.ino):
         raise NotEmpty(ino=node.ino)
-    _permit(connection, node, Capability.DELETE)
+    permit(connection, node, Capability.DELETE)
     _detach(connection, node, clock)
     tree.touch(connection, parent, clock.now_ns)
     return node, reveal(connection, parent, name)
@@ -147,7 +131,7 @@ def exchange(  # noqa: PLR0917
     if one is None or other is None:
         raise NotFound(name=name if one is None else new_name)
     for node, folder in ((one, new_parent), (other, parent)):
-        _permit(connection, node, Capability.RENAME)
+        permit(connection, node, Capability.RENAME)
         if tree.is_below(connection, folder, node.ino):
             raise WouldCycle(ino=node.ino)
     tree.place(connection, one.ino, None, name)
@@ -169,7 +153,7 @@ def set_attributes(
 ) -> Node:
     """chmod and utimens."""
     node = existing(connection, ino)
-    _permit(connection, node, Capability.WRITE)
+    permit(connection, node, Capability.WRITE)
     new_mode = node.mode if mode is None else mode
     new_mtime = node.mtime_ns if mtime_ns is None else mtime_ns
     tree.set_attributes(connection, ino, new_mode, new_mtime, clock.now_ns)
@@ -179,70 +163,6 @@ def set_attributes(
     return replace(node, mode=new_mode, mtime_ns=new_mtime, ctime_ns=clock.now_ns)
 
 
-def new_content(connection: sqlite3.Connection, ino: Ino, clock: Clock) -> ContentId:
-    """Replace a file's content by an empty one that is based on what the file shows now (truncation to nothing)."""
-    node = existing(connection, ino)
-    _permit(connection, node, Capability.WRITE)
-    item = None if node.item_id is None else items.get(connection, node.item_id)
-    base = None if item is None else item.content_version
-    content_id = contents.insert(connection, ino, base, 0, clock.now_s, dirty=True)
-    tree.set_content(connection, ino, content_id, 0)
-    _journal_content(connection, node, content_id, clock)
-    return content_id
-
-
-def displaces(connection: sqlite3.Connection, content_id: ContentId) -> bool:
-    """Whether editing this content would take the place of other unsent bytes of its file."""
-    content = contents.get(connection, content_id)
-    node = None if content is None else tree.by_ino(connection, content.ino)
-    if node is None or node.content_id is None or node.content_id == content_id:
-        return False
-    current = contents.get(connection, node.content_id)
-    return current is not None and current.dirty
-
-
-def begin_edit(connection: sqlite3.Connection, content_id: ContentId, clock: Clock) -> bool:
-    """Before the first changed byte: the content is dirty, and its file's again if the file had moved on to another.
-
-    Returns whether it had. The base is the version of these bytes, not what the remote has meanwhile: that is how a
-    lost race is noticed.
-    """
-    content = contents.get(connection, content_id)
-    if content is None:
-        raise NotFound(content_id=content_id)
-    node = existing(connection, content.ino)
-    _permit(connection, node, Capability.WRITE)
-    contents.set_dirty(connection, content_id)
-    if node.content_id != content_id:
-        tree.set_content(connection, node.ino, content_id, content.size)
-    _journal_content(connection, node, content_id, clock)
-    return node.content_id != content_id
-
-
-def settle(
-    connection: sqlite3.Connection, content_id: ContentId, clock: Clock, *, size: int, disk_bytes: int, mtime_ns: int
-) -> None:
-    """Write down the size, room and time of dirty bytes, and let the write-back delay run from now."""
-    content = contents.get(connection, content_id)
-    if content is None or not content.dirty:
-        return
-    contents.set_size(connection, content_id, size, disk_bytes)
-    node = tree.by_ino(connection, content.ino)
-    if node is None or node.content_id != content_id:
-        return
-    tree.set_content(connection, node.ino, content_id, size)
-    tree.set_attributes(connection, node.ino, node.mode, mtime_ns, mtime_ns)
-    _journal_content(connection, node, content_id, clock)
-
-
-def existing(connection: sqlite3.Connection, ino: Ino) -> Node:
-    """The node, or NotFound."""
-    node = tree.by_ino(connection, ino)
-    if node is None:
-        raise NotFound(ino=ino)
-    return node
-
-
 def _folder(connection: sqlite3.Connection, ino: Ino, needs: Capability | None) -> Node:
     node = existing(connection, ino)
     if node.kind is not Kind.FOLDER:
@@ -250,23 +170,17 @@ def _folder(connection: sqlite3.Connection, ino: Ino, needs: Capability | None) 
     if node.parent is None and ino != ROOT_INO:
         raise NotFound(ino=ino)  # removed while somebody still stands in it
     if needs is not None:
-        _permit(connection, node, needs)
+        permit(connection, node, needs)
     return node
 
 
-def _permit(connection: sqlite3.Connection, node: Node, needs: Capability) -> None:
-    item = None if node.item_id is None else items.get(connection, node.item_id)
-    if item is not None and needs not in item.capabilities:
-        raise NotPermitted(ino=node.ino, needs=needs.value)
-
-
 def _check_rename(connection: sqlite3.Connection, node: Node, target: Node | None, new_parent: Ino) -> None:
-    _permit(connection, node, Capability.RENAME)
+    permit(connection, node, Capability.RENAME)
     if node.kind is Kind.FOLDER and tree.is_below(connection, new_parent, node.ino):
         raise WouldCycle(ino=node.ino)
     if target is None:
         return
-    _permit(connection, target, Capability.DELETE)
+    permit(connection, target, Capability.DELETE)
     if node.kind is Kind.FOLDER and target.kind is not Kind.FOLDER:
         raise NotAFolder(ino=target.ino)
     if target.kind is Kind.FOLDER:
@@ -297,7 +211,7 @@ def _adopt(connection: sqlite3.Connection, node: Node, target: Node, clock: Cloc
     tree.set_item(connection, node.ino, target.item_id)
     if base is not None:
         contents.set_version(connection, node.content_id, base)
-    _journal_content(connection, replace(node, item_id=target.item_id), node.content_id, clock)
+    journal_content(connection, replace(node, item_id=target.item_id), node.content_id, clock)
     journal.inherit_sent(connection, node.ino, Aspect.CONTENT, rows.get(Aspect.CONTENT))
 
 
@@ -337,17 +251,3 @@ def journal_place(connection: sqlite3.Connection, ino: Ino, clock: Clock) -> Non
         journal.drop(connection, ino, Aspect.PLACE)
     else:
         journal.record(connection, ino, Aspect.PLACE, item, clock.now_s)
-
-
-def _journal_content(connection: sqlite3.Connection, node: Node, content_id: ContentId, clock: Clock) -> None:
-    if node.parent is None:
-        return  # unlinked while open: goes on working, is never uploaded
-    if node.item_id is None:
-        journal.record(connection, node.ino, Aspect.CREATE, None, clock.now_s, not_before_ms=clock.push_after_ms)
-        return
-    item = items.get(connection, node.item_id)
-    first = journal.get(connection, node.ino, Aspect.CONTENT) is None
-    journal.record(connection, node.ino, Aspect.CONTENT, item, clock.now_s, not_before_ms=clock.push_after_ms)
-    content = contents.get(connection, content_id)
-    if first and content is not None:
-        journal.rebase_content(connection, node.ino, content.version)

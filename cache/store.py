@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import contents, edits, items, lock, ranges, recovery, tree
+from cache import content_edits, contents, items, lock, ranges, recovery, tree
 from cache.blobs import Blobs
+from cache.changing import Clock
 from cache.db import Database, Runner, in_worker, set_meta
-from cache.edits import Clock
 from cache.errors import NotFound
 from cache.failpoints import reached
 from cache.model import ROOT_INO, Content, ContentId, Ino, Item, Node
@@ -161,7 +161,7 @@ class LocalStore:
             opened.settled = True  # before the await: a write during it makes it unsettled again
             stat, size, clock = opened.stat(), opened.size, self.clock()
             await self.db.write_here(
-                lambda connection: edits.settle(
+                lambda connection: content_edits.settle(
                     connection, opened.content_id, clock,
                     size=size, disk_bytes=stat.st_blocks * 512, mtime_ns=stat.st_mtime_ns,
                 )

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
-    from cache.edits import Clock
+    from cache.changing import Clock
 
 
 @dataclass(slots=True)

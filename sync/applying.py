@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from cache import contents, edits, items, tree
+from cache import content_edits, contents, items, tree
 from cache.model import Item, ItemId, News, NodeChanged
 from sync import settle
 from sync.absorb import Absorber
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from cache.edits import Clock
+    from cache.changing import Clock
     from cache.opened import OpenContent
     from cache.store import LocalStore
 
@@ -124,10 +124,10 @@ class Applier:
         """The outbox knows of an edit before its first byte is written; raises NotPermitted, NotFound."""
 
         def change(connection: sqlite3.Connection) -> list[News]:
-            if edits.displaces(connection, opened.content_id):
+            if content_edits.displaces(connection, opened.content_id):
                 return settle.edit_beside(connection, opened.content_id, clock, self._host)
             back = settle.bring_back(connection, opened.ino, clock, self._host)
-            moved_on = edits.begin_edit(connection, opened.content_id, clock)
+            moved_on = content_edits.begin_edit(connection, opened.content_id, clock)
             return [*back, NodeChanged(opened.ino, content=True)] if moved_on else back
 
         news = await self._store.db.write_here(change)

@@ -12,13 +12,15 @@ from msgspec.structs import replace
 
 from cache import activity, contents, items, journal, tree
 from cache.activity import What
-from cache.edits import Clock, journal_place
+from cache.edits import journal_place
 from cache.model import ROOT_INO, Aspect, ContentId, EntryChanged, Ino, Item, Kind, News, Node, NodeChanged
 from cache.placeholders import item_size, reveal
 from sync.conflict import conflict_name
 
 if TYPE_CHECKING:
     import sqlite3
+
+    from cache.changing import Clock
 
 
 def merge_folder(connection: sqlite3.Connection, mine: Node, told: Item, clock: Clock) -> list[News]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import edits, tree
+from cache import content_edits, tree
 from cache.errors import IsAFolder, NotFound, TooBig
 from cache.model import FILE_SIZE_MAX_BYTES, ContentId, Ino, Kind, Node, NodeChanged
 from sync.hydrator import Policy
@@ -177,7 +177,7 @@ class Files:
             def change(connection: sqlite3.Connection) -> ContentId:
                 if tree.by_ino(connection, opened.ino) is None:
                     raise NotFound(ino=opened.ino)
-                content_id = edits.new_content(connection, opened.ino, clock)
+                content_id = content_edits.new_content(connection, opened.ino, clock)
                 self._store.fresh_blob(content_id, 0)
                 return content_id
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 from msgspec.structs import replace
 
-from cache import edits, tree
+from cache import changing, edits, tree
 from cache.errors import Exists, NotAFolder, NotFound, NotSupported
 from cache.model import ROOT_INO, ContentId, Ino, Kind, News, Node
 from vfs import xattrs
@@ -266,7 +266,7 @@ class Filesystem:
     # Parts -------------------------------------------------------------------------------------------------------
 
     def _node(self, ino: Ino) -> Node:
-        return edits.existing(self._store.db.reader, ino)
+        return changing.existing(self._store.db.reader, ino)
 
     async def _child(self, parent: Ino, name: str) -> Node:
         node = tree.child(self._store.db.reader, parent, name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache.edits import Clock
+from cache.changing import Clock
 from tests.fakes.drive import FakeDrive
 from tests.model.machine import Machine
 
