@@ -28,6 +28,7 @@ from server_stub.webhooks.courier import Courier
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from server_stub.external.doubts import Doubts
     from server_stub.keys import Answer, Keyed
     from server_stub.settings import Settings
     from server_stub.store import Ledger, Store, View
@@ -91,6 +92,10 @@ class Service:
         if report.added or report.changed or report.removed:
             log.info("scan: %s", report.as_dict())
         return report
+
+    async def reconcile(self, doubts: Doubts) -> Report:
+        """Look at what may have been changed behind the server's back; safe beside a scan. RootReplaced, OSError."""
+        return await self._scanner.reconcile(doubts)
 
     async def scan_for_ever(self) -> None:
         """The start-up scan, unless everything was imported a moment ago; then the timer."""

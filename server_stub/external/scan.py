@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from server_stub.external.reconcile import FolderNames, Reconciler, apply_findings
@@ -16,6 +16,7 @@ from server_stub.instants import clamped
 from server_stub.values import Evidence, Item, Kind, new_id, new_version
 
 if TYPE_CHECKING:
+    from server_stub.external.doubts import Doubts, Told
     from server_stub.store import Ledger, Store, View
     from server_stub.tree import Tree
 
@@ -36,11 +37,13 @@ class Report:
     left_out: int = 0
     unreadable: int = 0
     seconds: float = 0.0
+    told: list[Told] = field(default_factory=list)  # of doubts: what was found, in the order of the feed
 
     def as_dict(self) -> dict[str, float]:
         """For the control socket and the log."""
         rate = round(self.items / self.seconds) if self.seconds else 0
-        return {name: getattr(self, name) for name in self.__slots__} | {"items_per_s": rate}
+        told = {name: getattr(self, name) for name in self.__slots__ if name != "told"}
+        return told | {"items_per_s": rate}
 
 
 class RootReplaced(Exception):
@@ -79,6 +82,17 @@ class Scanner:
         while pending:
             folder_id, names = pending.pop()
             pending.extend(await self._scan_folder(folder_id, names, report))
+        report.seconds = time.monotonic() - started
+        return report
+
+    async def reconcile(self, doubts: Doubts) -> Report:
+        """Bring the index in line with the tree where it is in doubt. RootReplaced."""
+        started = time.monotonic()
+        report = Report()
+        await self._store.read(self._check_root)
+        folders = {names[:-1] for names in doubts.every()} | doubts.every()
+        for names in sorted(folders, key=len):
+            await self._store.write(lambda ledger, names=names: self.refresh(ledger, names))  # type: ignore[misc]
         report.seconds = time.monotonic() - started
         return report
 
