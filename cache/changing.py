@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The moment of a change: `now_ns` for timestamps, `push_after_ms` for when the outbox may push it."""
+    """The moment of a change: `now_ns` for timestamps, `push_after_ms` for when the outbox may push it.
+
+    Two clocks: people set the first, and no decision depends on it; the second is this process's own.
+    """
 
     now_ns: int
     push_after_ms: int
@@ -25,11 +28,6 @@ class Clock:
     def now_s(self) -> int:
         """Whole seconds."""
         return self.now_ns // 1_000_000_000
-
-    @property
-    def now_ms(self) -> int:
-        """Whole milliseconds."""
-        return self.now_ns // 1_000_000
 
 
 def existing(connection: sqlite3.Connection, ino: Ino) -> Node:

@@ -259,5 +259,6 @@ def hurry(connection: sqlite3.Connection, *, backoff: bool = True) -> None:
 
 
 def forget_running(connection: sqlite3.Connection) -> None:
-    """After a start: what was being sent is pending again, under the same key."""
-    connection.execute("UPDATE journal SET state = 'pending', not_before_ms = 0 WHERE state = 'running'")
+    """After a start: what was being sent is pending again, under the same key; delays were told by another clock."""
+    connection.execute("UPDATE journal SET state = 'pending' WHERE state = 'running'")
+    connection.execute("UPDATE journal SET not_before_ms = 0")

@@ -176,7 +176,7 @@ class LocalChange:
     sent_digest: str | None  # digests of content that was sent without a known answer, the newest last
     attempts: int
     reason: str | None  # why it is parked, or the last error
-    not_before_ms: int  # write-back delay, backoff
+    not_before_ms: int  # write-back delay, backoff: by the steady clock of the process that owns the outbox
     queued_at_s: int
 
     @property

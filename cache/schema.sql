@@ -87,7 +87,7 @@ CREATE TABLE journal (
     sent_digest     TEXT,                              -- content sent without a known answer: digests, newest last
     attempts        INTEGER NOT NULL,
     reason          TEXT,                              -- last error, or why it is parked
-    not_before_ms    INTEGER NOT NULL,                  -- write-back delay, backoff
+    not_before_ms   INTEGER NOT NULL,                  -- write-back delay, backoff: by the owner process's steady clock
     queued_at_s     INTEGER NOT NULL,
     UNIQUE (ino, aspect)
 ) STRICT;

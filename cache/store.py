@@ -60,10 +60,13 @@ class LocalStore:
         self._work = trio.Event()
 
     def clock(self, delay_s: float | None = None) -> Clock:
-        """Now, and when a change made now may be pushed."""
-        now_ns = time.time_ns()
+        """Now, and when a change made now may be pushed; with a delay of 0, now by the clock of the outbox.
+
+        That clock only goes forward, whatever the machine's date is set to; its zero means nothing to another process.
+        """
         delay_s = self.write_back_delay_s if delay_s is None else delay_s
-        return Clock(now_ns=now_ns, push_after_ms=now_ns // 1_000_000 + int(delay_s * 1000))
+        push_after_ms = time.monotonic_ns() // 1_000_000 + int(delay_s * 1000)
+        return Clock(now_ns=time.time_ns(), push_after_ms=push_after_ms)
 
     async def open_content(self, node: Node) -> OpenContent:
         """Open a file's content; a placeholder gets a blob of holes, without a byte fetched."""
@@ -159,13 +162,17 @@ class LocalStore:
         """
         if opened.dirty and (closed or not opened.settled):
             opened.settled = True  # before the await: a write during it makes it unsettled again
-            stat, size, clock = opened.stat(), opened.size, self.clock()
-            await self.db.write_here(
-                lambda connection: content_edits.settle(
-                    connection, opened.content_id, clock,
-                    size=size, disk_bytes=stat.st_blocks * 512, mtime_ns=stat.st_mtime_ns,
-                )
-            )  # fmt: skip
+            try:
+                stat, size, clock = opened.stat(), opened.size, self.clock()
+                await self.db.write_here(
+                    lambda connection: content_edits.settle(
+                        connection, opened.content_id, clock,
+                        size=size, disk_bytes=stat.st_blocks * 512, mtime_ns=stat.st_mtime_ns,
+                    )
+                )  # fmt: skip
+            except BaseException:  # a full disk, or cancelled: still to be done
+                opened.settled = False
+                raise
 
     def set_time(self, node: Node, mtime_ns: int) -> None:
         """The time of dirty bytes is that of their blob, open or not: what is told, sent, and found after a crash."""

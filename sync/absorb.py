@@ -8,7 +8,7 @@ without a tombstone of its own, and never touches a pending local change but by 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cache import activity, contents, items, journal, tree
@@ -18,58 +18,30 @@ from cache.model import (
     Aspect,
     Capability,
     ChangeState,
-    ContentId,
     EntryChanged,
     Ino,
     Item,
     ItemId,
     Kind,
     LocalChange,
-    News,
     Node,
     NodeChanged,
 )
 from cache.names import shown
-from cache.placeholders import item_size, materialise, reveal
+from cache.placeholders import item_size, materialise
 from sync import settle
+from sync.placing import Placing
 from sync.planner import Decision, merge, removal_stands
 from sync.remote import Tombstone
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
-    from cache.changing import Clock
-
 
 @dataclass(slots=True)
-class Aftermath:
-    """What is left to do once the transaction is committed."""
-
-    news: list[News] = field(default_factory=list)
-    doubts: set[ItemId] = field(default_factory=set)  # ask for these again
-    wanted_parents: set[ItemId] = field(default_factory=set)  # folders to be known before an item can be placed
-    nameless: set[Ino] = field(default_factory=set)  # nodes without a name: forget them unless they are open
-    released: set[ContentId] = field(default_factory=set)  # contents without a node: delete them unless they are open
-    touched: dict[ItemId, ItemId | None] = field(default_factory=dict)  # every item told of, and its folder
-    owners: dict[ContentId, Ino] = field(default_factory=dict)  # contents that went over to another node
-
-
-@dataclass(slots=True)
-class Absorber:
+class Absorber(Placing):
     """Applies remote news inside one transaction."""
-
-    connection: sqlite3.Connection
-    clock: Clock
-    host: str
-    after: Aftermath = field(default_factory=Aftermath)
-    freed: list[tuple[Ino, str]] = field(default_factory=list)  # names that a node left in this transaction
-
-    def finish(self) -> None:
-        """The last thing in the transaction: a name that stayed free shows the remote item that it hid."""
-        for parent, name in self.freed:
-            self.after.news += reveal(self.connection, parent, name)
 
     def item(self, told: Item, *, unlisted_parent: bool = False) -> None:
         """An item as it is now; `unlisted_parent`: show it even if its folder was never listed."""
@@ -111,10 +83,10 @@ class Absorber:
             tree.set_item(self.connection, node.ino, None)
             journal.drop(self.connection, node.ino)
             journal.record(self.connection, node.ino, Aspect.CREATE, None, self.clock.now_s)
-            self._note(node.ino, What.EDIT_WINS, "deleted on the server, changed here: uploaded again")
+            self.note(node.ino, What.EDIT_WINS, "deleted on the server, changed here: uploaded again")
             return
         settle.remember_place(self.connection, node)
-        self._take_out(node)
+        self.take_out(node)
         tree.set_item(self.connection, node.ino, None)
         journal.drop(self.connection, node.ino)
         self.after.nameless.add(node.ino)
@@ -195,7 +167,7 @@ class Absorber:
         elif other.item_id is None:
             self._meet(other, told)
         elif journal.get(self.connection, other.ino, Aspect.PLACE) is None:
-            self._doubt(other)
+            self.doubt(other)
             self._show(parent, told)
 
     def _meet(self, mine: Node, told: Item) -> None:
@@ -230,9 +202,9 @@ class Absorber:
         decision = merge(told, pending, same_place=same_place)
         self._place(node, parent, told, decision.place, same_place=same_place)
         if decision.content is Decision.TAKE:
-            self._take_content(node, told, old)
+            self.take_content(node, told, old)
         if decision.attributes is Decision.TAKE:
-            self._take_attributes(node, told)
+            self.take_attributes(node, told)
         journal.rebase(self.connection, node.ino, told)
 
     def _place(self, node: Node, parent: Node, told: Item, decision: Decision, *, same_place: bool) -> None:
@@ -241,45 +213,12 @@ class Absorber:
         if decision is not Decision.TAKE:
             journal.drop(self.connection, node.ino, Aspect.PLACE)
         if decision is Decision.YIELD:
-            self._note(node.ino, What.SERVER_PLACE_WINS, f"moved to {told.name} on the server")
+            self.note(node.ino, What.SERVER_PLACE_WINS, f"moved to {told.name} on the server")
         if not same_place:
-            self._move(node, parent, told)
+            self.move(node, parent, told)
 
-    def _move(self, node: Node, parent: Node, told: Item) -> None:
-        if tree.is_below(self.connection, parent.ino, node.ino) and not self._undo_cycle(node, parent):
-            self.after.doubts.add(told.item_id)
-            return
-        name = shown(told.name)
-        other = tree.child(self.connection, parent.ino, name)
-        if other is not None and other.ino != node.ino:
-            if other.item_id is None or journal.get(self.connection, other.ino, Aspect.PLACE) is not None:
-                self.after.news += settle.step_aside(self.connection, other, self.clock, self.host)
-            else:
-                self._doubt(other)
-        self._take_out(node)
-        tree.place(self.connection, node.ino, parent.ino, name)
-        self.after.news.append(EntryChanged(parent.ino, name))
-
-    def _undo_cycle(self, node: Node, parent: Node) -> bool:
-        """Remote moved `node` below `parent`, which a local move put below `node`: the local one is undone."""
-        current: Node | None = parent
-        while current is not None and current.ino != node.ino:
-            if journal.get(self.connection, current.ino, Aspect.PLACE) is not None and current.item_id is not None:
-                known = items.get(self.connection, current.item_id)
-                home = (
-                    None if known is None or known.parent_id is None else tree.by_item(self.connection, known.parent_id)
-                )
-                if known is not None and home is not None and not tree.is_below(self.connection, home.ino, node.ino):
-                    journal.drop(self.connection, current.ino, Aspect.PLACE)
-                    self._move(current, home, known)
-                    self._note(current.ino, What.CYCLE_UNDONE)
-                    return True
-            if current.item_id is not None:
-                self.after.doubts.add(current.item_id)
-            current = None if current.parent is None else tree.by_ino(self.connection, current.parent)
-        return False
-
-    def _take_content(self, node: Node, told: Item, old: Item | None) -> None:
+    def take_content(self, node: Node, told: Item, old: Item | None) -> None:
+        """Show the remote's content; the bytes that were shown are kept while they are open."""
         held = None if node.content_id is None else contents.get(self.connection, node.content_id)
         version = held.version if held is not None else None if old is None else old.content_version
         if version == told.content_version and node.symlink_target == told.symlink_target:
@@ -290,7 +229,8 @@ class Absorber:
             self.after.released.add(node.content_id)
         self.after.news.append(NodeChanged(node.ino, content=True))
 
-    def _take_attributes(self, node: Node, told: Item) -> None:
+    def take_attributes(self, node: Node, told: Item) -> None:
+        """Show the remote's mode and times."""
         writable = Capability.WRITE in told.capabilities
         if (node.mode, node.mtime_ns, node.writable) == (told.mode, told.mtime_ns, writable):
             return
@@ -299,18 +239,6 @@ class Absorber:
         self.after.news.append(NodeChanged(node.ino))
 
     # Parts -----------------------------------------------------------------------------------------------------
-
-    def _doubt(self, node: Node) -> None:
-        """Two items cannot have one name: what we know of this one is old. Out of the way until asked again."""
-        self._take_out(node)
-        if node.item_id is not None:
-            self.after.doubts.add(node.item_id)
-
-    def _take_out(self, node: Node) -> None:
-        if node.parent is not None:
-            tree.place(self.connection, node.ino, None, node.name)
-            self.freed.append((node.parent, node.name))
-            self.after.news.append(EntryChanged(node.parent, node.name, deleted=node.ino))
 
     def _survives(self, node: Node) -> bool:
         """Whether something here exists nowhere else: an unsent edit, or a folder of unsent creations."""
@@ -321,24 +249,7 @@ class Absorber:
     def _has_unsettled_children(self, folder: Node) -> bool:
         """Children without a tombstone of their own are asked about first; the folder's comes again after them."""
         children = [c for c in tree.children(self.connection, folder.ino) if c.item_id is not None]
-        unsettled = [c.item_id for c in children if c.item_id is not None and not self._came_here(c, folder)]
+        unsettled = [c.item_id for c in children if c.item_id is not None and not self.came_here(c, folder)]
         if unsettled and folder.item_id is not None:
             self.after.doubts.update([*unsettled, folder.item_id])
         return bool(unsettled)
-
-    def _came_here(self, child: Node, folder: Node) -> bool:
-        """Whether a local move brought a node into a folder that is gone: then it goes back, if its old folder is
-        still there; if not, the folder survives for it."""
-        known = None if child.item_id is None else items.get(self.connection, child.item_id)
-        moving = journal.get(self.connection, child.ino, Aspect.PLACE) is not None
-        if known is None or known.parent_id == folder.item_id or not moving:
-            return False
-        home = None if known.parent_id is None else tree.by_item(self.connection, known.parent_id)
-        if home is not None and not tree.is_below(self.connection, home.ino, folder.ino):
-            journal.drop(self.connection, child.ino, Aspect.PLACE)
-            self._move(child, home, known)
-            self._note(child.ino, What.SERVER_PLACE_WINS, f"{folder.name} was deleted on the server")
-        return True
-
-    def _note(self, ino: Ino, what: What, detail: str = "") -> None:
-        activity.note(self.connection, self.clock.now_s, ino, what, detail)

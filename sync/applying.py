@@ -152,7 +152,7 @@ class Applier:
             told = await self._remote.get_many(asked)
 
             def change(absorber: Absorber) -> None:
-                items.settle_doubts(absorber.connection, asked)
+                items.settle_doubts(absorber.connection, told)
                 fresh = {item_id: state for item_id, state in told.items() if item_id not in heard}
                 absorber.after.doubts.update(heard.keys() & told.keys())
                 for item_id, state in fresh.items():
@@ -167,10 +167,10 @@ class Applier:
         """Bring in folders that hold known items but were never listed, from the first known ancestor down."""
         chain: list[Item] = []
         wanted = list(self._wanted)
-        self._wanted.clear()
         with self.watch() as heard:
             while wanted and len(chain) < BATCH:
                 told = await self._remote.get_many(wanted[:BATCH])
+                self._wanted -= told.keys()  # what was not answered is still to be asked
                 found = [item for item in told.values() if isinstance(item, Item)]
                 chain = found + chain
                 wanted = [

@@ -151,11 +151,15 @@ class Puller:
             raise NotFound(ino=ino)
         if node.listed or node.item_id is None:
             return
-        async with self._listings.setdefault(ino, trio.Lock()):
-            node = tree.by_ino(self._store.db.reader, ino)
-            if node is not None and not node.listed and node.item_id is not None:
-                await self._list(ino, node.item_id)
-        self._listings.pop(ino, None)
+        turn = self._listings.setdefault(ino, trio.Lock())
+        try:
+            async with turn:
+                node = tree.by_ino(self._store.db.reader, ino)
+                if node is not None and not node.listed and node.item_id is not None:
+                    await self._list(ino, node.item_id)
+        finally:
+            if not (turn.locked() or turn.statistics().tasks_waiting):
+                self._listings.pop(ino, None)
 
     async def _list(self, ino: Ino, item_id: ItemId) -> None:
         for attempt in range(LISTING_TRIES):

@@ -93,7 +93,7 @@ class Uploader:
                 if self._hurry:
                     self._hurry = False
                     await self._write_down(journal.hurry)
-                now_ms = self._store.clock(0).now_ms  # one for both: nothing becomes due in between
+                now_ms = self._store.clock(0).push_after_ms  # one for both: nothing becomes due in between
                 if self._online and not self.paused:
                     self._start_due(nursery, now_ms)
                 pause_s = self._pause_s(now_ms)
@@ -210,10 +210,9 @@ class Uploader:
             case _:
                 await self._later(change, error, error.retry_after_s or 0.0)
 
-    @staticmethod
-    def _park(connection: sqlite3.Connection, change: LocalChange, reason: str) -> None:
+    def _park(self, connection: sqlite3.Connection, change: LocalChange, reason: str) -> None:
         journal.park(connection, change, reason)
-        activity.note(connection, int(change.queued_at_s), change.ino, What.PARKED, reason)
+        activity.note(connection, self._store.clock().now_s, change.ino, What.PARKED, reason)
 
     async def _look_again(self, change: LocalChange, error: Conflict, heard: Heard) -> None:
         """Take in what stands there now; the next plan sees it."""

@@ -1,0 +1,120 @@
+"""Names given and taken within one transaction of remote news, and what is left to do after its commit.
+
+Two nodes cannot have one name, and no folder lies below itself. When news says otherwise, one of two things is true:
+what we know of the other item is old (a *doubt*: it is asked for again), or a local change stands in the way (the
+conflict table decides, in `sync.settle`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cache import activity, items, journal, tree
+from cache.activity import What
+from cache.model import Aspect, ContentId, EntryChanged, Ino, Item, ItemId, News, Node
+from cache.names import shown
+from cache.placeholders import reveal
+from sync import settle
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from cache.changing import Clock
+
+
+@dataclass(slots=True)
+class Aftermath:
+    """What is left to do once the transaction is committed."""
+
+    news: list[News] = field(default_factory=list)
+    doubts: set[ItemId] = field(default_factory=set)  # ask for these again
+    wanted_parents: set[ItemId] = field(default_factory=set)  # folders to be known before an item can be placed
+    nameless: set[Ino] = field(default_factory=set)  # nodes without a name: forget them unless they are open
+    released: set[ContentId] = field(default_factory=set)  # contents without a node: delete them unless they are open
+    touched: dict[ItemId, ItemId | None] = field(default_factory=dict)  # every item told of, and its folder
+    owners: dict[ContentId, Ino] = field(default_factory=dict)  # contents that went over to another node
+
+
+@dataclass(slots=True)
+class Placing:
+    """The part of an `Absorber` that moves nodes."""
+
+    connection: sqlite3.Connection
+    clock: Clock
+    host: str
+    after: Aftermath = field(default_factory=Aftermath)
+    freed: list[tuple[Ino, str]] = field(default_factory=list)  # names that a node left in this transaction
+
+    def finish(self) -> None:
+        """The last thing in the transaction: a name that stayed free shows the remote item that it hid."""
+        for parent, name in self.freed:
+            self.after.news += reveal(self.connection, parent, name)
+
+    def move(self, node: Node, parent: Node, told: Item) -> None:
+        """Put a node where the remote has it; whoever stands there gives way."""
+        if tree.is_below(self.connection, parent.ino, node.ino) and not self._undo_cycle(node, parent):
+            self.after.doubts.add(told.item_id)
+            return
+        name = shown(told.name)
+        other = tree.child(self.connection, parent.ino, name)
+        if other is not None and other.ino != node.ino:
+            if other.item_id is None or journal.get(self.connection, other.ino, Aspect.PLACE) is not None:
+                self.after.news += settle.step_aside(self.connection, other, self.clock, self.host)
+            else:
+                self.doubt(other)
+        self.take_out(node)
+        tree.place(self.connection, node.ino, parent.ino, name)
+        self.after.news.append(EntryChanged(parent.ino, name))
+
+    def doubt(self, node: Node) -> None:
+        """Two items cannot have one name: what we know of this one is old. Out of the way until asked again."""
+        self.take_out(node)
+        if node.item_id is not None:
+            self.after.doubts.add(node.item_id)
+
+    def take_out(self, node: Node) -> None:
+        """Take a node's name away."""
+        if node.parent is not None:
+            tree.place(self.connection, node.ino, None, node.name)
+            self.freed.append((node.parent, node.name))
+            self.after.news.append(EntryChanged(node.parent, node.name, deleted=node.ino))
+
+    def came_here(self, child: Node, folder: Node) -> bool:
+        """Whether a local move brought a node into a folder that is gone: then it goes back, if its old folder is
+        still there; if not, the folder survives for it."""
+        known = None if child.item_id is None else items.get(self.connection, child.item_id)
+        moving = journal.get(self.connection, child.ino, Aspect.PLACE) is not None
+        if known is None or known.parent_id == folder.item_id or not moving:
+            return False
+        home = self._home(known)
+        if home is not None and not tree.is_below(self.connection, home.ino, folder.ino):
+            journal.drop(self.connection, child.ino, Aspect.PLACE)
+            self.move(child, home, known)
+            self.note(child.ino, What.SERVER_PLACE_WINS, f"{folder.name} was deleted on the server")
+        return True
+
+    def note(self, ino: Ino, what: What, detail: str = "") -> None:
+        """For the record of activity."""
+        activity.note(self.connection, self.clock.now_s, ino, what, detail)
+
+    def _home(self, known: Item) -> Node | None:
+        """The folder in which the remote has an item."""
+        return None if known.parent_id is None else tree.by_item(self.connection, known.parent_id)
+
+    def _undo_cycle(self, node: Node, parent: Node) -> bool:
+        """Remote moved `node` below `parent`, which a local move put below `node`: the local one is undone."""
+        current: Node | None = parent
+        while current is not None and current.ino != node.ino:
+            if journal.get(self.connection, current.ino, Aspect.PLACE) is not None and current.item_id is not None:
+                known = items.get(self.connection, current.item_id)
+                home = None if known is None else self._home(known)
+                if known is not None and home is not None and not tree.is_below(self.connection, home.ino, node.ino):
+                    journal.drop(self.connection, current.ino, Aspect.PLACE)
+                    self.move(current, home, known)
+                    self.note(current.ino, What.CYCLE_UNDONE)
+                    return True
+            if current.item_id is not None:
+                self.after.doubts.add(current.item_id)
+            current = None if current.parent is None else tree.by_ino(self.connection, current.parent)
+        return False

@@ -1,0 +1,87 @@
+"""A machine and the drive that others change behind its back: what tests of reconciliation are written on."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import trio
+
+from cache.model import Item, Kind
+
+if TYPE_CHECKING:
+    from sync.remote import Replaced
+    from tests.fakes.drive import FakeDrive
+    from tests.model.machine import Machine
+
+
+class Desk:
+    """A machine that has listed everything, and the drive that others change behind its back."""
+
+    def __init__(self, drive: FakeDrive, machine: Machine) -> None:
+        self.drive, self.machine = drive, machine
+        self.do = machine.filesystem
+
+    def there(self, path: str, data: bytes | None = None) -> Item:
+        """A new file, or folder, at the remote."""
+        folder, _, name = path.rpartition("/")
+        parent = self.drive.at(folder).item_id
+        kind = Kind.FOLDER if data is None else Kind.FILE
+        return self.drive.create(parent, name, kind, mode=0o644, mtime_ns=5, data=data or b"")
+
+    def edited(self, path: str, data: bytes) -> Item:
+        """Other bytes at the remote."""
+        item = self.drive.at(path)
+        assert item.content_version is not None
+        return self.drive.overwrite(item.item_id, item.content_version, data, mode=0o644, mtime_ns=6)
+
+    def moved(self, path: str, target: str, replaced: Replaced | None = None) -> Item:
+        """Another place at the remote."""
+        item, (folder, _, name) = self.drive.at(path), target.rpartition("/")
+        return self.drive.move(item.item_id, item.metadata_version, self.drive.at(folder).item_id, name, replaced)
+
+    def deleted(self, path: str) -> None:
+        """Gone at the remote."""
+        item = self.drive.at(path)
+        self.drive.remove(item.item_id, item.metadata_version)
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Other bytes here."""
+        await self.machine.write(self.machine.at(path).ino, 0, data, os.O_RDWR | os.O_TRUNC)
+
+    async def rename(self, path: str, target: str) -> None:
+        """Another place here."""
+        await self.do.rename(*self.machine.place(path), *self.machine.place(target), 0)
+
+    async def unlink(self, path: str) -> None:
+        """Removed here."""
+        await self.do.unlink(*self.machine.place(path))
+
+    async def mkdir(self, path: str) -> None:
+        """A new folder here."""
+        await self.do.mkdir(*self.machine.place(path), 0o755)
+
+    async def rmdir(self, path: str) -> None:
+        """Removed here."""
+        await self.do.rmdir(*self.machine.place(path))
+
+    async def meet(self) -> dict[str, bytes | str | None]:
+        """Pull and push until both sides agree; the tree that they agree on."""
+        with trio.fail_after(10):
+            for _ in range(10):
+                await self.machine.pull()
+                assert await self.machine.push_all(5.0), self.machine.outbox()
+                await self.machine.pull()
+                await self.machine.list_all()
+                assert self.machine.faults() == []
+                if self.machine.tree() == self.drive.tree() and not self.machine.outbox():
+                    return self.drive.tree()
+        raise AssertionError((self.machine.tree(), self.drive.tree()))
+
+    def copies(self) -> dict[str, bytes | str | None]:
+        """What stands under conflict names."""
+        return {path: what for path, what in self.drive.tree().items() if "(conflict ann " in path}
+
+    def decided(self) -> list[str]:
+        """What the activity record says was decided."""
+        return [row[0] for row in self.machine.store.db.reader.execute("SELECT what FROM activity ORDER BY seq")]

@@ -1,0 +1,191 @@
+"""What the outbox promises, on a real catalog and a drive in memory: it is a set of differences, not a log of calls."""
+
+from __future__ import annotations
+
+import errno
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+import cache.store
+from cache import items
+from cache.model import ChangeState, Item, ItemId
+from sync.remote import Denied, Unreachable
+from tests.fakes.drive import FakeDrive
+from tests.fakes.faults import Fault
+from tests.model.desk import Desk
+from tests.model.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from cache.opened import OpenContent
+
+MUTATIONS = {"put", "make_folder", "make_symlink", "move", "set_attributes", "remove"}
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """/f "old", /d/: known here."""
+    drive = FakeDrive()
+    machine = Machine("ann", drive, tmp_path / "ann")
+    try:
+        desk = Desk(drive, machine)
+        desk.there("/f", b"old")
+        desk.there("/d")
+        await machine.begin()
+        async with machine.running():
+            await machine.read_all()
+            yield desk
+    finally:
+        machine.remove()
+
+
+def sent(desk: Desk) -> list[str]:
+    """The changes that were asked of the remote."""
+    return [each for each in desk.machine.remote.requests if each in MUTATIONS]
+
+
+async def test_what_was_created_and_deleted_again_is_nothing(desk: Desk) -> None:
+    await desk.mkdir("/n")
+    await desk.machine.create("/n/file", b"1")
+    await desk.do.symlink(*desk.machine.place("/n/link"), "file")
+    for path in ("/n/file", "/n/link"):
+        await desk.unlink(path)
+    await desk.rmdir("/n")
+    assert desk.machine.outbox() == []
+    await desk.meet()
+    assert sent(desk) == []
+
+
+async def test_many_writes_are_one_upload(desk: Desk) -> None:
+    for number in range(20):
+        await desk.write("/f", b"%d" % number)
+    assert len(desk.machine.outbox()) == 1
+    assert (await desk.meet())["/f"] == b"19"
+    assert sent(desk) == ["put"]
+
+
+async def test_a_chain_of_renames_is_one_move(desk: Desk) -> None:
+    for source, target in (("/f", "/g"), ("/g", "/d/h"), ("/d/h", "/d/i")):
+        await desk.rename(source, target)
+    assert len(desk.machine.outbox()) == 1
+    assert (await desk.meet())["/d/i"] == b"old"
+    assert sent(desk) == ["move"]
+
+
+async def test_a_rename_there_and_back_is_nothing(desk: Desk) -> None:
+    await desk.rename("/f", "/d/g")
+    await desk.rename("/d/g", "/f")
+    assert desk.machine.outbox() == []
+    await desk.meet()
+    assert sent(desk) == []
+
+
+async def test_a_new_folder_goes_before_what_it_holds(desk: Desk) -> None:
+    await desk.mkdir("/n")
+    await desk.mkdir("/n/m")
+    await desk.machine.create("/n/m/file", b"1")
+    await desk.meet()
+    assert sent(desk) == ["make_folder", "make_folder", "put"]
+
+
+async def test_what_is_refused_is_parked_shown_and_retried(desk: Desk) -> None:
+    """Parked with its reason and the time of its parking; nothing but a person, or a change, brings it back."""
+    desk.machine.remote.inject(Fault(operation="put", before=Denied("not yours")))
+    await desk.machine.create("/n", b"mine")
+    await desk.machine.store.db.write(lambda c: c.execute("UPDATE journal SET queued_at_s = 1"))
+    assert not await desk.machine.push_all(5.0)
+    (shown,) = desk.machine.engine.queue()
+    assert (shown.path, shown.change.state, shown.change.reason) == ("/n", ChangeState.PARKED, "not yours")
+    told = desk.machine.engine.statistics()
+    assert (told.queue_pending, told.queue_parked, told.last_error) == (0, 1, "not yours")
+    (at_s,) = desk.machine.store.db.reader.execute("SELECT at_s FROM activity WHERE what = 'parked'").fetchone()
+    assert abs(at_s - time.time()) < 60
+    assert await desk.machine.engine.retry() == 1
+    assert (await desk.meet())["/n"] == b"mine"
+
+
+async def test_a_clock_that_is_set_back_delays_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await desk.machine.create("/n", b"mine")
+    day_s = 86_400
+    earlier = SimpleNamespace(
+        time=lambda: time.time() - day_s,
+        time_ns=lambda: time.time_ns() - day_s * 10**9,
+        monotonic_ns=time.monotonic_ns,
+    )
+    monkeypatch.setattr(cache.store, "time", earlier)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(desk.machine.engine.uploader.run)
+        with trio.fail_after(5):
+            while "/n" not in desk.drive.tree():
+                await desk.drive.changed.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def test_delays_end_with_the_process_that_set_them(desk: Desk) -> None:
+    """They were told by its clock, which means nothing to the next one."""
+    await desk.machine.create("/n", b"mine")
+    await desk.machine.store.db.write(lambda c: c.execute("UPDATE journal SET not_before_ms = 1 << 60"))
+    desk.machine.crash()
+    assert [row.not_before_ms for row in desk.machine.outbox()] == [0]
+
+
+async def test_a_size_that_could_not_be_written_down_is_written_down_later(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = desk.machine.store
+    fh = (await desk.do.open(desk.machine.at("/f").ino, 2)).fh
+    await desk.do.write(fh, 0, b"longer than before")
+    opened: OpenContent = desk.do.files.handles.file(fh).opened
+
+    async def full(_change: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.db, "write_here", full)
+        with pytest.raises(OSError, match="no room"):
+            await store.settle(opened)
+    await store.settle(opened)
+    assert desk.machine.at("/f").size == len(b"longer than before")
+    await desk.do.release(fh)
+
+
+async def test_a_doubt_that_was_not_answered_stays(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    item_id = desk.drive.at("/f").item_id
+    db, applier = desk.machine.store.db, desk.machine.engine.applier
+    await db.write(lambda connection: items.doubt(connection, [item_id]))
+
+    async def nothing(_ids: object) -> dict[ItemId, Item]:
+        await trio.lowlevel.checkpoint()
+        return {}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.machine.remote, "get_many", nothing)
+        await applier.refresh([item_id])
+    assert items.doubtful(db.reader, 10) == [item_id]
+
+
+async def test_an_unknown_folder_is_asked_for_until_it_is_told(desk: Desk) -> None:
+    applier = desk.machine.engine.applier
+    folder = desk.there("/unseen")
+    applier._wanted.add(folder.item_id)
+    desk.machine.remote.inject(Fault(operation="get_many", before=Unreachable()))
+    with pytest.raises(Unreachable):
+        await applier.resolve_doubts()
+    await applier.resolve_doubts()
+    assert desk.machine.at("/unseen").item_id == folder.item_id
+
+
+async def test_a_listing_that_failed_leaves_no_lock_behind(desk: Desk) -> None:
+    desk.there("/d/e")
+    await desk.machine.pull()
+    desk.machine.remote.inject(Fault(operation="children", before=Unreachable()))
+    puller = desk.machine.engine.puller
+    with pytest.raises(Unreachable):
+        await puller.ensure_listed(desk.machine.at("/d/e").ino)
+    assert puller._listings == {}
