@@ -6,12 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from scripts.benches import kernel, server
+from scripts.benches import hydrate, kernel, server
 from scripts.benches.report import markdown, write_json
 from scripts.benches.running import BenchFailedError, ended_in_order
 from scripts.benches.settings import QUICK_RUNS, RUNS, Settings
 
-BENCHES = {"kernel": kernel.run, "server": server.run}
+BENCHES = {"hydrate": hydrate.run, "kernel": kernel.run, "server": server.run}
 DISK = "/var/tmp"  # noqa: S108 - by the file system hierarchy standard on a disk, where /tmp may be memory
 
 

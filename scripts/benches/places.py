@@ -37,6 +37,7 @@ class Place:
     backing: Path | None = None
     settle_words: tuple[str, ...] = ()  # what waits until nothing is left to be sent
     environment: tuple[tuple[str, str], ...] = ()
+    pid: int | None = None  # of the process that serves the mount
 
     def settle(self) -> None:
         """Return when the place has nothing left to do in the background, where it can tell."""
@@ -81,46 +82,68 @@ def disk(base: Path) -> Place:
 def anchorfs(stack: ExitStack, base: Path, source: Path) -> Place:
     """Our mount over our server, both with their defaults."""
     base.mkdir()
-    ready, mountpoint, cache = base / "ready.json", base / "mount", base / "cache"
+    return mounted_anchorfs(stack, base, source, served_by_anchorfs(stack, base, source))
+
+
+def served_by_anchorfs(stack: ExitStack, base: Path, source: Path) -> str:
+    """Our server with its defaults; its URL, once it listens."""
+    ready = base / "ready.json"
+    serve = [sys.executable, "-m", "server_stub", "serve", "--root", source, "--state", base / "server", "--no-auth"]
+    server = Program([*serve, "--listen", "127.0.0.1:0", "--ready-file", ready], base / "server.log")
+    stack.callback(server.close)
+    server.await_true(ready.exists, "server")
+    return str(json.loads(ready.read_text(encoding="utf-8"))["url"])
+
+
+def mounted_anchorfs(
+    stack: ExitStack, base: Path, source: Path, url: str, options: tuple[str, ...] = ()
+) -> Place:  # fmt: skip
+    """Our mount, with `options` of `anchorfs mount` beyond the defaults."""
+    mountpoint, cache = base / "mount", base / "cache"
     folders = {"XDG_RUNTIME_DIR": base / "run", "XDG_STATE_HOME": base / "state"}
     for folder in (mountpoint, *folders.values()):
         folder.mkdir(mode=0o700)
     environment = {key: str(value) for key, value in folders.items()}
-    python = sys.executable
-    serve = [python, "-m", "server_stub", "serve", "--root", source, "--state", base / "server", "--no-auth"]
-    server = Program([*serve, "--listen", "127.0.0.1:0", "--ready-file", ready], base / "server.log")
-    stack.callback(server.close)
-    server.await_true(ready.exists, "server")
-    url = json.loads(ready.read_text(encoding="utf-8"))["url"]
     stack.callback(unmount_all, base)
-    client = [python, "-m", "vfs.cli"]
-    words = [*client, "mount", url, mountpoint, "--foreground", "--cache-dir", cache]
+    client = [sys.executable, "-m", "vfs.cli"]
+    words = [*client, "mount", url, mountpoint, "--foreground", "--cache-dir", cache, *options]
     mount = Program(words, base / "mount.log", environment=environment)
     stack.callback(mount.close)
     mount.await_true(lambda: "is mounted on" in mount.log_tail(), "mount")
     settle = (*client, "sync", str(mountpoint), "--wait", "--timeout", "120")
     told = (*environment.items(), ("PYTHONPATH", os.environ["PYTHONPATH"]))
     return Place(
-        name=ANCHORFS, path=mountpoint, source=source, backing=cache / "blobs", settle_words=settle, environment=told
-    )
+        name=ANCHORFS, path=mountpoint, source=source, backing=cache / "blobs", settle_words=settle,
+        environment=told, pid=mount.pid,
+    )  # fmt: skip
 
 
 def rclone(stack: ExitStack, base: Path, source: Path, program: Path) -> Place:
     """`rclone mount` over `rclone serve webdav`."""
     base.mkdir()
-    mountpoint, cache = base / "mount", base / "cache"
-    mountpoint.mkdir()
-    common = [program, "--config", base / "none", "--cache-dir", cache]
+    return mounted_rclone(stack, base, source, served_by_rclone(stack, base, source, program), program)
+
+
+def served_by_rclone(stack: ExitStack, base: Path, source: Path, program: Path) -> str:
+    """Its WebDAV server; its URL, once it listens."""
     address = f"127.0.0.1:{_free_port()}"
-    server = Program([*common, "serve", "webdav", source, "--addr", address], base / "server.log")
+    words = [program, "--config", base / "none", "serve", "webdav", source, "--addr", address]
+    server = Program(words, base / "server.log")
     stack.callback(server.close)
     server.await_true(lambda: _listens(address), "WebDAV server")
+    return f"http://{address}"
+
+
+def mounted_rclone(stack: ExitStack, base: Path, source: Path, url: str, program: Path) -> Place:
+    """Its mount, with what is good for it."""
+    mountpoint, cache = base / "mount", base / "cache"
+    mountpoint.mkdir()
     stack.callback(unmount_all, base)
-    remote = f":webdav,vendor=rclone,url='http://{address}':"
-    mount = Program([*common, "mount", remote, mountpoint, *RCLONE_MOUNT_OPTIONS], base / "mount.log")
+    words = [program, "--config", base / "none", "--cache-dir", cache, "mount", f":webdav,vendor=rclone,url='{url}':"]
+    mount = Program([*words, mountpoint, *RCLONE_MOUNT_OPTIONS], base / "mount.log")
     stack.callback(mount.close)
     mount.await_true(lambda: is_mounted(mountpoint), "rclone mount")
-    return Place(name=RCLONE, path=mountpoint, source=source, backing=cache / "vfs")
+    return Place(name=RCLONE, path=mountpoint, source=source, backing=cache / "vfs", pid=mount.pid)
 
 
 def _free_port() -> int:

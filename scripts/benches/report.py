@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from scripts.benches.samples import Series, Summary, rounded, shown, spread_percent
+from scripts.benches.samples import Limit, Series, Summary, rounded, shown, spread_percent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,10 +49,17 @@ def write_json(report: Report, path: Path) -> None:
 def _row(report: Report, series: Series) -> list[str]:
     cells = [f"{series.name} [{series.unit}]"]
     for place in report.places:
+        if place not in series.seconds:
+            cells.append("")
+            continue
         summary = series.summary(place)
         cells.append(f"{shown(summary.median, series.unit)} ±{spread_percent(summary):.0f} %")
-    cells += [_ratio(series.ratio(place, than)) for place, than in report.compared]
+    cells += ["" if not _is_told(pair, series) else _ratio(series.ratio(*pair)) for pair in report.compared]
     return [*cells, _bar(series)]
+
+
+def _is_told(pair: tuple[str, str], series: Series) -> bool:
+    return all(place in series.seconds for place in pair)
 
 
 def _ratio(summary: Summary) -> str:
@@ -64,6 +71,8 @@ def _bar(series: Series) -> str:
     if bar is None:
         return ""
     word = "met" if bar.is_met(series) else "MISSED"
+    if isinstance(bar, Limit):
+        return f"{word}: {bar.place} ≤ {shown(bar.at_most, series.unit)} {series.unit}"
     return f"{word}: {bar.place} ≤ {rounded(bar.at_most)}x {bar.than}"
 
 
@@ -77,11 +86,11 @@ def _measure(report: Report, series: Series) -> dict[str, object]:
         "name": series.name,
         "unit": str(series.unit),
         "seconds": series.seconds,
-        "median_seconds": {place: series.summary(place).median for place in report.places},
-        "time_ratios": {f"{place}/{than}": _summary(series.ratio(place, than)) for place, than in report.compared},
-        "bar": None
-        if bar is None
-        else {"place": bar.place, "than": bar.than, "at_most": bar.at_most, "met": bar.is_met(series)},
+        "median_seconds": {place: series.summary(place).median for place in series.seconds},
+        "time_ratios": {
+            "/".join(pair): _summary(series.ratio(*pair)) for pair in report.compared if _is_told(pair, series)
+        },
+        "bar": None if bar is None else asdict(bar) | {"met": bar.is_met(series)},
     }
 
 

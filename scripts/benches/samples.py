@@ -18,11 +18,13 @@ class Unit(StrEnum):
 
     MICROSECONDS = "µs"
     MILLISECONDS = "ms"
+    SECONDS = "s"
+    MEBIBYTES = "MiB"  # the sample is a number of mebibytes and no time
     RATE = "1/s"  # the sample is seconds per request
     THROUGHPUT = "MB/s"  # the sample is seconds per byte
 
 
-_PER_SECOND = {Unit.MICROSECONDS: 1e6, Unit.MILLISECONDS: 1e3}
+_PER_SECOND = {Unit.MICROSECONDS: 1e6, Unit.MILLISECONDS: 1e3, Unit.SECONDS: 1.0, Unit.MEBIBYTES: 1.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,18 @@ class Bar:
     def is_met(self, series: Series) -> bool:
         """Whether the median of the ratios holds the goal."""
         return series.ratio(self.place, self.than).median <= self.at_most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A goal of its own: the median sample at `place` is `at_most`, in the sample's unit."""
+
+    place: str
+    at_most: float
+
+    def is_met(self, series: Series) -> bool:
+        """Whether the median holds the goal."""
+        return series.summary(self.place).median <= self.at_most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +68,12 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One measure at every place: the same number of samples each, the n-th of all places from one run."""
+    """One measure at one place or more: the same number of samples each, the n-th of all places from one run."""
 
     name: str
     unit: Unit
     seconds: dict[str, list[float]]
-    bar: Bar | None = None
+    bar: Bar | Limit | None = None
 
     def summary(self, place: str) -> Summary:
         """Seconds per unit of work."""

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from scripts.benches.report import Report, markdown, write_json
-from scripts.benches.samples import Bar, Series, Unit
+from scripts.benches.samples import Bar, Limit, Series, Unit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,3 +50,13 @@ def test_json_keeps_every_sample(tmp_path: Path) -> None:
     assert told["measures"][0]["seconds"] == REPORT.series[0].seconds
     assert told["measures"][0]["time_ratios"]["AnchorFS/ext4"]["median"] == 1.2
     assert [measure["bar"]["met"] for measure in told["measures"]] == [True, False]
+
+
+def test_a_place_that_took_no_part_leaves_its_cells_empty() -> None:
+    alone = Series(
+        name="first byte", unit=Unit.MILLISECONDS, seconds={"AnchorFS": [0.04, 0.05]},
+        bar=Limit(place="AnchorFS", at_most=0.045),
+    )  # fmt: skip
+    report = Report(bench="hydrate", facts={}, places=REPORT.places, compared=REPORT.compared, series=[alone])
+    row = [cell.strip() for cell in markdown(report).splitlines()[-1].strip("|").split("|")]
+    assert row == ["first byte [ms]", "", "45.0 ±11 %", "", "met: AnchorFS ≤ 45.0 ms"]

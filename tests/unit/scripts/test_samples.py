@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.benches.samples import Bar, Series, Summary, Unit, rounded, shown, spread_percent
+from scripts.benches.samples import Bar, Limit, Series, Summary, Unit, rounded, shown, spread_percent
 
 # The machine was twice as slow in the second run: the ratios do not show it.
 SERIES = Series(
@@ -32,6 +32,11 @@ def test_a_series_wants_the_same_runs_everywhere() -> None:
 @pytest.mark.parametrize(("at_most", "met"), [(1.25, True), (1.15, False)])
 def test_a_bar_is_held_by_the_median(at_most: float, met: bool) -> None:
     assert Bar(place="ours", than="disk", at_most=at_most).is_met(SERIES) is met
+
+
+@pytest.mark.parametrize(("at_most", "met"), [(1.3e-6, True), (1.2e-6, False)])
+def test_a_limit_is_held_by_the_median(at_most: float, met: bool) -> None:
+    assert Limit(place="ours", at_most=at_most).is_met(SERIES) is met
 
 
 @pytest.mark.parametrize(
