@@ -92,5 +92,8 @@ class Behaviour(Protocol):
     async def listxattr(self, ino: Ino) -> list[bytes]:
         """The names of all attributes."""
 
+    def pages_are_older(self, ino: Ino) -> bool:
+        """Whether the kernel's pages are of an older version that somebody still has open: theirs to keep."""
+
     def dropped(self, ino: Ino) -> None:
         """The kernel holds nothing of `ino` any more."""

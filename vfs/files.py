@@ -7,9 +7,11 @@ to die. Bytes are written on the trio thread (a copy into the page cache); what 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec.structs import replace
 
 from cache import content_edits, tree
 from cache.errors import IsAFolder, NotFound, TooBig
@@ -28,6 +30,14 @@ if TYPE_CHECKING:
 OPEN_PUSH_DELAY_S = 30.0  # a file that stays open for writing is pushed as it stands this long after its first change
 
 
+@dataclass(slots=True)
+class _Paged:
+    """The content whose pages the kernel may hold of an inode, and the time that it was told with them."""
+
+    content_id: ContentId
+    mtime_ns: int
+
+
 class Files:
     """All open files of a mount."""
 
@@ -35,7 +45,7 @@ class Files:
         self._store = store
         self._engine = engine
         self.handles = Handles()
-        self._paged: dict[Ino, ContentId] = {}  # whose pages the kernel may hold
+        self._paged: dict[Ino, _Paged] = {}
 
     async def open(self, node: Node, flags: int) -> OpenedFile:
         """Open what a node holds now. O_TRUNC empties it."""
@@ -54,20 +64,33 @@ class Files:
         # Pages are kept per inode, not per handle: while an older version is still open, this one goes round them, and
         # leaves them alone: to drop pages, the kernel waits for whoever is still reading them.
         mixed = any(other is not opened for other in self._store.opened.of_node(node.ino))
-        keep = self._paged.get(node.ino) == opened.content_id
+        paged = self._paged.get(node.ino)
+        keep = paged is not None and paged.content_id == opened.content_id
         if not mixed:
-            self._paged[node.ino] = opened.content_id
+            self._paged[node.ino] = _Paged(opened.content_id, node.mtime_ns)
         return OpenedFile(fh=self.handles.add_file(opened, flags), keep_cache=keep or mixed, direct_io=mixed)
 
-    def older_size(self, node: Node) -> int | None:
-        """Size of an older version that somebody still has open through the kernel's pages; None when nobody has.
+    def as_paged(self, node: Node) -> Node:
+        """A node as the kernel is told of it: while somebody reads an older version through its pages, as that one was.
 
-        The kernel knows one size per inode. Were it the new one, reads of the old version would run on into zeros.
+        The kernel knows one size per inode. Were it the new one, reads of the old version would run on into zeros; and
+        at another time it drops all pages first, waiting for whoever waits for one of them.
         """
-        paged = self._store.opened.get(self._paged.get(node.ino))
-        if paged is None or not paged.handles or paged.content_id == node.content_id:
-            return None
-        return paged.size
+        paged = self._paged.get(node.ino)
+        if paged is None:
+            return node
+        if paged.content_id == node.content_id:
+            paged.mtime_ns = node.mtime_ns
+            return node
+        opened = self._store.opened.get(paged.content_id)
+        if opened is None or not opened.handles:
+            return node
+        return replace(node, size=opened.size, mtime_ns=paged.mtime_ns)
+
+    def pages_are_older(self, ino: Ino) -> bool:
+        """Whether the kernel's pages are of an older version that somebody still has open: theirs to keep."""
+        node = tree.by_ino(self._store.db.reader, ino)
+        return node is not None and self.as_paged(node) is not node
 
     def forget(self, ino: Ino) -> None:
         """The kernel dropped the inode, and its pages."""
@@ -133,7 +156,8 @@ class Files:
         """The last handle of an older version was closed: the kernel may have the new size now."""
         node = tree.by_ino(self._store.db.reader, handle.ino)
         if node is not None and node.content_id != handle.opened.content_id and not handle.opened.handles:
-            if self._paged.get(handle.ino) == handle.opened.content_id:
+            paged = self._paged.get(handle.ino)
+            if paged is not None and paged.content_id == handle.opened.content_id:
                 del self._paged[handle.ino]
             self._engine.applier.tell_soon([NodeChanged(handle.ino, content=True)])
 
@@ -184,8 +208,9 @@ class Files:
             content_id = await self._store.db.write_here(change)
             before = opened.content_id
             self._store.opened.replace(opened, content_id)
-            if self._paged.get(opened.ino) == before:
-                self._paged[opened.ino] = content_id  # the kernel truncates its pages itself
+            paged = self._paged.get(opened.ino)
+            if paged is not None and paged.content_id == before:
+                paged.content_id = content_id  # the kernel truncates its pages itself
         self._store.tidy([before])
         self._engine.changed()
 

@@ -13,7 +13,6 @@ import os
 from typing import TYPE_CHECKING
 
 import trio
-from msgspec.structs import replace
 
 from cache import changing, edits, tree
 from cache.errors import Exists, NotAFolder, NotFound, NotSupported
@@ -204,9 +203,7 @@ class Filesystem:
         links = 2 + tree.count_folders(self._store.db.reader, node.ino) if node.kind is Kind.FOLDER else 1
         if node.parent is None and node.ino != ROOT_INO:
             links = 0
-        older_size = self.files.older_size(node)
-        if older_size is not None:
-            node = replace(node, size=older_size)
+        node = self.files.as_paged(node)
         opened = self._store.opened.get(node.content_id)
         if opened is None or not opened.dirty:
             return of_node(node, self._store.held_bytes(node), links)
@@ -258,6 +255,10 @@ class Filesystem:
         await self.files.fsync(fh, datasync)
 
     # The kernel's memory -----------------------------------------------------------------------------------------
+
+    def pages_are_older(self, ino: Ino) -> bool:
+        """Whether somebody still reads an older version through the kernel's pages."""
+        return self.files.pages_are_older(ino)
 
     def dropped(self, ino: Ino) -> None:
         """The kernel forgot an inode."""

@@ -55,6 +55,9 @@ class Knowledge(Protocol):
     def may_miss(self, folder: Ino, name: str) -> bool:
         """Whether the kernel may believe that a folder has no such name."""
 
+    def keeps_pages(self, ino: Ino) -> bool:
+        """Whether the pages of `ino` are right for those who have it open, whatever became of the file."""
+
 
 @dataclass(slots=True, eq=False)
 class _Batch:
@@ -112,7 +115,9 @@ class Invalidation:
     def _note(self, news: News) -> None:
         if isinstance(news, NodeChanged):
             if self._knowledge.knows(news.ino):
-                self._nodes[news.ino] = news.content or self._nodes.get(news.ino, False)
+                # Dropping pages waits for whoever waits for one of them: not while they are an older reader's own.
+                content = news.content and not self._knowledge.keeps_pages(news.ino)
+                self._nodes[news.ino] = content or self._nodes.get(news.ino, False)
         elif self._knowledge.knows(news.parent) and self._is_heard_otherwise(news):
             place = (news.parent, news.name)
             # The first that went is the one that the kernel still shows under this name.

@@ -54,6 +54,10 @@ class Operations(pyfuse3.Operations):
         """Whether the kernel may believe that a folder has no such name."""
         return self._inodes.may_miss(folder, name)
 
+    def keeps_pages(self, ino: Ino) -> bool:
+        """Whether the pages of `ino` are still right for those who have it open."""
+        return self._filesystem.pages_are_older(ino)
+
     def unmounted(self) -> None:
         """The mount is gone: the kernel gives back what it held without saying so."""
         for ino in self._inodes.forget_all():

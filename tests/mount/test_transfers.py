@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.fuse
 
+WITHOUT_WAITING_S = 8.0  # far less than a held download lasts
 BIG = pattern(20_000_000, 7)
 
 
@@ -150,7 +152,9 @@ def test_a_file_is_overwritten_elsewhere_during_its_download(
     assert gate.reached.wait(DEADLINE_S)
     (one / "big").write_bytes(new)
     drive.mounts["one"].sync()
+    begun_s = time.monotonic()
     seen(there, new)  # a new open gets the new version, while the older one is still being read
+    assert time.monotonic() - begun_s < WITHOUT_WAITING_S, "the kernel waited for the older reader's pages"
     gate.go.set()
     assert reader.result() == BIG
     until(lambda: there.stat().st_size == len(new), "the new size, once nobody reads the older version any more")

@@ -55,12 +55,16 @@ class Known(set[Ino]):
     """What the kernel is said to hold, and the names that it was told do not exist."""
 
     missed = frozenset({(ROOT_INO, "missed")})
+    paged: frozenset[Ino] = frozenset()  # whose pages an older reader has
 
     def may_miss(self, folder: Ino, name: str) -> bool:
         return (folder, name) in self.missed
 
     def knows(self, ino: Ino) -> bool:
         return ino in self
+
+    def keeps_pages(self, ino: Ino) -> bool:
+        return ino in self.paged
 
 
 class Rig:
@@ -118,6 +122,12 @@ async def test_what_is_queued_is_coalesced_and_what_blocks_comes_last(rig: Rig) 
     )
     assert calls == [("inode", SIX, True), ("entry", ROOT_INO, b"a", FIVE), ("inode", FIVE, False)]
     assert len(set(rig.kernel.threads)) == 1
+
+
+async def test_pages_of_an_older_reader_are_left_to_him(rig: Rig) -> None:
+    rig.known.paged = frozenset({FIVE})
+    calls = await rig.deliver(NodeChanged(FIVE, content=True), NodeChanged(SIX, content=True))
+    assert calls == [("inode", FIVE, True), ("inode", SIX, False)]
 
 
 async def test_what_the_kernel_does_not_hold_costs_nothing(rig: Rig) -> None:
