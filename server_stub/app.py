@@ -15,6 +15,7 @@ from server_stub.metrics import Metrics
 from server_stub.problems import Problem
 from server_stub.routes import (
     batch,
+    blocks,
     changes,
     committing,
     content,
@@ -55,6 +56,7 @@ def all_routes() -> list[Route]:
         *batch.routes,
         *writing.routes,
         *content.routes,
+        *blocks.routes,
         *committing.routes,
         *uploads.routes,
     ]

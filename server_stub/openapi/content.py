@@ -24,6 +24,7 @@ from server_stub.openapi.parts import (
     query,
     ref,
 )
+from server_stub.routes.blocks import BLOCK_MAX_BYTES, BLOCK_MIN_BYTES, BLOCKS_MAX, MEDIA_TYPE
 
 _TAG: Final = "content"
 _RAW: Final[Json] = {"type": "string", "format": "binary"}
@@ -102,6 +103,26 @@ OPERATIONS: Final = (
         parameters=_READ,
         answers={200: answered("The headers of the whole content.", headers=_SENT_HEADERS), 304: _UNCHANGED},
         refusals=_REFUSED,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/items/{item_id}/content/blocks",
+        name="getBlocks",
+        tag=_TAG,
+        summary="SHA-256 of each block of a version: what a delta upload need not send",
+        details="32 bytes per block, in order; the last block may be shorter. An answer with fewer was cut short.",
+        parameters=[
+            ITEM_ID,
+            _VERSION,
+            query(
+                "block_bytes",
+                {"type": "integer", "minimum": BLOCK_MIN_BYTES, "maximum": BLOCK_MAX_BYTES},
+                f"The length of a block; a content has at most {BLOCKS_MAX:,}.",
+                required=True,
+            ),
+        ],
+        answers={200: answered("Digests.", _RAW, media=MEDIA_TYPE, headers={"ETag": TAG_HEADER})},
+        refusals=[*FOUND, "invalid_request@422", "is_a_folder", "version_gone"],
     ),
     Operation(
         method="PUT",

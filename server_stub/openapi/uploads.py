@@ -69,7 +69,8 @@ _AIMED: Final = (
 )
 _METADATA: Final = (
     "`key base64` pairs. The drive reads `item_id` and `content_version`, or `parent_id` and `name` (`filename` alone "
-    "means the root); `modified_at`, `mode` (octal), `digest` (`sha-256:<hex>`)."
+    "means the root); `modified_at`, `mode` (octal), `digest` (`sha-256:<hex>`); for a delta "
+    "`delta` (`1`), `base_item_id`, `base_version`, `size`."
 )
 _OPTIONS: Final = answered("What this server speaks.", headers=_TOLD_BY_OPTIONS)
 _ACCEPTED: Final = answered("The bytes are durable; the last one has committed the upload.", headers=_TOLD)
@@ -134,7 +135,7 @@ OPERATIONS: Final = (
         ],
         body=body(_BYTES, media=MEDIA_TYPE, required=False),
         answers={201: answered("The new upload.", headers=_TOLD | {"Location": _TEXT})},
-        refusals=[*_OURS, *KEYED, *_RECEIVED, *_AIMED, "upload_incomplete"],
+        refusals=[*_OURS, *KEYED, *_RECEIVED, *_AIMED, "upload_incomplete", "version_gone"],
     ),
     Operation(
         method="OPTIONS",
@@ -234,6 +235,7 @@ OPERATIONS: Final = (
             *STORED,
             *_AIMED,
             "upload_gone",
+            "version_gone",
             "upload_incomplete",
             "upload_committed",
             "precondition_failed",

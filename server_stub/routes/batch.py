@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from starlette.routing import Route
 
+from server_stub.contents import Content, find_content, open_at, open_content
 from server_stub.digests import wire_digest
 from server_stub.frames import MEDIA_TYPE, Part, Wanted, end_frame, part_frame, refusal_frame
 from server_stub.problems import Problem
-from server_stub.routes.content import Content, find_content, open_at, open_content
 from server_stub.routes.http import decode, endpoint, limited_body
 from server_stub.routes.sending import PIECE_BYTES
 from server_stub.routes.streams import StreamedAnswer

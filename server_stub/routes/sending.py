@@ -7,13 +7,14 @@ not.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
+
+    from server_stub.contents import Opened
 
 PIECE_BYTES: Final = 1 << 20
 AT_ONCE_BYTES: Final = 64 << 10  # copied faster than a thread is asked
@@ -31,42 +32,6 @@ class Piece:
     def size(self) -> int:
         """Bytes on the wire."""
         return len(self.literal) or self.stop - self.start
-
-
-class Opened:
-    """An open content; `watched` when others may edit it in place."""
-
-    def __init__(self, fd: int, *, watched: bool) -> None:
-        self.fd = fd
-        self._stamp = self._now() if watched else None
-
-    def _now(self) -> tuple[int, int]:
-        found = os.fstat(self.fd)
-        return (found.st_mtime_ns, found.st_size)
-
-    def read(self, start: int, stop: int) -> bytes:
-        """Exactly these bytes, or fewer when the file is not what it was."""
-        return self._checked(os.pread(self.fd, stop - start, start))
-
-    def read_now(self, start: int, stop: int) -> bytes | None:
-        """The same on the spot, when all of it is in memory; None when the disk would have to be waited for."""
-        buffer = bytearray(stop - start)
-        try:
-            count = os.preadv(self.fd, [buffer], start, os.RWF_NOWAIT)
-        except OSError:  # EAGAIN, or a file system that cannot tell
-            return None
-        return self._checked(bytes(buffer)) if count == len(buffer) else None
-
-    def _checked(self, data: bytes) -> bytes:
-        if self._stamp is not None and self._now() != self._stamp:
-            return b""
-        return data
-
-    def close(self) -> None:
-        """Give the descriptor back, once."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
 
 
 def multipart(ranges: list[tuple[int, int]], total: int) -> tuple[str, list[Piece]]:

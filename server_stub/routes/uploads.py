@@ -153,6 +153,8 @@ def _new_upload(request: Request, service: Service, principal: Principal, *, is_
     tus.parse_checksum(request.headers.get("upload-checksum"))
     metadata, concat = request.headers.get("upload-metadata"), request.headers.get("upload-concat")
     wish = tus.read_wish(None if concat == "partial" else metadata, principal.root_id)
+    if wish.delta is not None and wish.delta.size > limit_bytes:
+        raise Problem("too_large", f"at most {limit_bytes} bytes")
     return Upload(
         upload_id=new_upload_id(),
         token_id=principal.token_id,
@@ -163,6 +165,7 @@ def _new_upload(request: Request, service: Service, principal: Principal, *, is_
         modified_ns=wish.modified_ns,
         mode=wish.mode,
         digest=wish.digest,
+        delta=wish.delta,
         expires_ns=service.uploads.until_ns(),
     )
 

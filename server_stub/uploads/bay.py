@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from server_stub.vault import Room, Staged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from hashlib import _Hash
 
     from server_stub.vault import Vault
@@ -124,13 +124,28 @@ class Bay:
         fd = self._open(upload_id, os.O_RDWR)
         try:
             _cut(fd, size)
-            known = _digest_of(fd) if digest is None else digest
-            os.utime(fd, ns=(modified_ns, modified_ns))
-            os.fsync(fd)
-            ino = os.fstat(fd).st_ino
+            return self.finish(fd, upload_id, size=size, modified_ns=modified_ns, digest=digest)
         finally:
             os.close(fd)
-        return Staged(name=upload_id, ino=ino, size=size, digest=known.hexdigest())
+
+    @staticmethod
+    def finish(fd: int, name: str, *, size: int, modified_ns: int, digest: _Hash | None) -> Staged:
+        """What `fd` holds is complete: its time set, durable, its digest known. OSError."""
+        known = _digest_of(fd) if digest is None else digest
+        os.utime(fd, ns=(modified_ns, modified_ns))
+        os.fsync(fd)
+        return Staged(name=name, ino=os.fstat(fd).st_ino, size=size, digest=known.hexdigest())
+
+    @contextlib.contextmanager
+    def reading(self, upload_id: str, size: int) -> Iterator[int]:
+        """A descriptor of an upload's bytes; BytesLost when there are fewer than `size`."""
+        fd = self._open(upload_id, os.O_RDONLY)
+        try:
+            if os.fstat(fd).st_size < size:
+                raise BytesLost(upload_id)
+            yield fd
+        finally:
+            os.close(fd)
 
     def drop(self, upload_id: str) -> None:
         """Forget the bytes, if they are still here."""
@@ -147,7 +162,8 @@ def _cut(fd: int, size: int) -> None:
 
 
 def _digest_of(fd: int) -> _Hash:
-    digest = hashlib.sha256()
-    while chunk := os.read(fd, _STEP_BYTES):
+    digest, position = hashlib.sha256(), 0
+    while chunk := os.pread(fd, _STEP_BYTES, position):
         digest.update(chunk)
+        position += len(chunk)
     return digest

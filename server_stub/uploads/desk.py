@@ -21,6 +21,7 @@ from server_stub import failpoints
 from server_stub.instants import NANOS
 from server_stub.plans.content import NewContent
 from server_stub.problems import Problem
+from server_stub.uploads.assembling import Assembler
 from server_stub.uploads.bay import Bay, BytesLost
 from server_stub.uploads.plan import check_room, plan_commit, plan_open, require_parts, require_upload
 from server_stub.uploads.receiving import Receiving
@@ -52,6 +53,7 @@ class Desk:
         self._service = service
         self._settings = service.settings
         self._bay = Bay(service.vault)
+        self._assembler = Assembler(service, self._bay)
         self._digests: OrderedDict[str, tuple[int, _Hash]] = OrderedDict()
         self.turns = Turns()
 
@@ -188,21 +190,29 @@ class Desk:
         content = NewContent(modified_ns=modified_ns, mode=upload.mode)
         staged = None
         if upload.state is UploadState.FINISHED:
-            staged = await self._seal(upload, modified_ns)
+            staged = await self._seal(principal, upload, modified_ns)
 
         expiring = msgspec.structs.replace(upload, expires_ns=self.until_ns())
 
         def decide(view: View) -> Intent:
             return plan_commit(view, principal, expiring, target=target, content=content, staged=staged, now_ns=now_ns)
 
-        answer = await self._service.mutate(decide, keyed)
+        try:
+            answer = await self._service.mutate(decide, keyed)
+        finally:
+            if staged is not None and upload.delta is not None:
+                await asyncio.to_thread(self._service.blobs.discard, staged.name)  # unless it was placed
         if answer.status < 300:
             self._digests.pop(upload.upload_id, None)
+            if upload.delta is not None:
+                await asyncio.to_thread(self._bay.drop, upload.upload_id)
         return answer
 
-    async def _seal(self, upload: Upload, modified_ns: int) -> Staged:
+    async def _seal(self, principal: Principal, upload: Upload, modified_ns: int) -> Staged:
         digest = self._recall(upload.upload_id, upload.offset)
         try:
+            if upload.delta is not None:
+                return await self._assembler.make(principal, upload, upload.delta, modified_ns)
             staged = await asyncio.to_thread(
                 self._bay.seal, upload.upload_id, size=upload.offset, modified_ns=modified_ns, digest=digest
             )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from server_stub.digests import parse_digests
 from server_stub.instants import parse_instant
 from server_stub.problems import Problem
-from server_stub.uploads.values import Target, check_target
+from server_stub.uploads.values import Delta, Target, check_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,7 @@ EXTENSIONS: Final = "creation,creation-with-upload,creation-defer-length,checksu
 ALGORITHMS: Final = ("sha1", "sha256", "sha512", "md5")
 MEDIA_TYPE: Final = "application/offset+octet-stream"
 METADATA_MAX_BYTES: Final = 16 << 10
+DELTA_FORMAT: Final = "1"
 PARTS_MAX: Final = 1_000  # partial uploads in one concatenation
 _SIZE: Final = re.compile(r"\d{1,18}", re.ASCII)
 _OCTAL: Final = re.compile(r"0?[0-7]{1,4}", re.ASCII)
@@ -38,6 +39,7 @@ class Wish(NamedTuple):
     modified_ns: int | None
     mode: int | None
     digest: str | None
+    delta: Delta | None = None
 
 
 class Checksum:
@@ -128,7 +130,21 @@ def read_wish(field: str | None, root_id: str) -> Wish:
         modified_ns=None if stamp is None else _instant(stamp),
         mode=None if mode is None else int(mode, 8),
         digest=_digest(texts.get("digest")),
+        delta=_delta(texts),
     )
+
+
+def _delta(texts: Mapping[str, str]) -> Delta | None:
+    """Half a delta is none: its bytes would be taken for content."""
+    if "delta" not in texts:
+        return None
+    item_id, version, size = texts.get("base_item_id"), texts.get("base_version"), texts.get("size", "")
+    if texts["delta"] != DELTA_FORMAT or not item_id or not version or _SIZE.fullmatch(size) is None:
+        detail = f"delta {DELTA_FORMAT} needs base_item_id, base_version and size"
+        raise Problem("invalid_request", detail, status=422)
+    if _digest(texts.get("digest")) is None:
+        raise Problem("invalid_request", "a delta needs the digest of what comes out", status=422)
+    return Delta(item_id=item_id, content_version=version, size=int(size))
 
 
 def _target(texts: Mapping[str, str], root_id: str) -> Target | None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from server_stub.contents import find_content
 from server_stub.instants import NANOS
 from server_stub.intents import AnyStep, Intent, Put
 from server_stub.keys import Answer
-from server_stub.plans.common import require_writer
+from server_stub.plans.common import require_writer, visible
 from server_stub.plans.content import (
     NewContent,
     check_new_file,
@@ -21,6 +22,7 @@ from server_stub.plans.content import (
 from server_stub.problems import Problem
 from server_stub.uploads.values import HELD, Target, Upload, UploadState
 from server_stub.vault import Room
+from server_stub.wire import item_json
 
 if TYPE_CHECKING:
     from server_stub.settings import Settings
@@ -66,6 +68,8 @@ def plan_open(
         _check_quota(view, upload, settings)
     if upload.target is not None:
         _check_target(view, principal, upload.target)
+    if upload.delta is not None:
+        find_content(view, principal, upload.delta.item_id, upload.delta.content_version)
     answer = Answer(status=201, headers={"location": location_of(upload.upload_id)})
     return Intent(uploads=(upload, *ended), answer=answer, now_ns=now_ns)
 
@@ -110,7 +114,7 @@ def plan_commit(
     """
     current = require_upload(view, principal, upload.upload_id)
     if current.state is UploadState.COMMITTED:
-        raise Problem("upload_committed", "the upload is an item already", item_id=current.item_id)
+        raise _committed(view, principal, current)
     if current.is_partial:
         raise Problem("forbidden", "a partial upload becomes an item by concatenation only")
     if staged is None:
@@ -121,12 +125,18 @@ def plan_commit(
     done = msgspec.structs.replace(
         upload,
         state=UploadState.COMMITTED,
-        offset=staged.size,
-        length=staged.size,
+        length=upload.offset,
         item_id=intent.puts[0].item_id,
         refusal=None,
     )
-    return msgspec.structs.replace(intent, steps=tuple(_from_uploads(step) for step in intent.steps), uploads=(done,))
+    steps = intent.steps if upload.delta is not None else tuple(_from_uploads(step) for step in intent.steps)
+    return msgspec.structs.replace(intent, steps=steps, uploads=(done,))
+
+
+def _committed(view: View, principal: Principal, upload: Upload) -> Problem:
+    item = None if upload.item_id is None else view.item(upload.item_id)
+    current = item_json(item, principal) if item is not None and visible(view, principal, item) else None
+    return Problem("upload_committed", "the upload is an item already", item_id=upload.item_id, current=current)
 
 
 def _plan_content(

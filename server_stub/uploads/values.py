@@ -35,6 +35,14 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name: str | None = None
 
 
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """The bytes are no content but tell one over a base: see `uploads.delta`."""
+
+    item_id: str  # the base
+    content_version: str
+    size: int  # of the content that comes out
+
+
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
     """One upload, whole."""
 
@@ -46,6 +54,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     metadata: str | None = None  # Upload-Metadata as it came; told again by HEAD
     concat: str | None = None  # Upload-Concat as it came
     target: Target | None = None  # None: decided by a later commit
+    delta: Delta | None = None  # None: the bytes are the content
     modified_ns: int | None = None
     mode: int | None = None
     digest: str | None = None  # promised SHA-256, hex
@@ -66,8 +75,9 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def held_bytes(self) -> int:
-        """What counts against the token's room."""
-        return self.offset if self.length is None else self.length
+        """What counts against the token's room: the bytes, and the content that a delta will take."""
+        sent_bytes = self.offset if self.length is None else self.length
+        return sent_bytes + (0 if self.delta is None else self.delta.size)
 
 
 def new_upload_id() -> str:

@@ -128,6 +128,30 @@ def test_commit_elsewhere(tmp_path: Path, point: str) -> None:
             assert client.get(f"{path}?version={old['content_version']}").content == b"old"
 
 
+@pytest.mark.parametrize("point", ["upload-assembled", "intended", "after-put", "applied"])
+def test_a_delta_is_committed_once(tmp_path: Path, point: str) -> None:
+    """The content that was being made of it is made again; no half of it remains."""
+    delta = b"AFDELTA1C" + bytes(8) + (3).to_bytes(8) + b"L" + (3).to_bytes(8) + b"new"
+    with ServerProcess(tmp_path) as server:
+        with server.client() as client:
+            tus = Tus(client)
+            old = tus.state(tus.begin(6, b"old, x", upload_metadata=AIM["upload-metadata"]))["item"]
+            base = {"base_item_id": old["item_id"], "base_version": old["content_version"], "delta": "1", "size": "6"}
+            told = metadata(digest="sha-256:" + hashlib.sha256(b"oldnew").hexdigest(), **base)
+            url = tus.begin(len(delta), delta, upload_metadata=told["upload-metadata"])
+        crash(server, point)
+        aim = {"item_id": old["item_id"], "content_version": old["content_version"]}
+        with server.client() as client, pytest.raises(httpx.TransportError):
+            Tus(client).commit(url, "once", target=aim)
+        server.wait_dead()
+        server.start()
+        agrees(server, uploads=1 if point == "upload-assembled" else 0)
+        with server.client() as client:
+            assert Tus(client).commit(url, "once", target=aim).status_code == 200
+            assert client.get(f"/v1/items/{old['item_id']}/content").content == b"oldnew"
+        agrees(server, uploads=0)
+
+
 def test_a_refusal_is_decided_again_when_a_crash_swallowed_it(tmp_path: Path) -> None:
     with ServerProcess(tmp_path) as server:
         with server.client() as client:
