@@ -136,7 +136,8 @@ def right(asker: Asker, operation: Operation) -> Asked:
         headers["if-match"] = f'"{version}"'
     if operation.name == "putNewContent":
         headers["if-none-match"] = "*"
-    query = {"q": "a"} if operation.name == "search" else {"limit": "0"} if operation.name == "getChanges" else {}
+    queries = {"search": {"q": "a"}, "getChanges": {"limit": "0"}, "getBlocks": {"block_bytes": "65536"}}
+    query = queries.get(operation.name, {})
     ids = {"item_id": item["item_id"], "parent_id": asker.root["item_id"], "name": uuid.uuid4().hex}
     return Asked(ids=ids, query=query, headers=headers, body=body)
 
