@@ -5,6 +5,7 @@ Residency may be told late but never early: a row claims a range only after its 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cache import ranges
@@ -12,7 +13,26 @@ from cache.model import Content, ContentId, Ino, Version
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clean:
+    """A content that the remote holds as well."""
+
+    content_id: ContentId
+    ino: Ino
+    held_bytes: int
+    last_use_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What all contents take together."""
+
+    contents: int
+    held_bytes: int
+    dirty_bytes: int
+
 
 _COLUMNS = "content_id, ino, version, size, resident, dirty, durable, last_use_s"
 
@@ -59,6 +79,14 @@ def set_resident(connection: sqlite3.Connection, content_id: ContentId, resident
     )
 
 
+def shed(connection: sqlite3.Connection, content_id: ContentId, left: ranges.Ranges) -> None:
+    """Of a clean content only these ranges are held from here on: told before the others are given back."""
+    connection.execute(
+        "UPDATE content SET resident = ?, held_bytes = ? WHERE content_id = ? AND dirty = 0",
+        (ranges.encode(left), ranges.total(left), content_id),
+    )
+
+
 def set_dirty(connection: sqlite3.Connection, content_id: ContentId) -> None:
     """From here on the content holds bytes that exist nowhere else."""
     connection.execute("UPDATE content SET dirty = 1, durable = 0 WHERE content_id = ?", (content_id,))
@@ -102,27 +130,31 @@ def delete(connection: sqlite3.Connection, content_id: ContentId) -> None:
     connection.execute("DELETE FROM content WHERE content_id = ?", (content_id,))
 
 
-def held_bytes(connection: sqlite3.Connection) -> int:
-    """Bytes held on this machine, dirty ones included."""
-    (total,) = connection.execute("SELECT coalesce(sum(held_bytes), 0) FROM content").fetchone()
-    return int(total)
+def usage(connection: sqlite3.Connection) -> Usage:
+    """What all contents take together: one row, however many there are."""
+    return Usage(*connection.execute("SELECT contents, held_bytes, dirty_bytes FROM usage").fetchone())
 
 
-def least_recently_used(connection: sqlite3.Connection) -> Iterator[tuple[ContentId, Ino, int]]:
-    """(content, ino, held bytes) of clean contents, oldest use first, read as far as it is consumed."""
-    after = (-1, -1)
-    while True:
-        rows = connection.execute(
-            """SELECT last_use_s, content_id, ino, held_bytes FROM content
-               WHERE dirty = 0 AND held_bytes > 0 AND (last_use_s, content_id) > (?, ?)
-               ORDER BY last_use_s, content_id LIMIT 64""",
-            after,
-        ).fetchall()
-        for _, content_id, ino, held in rows:
-            yield ContentId(content_id), Ino(ino), int(held)
-        if len(rows) < 64:
-            return
-        after = (rows[-1][0], rows[-1][1])
+def held_bytes(connection: sqlite3.Connection, content_id: ContentId) -> int:
+    """Room that a content takes, as far as the catalog was told; 0 for none."""
+    row = connection.execute("SELECT held_bytes FROM content WHERE content_id = ?", (content_id,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def least_recently_used(
+    connection: sqlite3.Connection, after: tuple[int, int], before_s: int, limit: int
+) -> list[Clean]:
+    """Clean contents that hold bytes, oldest use first: behind `after` (last use, id), last used before `before_s`."""
+    rows = connection.execute(
+        """SELECT last_use_s, content_id, ino, held_bytes FROM content
+           WHERE dirty = 0 AND held_bytes > 0 AND (last_use_s, content_id) > (?, ?) AND last_use_s < ?
+           ORDER BY last_use_s, content_id LIMIT ?""",
+        (*after, before_s, limit),
+    ).fetchall()
+    return [
+        Clean(content_id=ContentId(content_id), ino=Ino(ino), held_bytes=held, last_use_s=last_use_s)
+        for last_use_s, content_id, ino, held in rows
+    ]
 
 
 def unsynced(connection: sqlite3.Connection, limit: int) -> list[ContentId]:
@@ -139,13 +171,36 @@ def set_durable(connection: sqlite3.Connection, contents: list[Content]) -> None
     )
 
 
-def orphans(connection: sqlite3.Connection) -> list[ContentId]:
-    """Contents that no node has: old versions that were still open when the process ended."""
+def orphans(connection: sqlite3.Connection, after: int, limit: int) -> tuple[list[ContentId], int | None]:
+    """Among the next `limit` contents behind `after`, those that no node has; and where to go on (None: at the end)."""
     rows = connection.execute(
-        """SELECT content_id FROM content c
-           WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.content_id = c.content_id)"""
+        """SELECT c.content_id, n.ino IS NULL FROM content c LEFT JOIN node n ON n.content_id = c.content_id
+           WHERE c.content_id > ? ORDER BY c.content_id LIMIT ?""",
+        (after, limit),
     ).fetchall()
-    return [ContentId(row[0]) for row in rows]
+    found = [ContentId(content_id) for content_id, alone in rows if alone]
+    return found, rows[-1][0] if len(rows) == limit else None
+
+
+def dropped(connection: sqlite3.Connection) -> list[ContentId]:
+    """Contents without a row whose blobs may still be there."""
+    return [ContentId(row[0]) for row in connection.execute("SELECT content_id FROM dropped")]
+
+
+def blobs_deleted(connection: sqlite3.Connection, content_ids: list[ContentId]) -> None:
+    """The blobs of these are gone, too."""
+    connection.executemany("DELETE FROM dropped WHERE content_id = ?", [(each,) for each in content_ids])
+
+
+def newest(connection: sqlite3.Connection) -> ContentId:
+    """The highest number that was ever given to a content by a transaction that was committed."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'content'").fetchone()
+    return ContentId(0 if row is None else row[0])
+
+
+def exists(connection: sqlite3.Connection, content_id: ContentId) -> bool:
+    """Whether there is such a row."""
+    return connection.execute("SELECT 1 FROM content WHERE content_id = ?", (content_id,)).fetchone() is not None
 
 
 def of_node(connection: sqlite3.Connection, ino: Ino) -> list[tuple[ContentId, Ino, int]]:

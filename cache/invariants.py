@@ -118,6 +118,13 @@ _CONTENTS = (
         heals=True,
     ),
     Law(
+        "usage",
+        "what the contents take together is what the catalog says at once",
+        """SELECT 'usage', u.held_bytes || ' in ' || u.contents FROM usage u, (SELECT count(*) AS n,
+           coalesce(sum(held_bytes), 0) AS held, coalesce(sum(dirty * held_bytes), 0) AS dirty FROM content) c
+           WHERE u.contents <> c.n OR u.held_bytes <> c.held OR u.dirty_bytes <> c.dirty""",
+    ),
+    Law(
         "clean-has-version",
         "clean bytes are a version that the remote told",
         "SELECT content_id, 'no version' FROM content WHERE dirty = 0 AND version IS NULL",

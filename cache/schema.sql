@@ -2,7 +2,7 @@
 -- rebuilt from the remote. Times since the epoch, unit in the name: …_ns, …_ms, …_s. Sizes: bytes.
 
 CREATE TABLE meta (
-    key   TEXT PRIMARY KEY,   -- url, root_id, anchor, boot_id, clean (1 after an orderly close)
+    key   TEXT PRIMARY KEY,   -- url, root_id, anchor, boot_id, clean (1 after an orderly close), sweep (due | done)
     value TEXT NOT NULL
 ) STRICT;
 
@@ -60,6 +60,35 @@ CREATE TABLE content (
 CREATE INDEX content_lru ON content (last_use_s) WHERE dirty = 0 AND held_bytes > 0;
 CREATE INDEX content_dirty ON content (content_id) WHERE dirty = 1;
 CREATE INDEX content_unsynced ON content (content_id) WHERE durable = 0;
+
+-- What the contents take together, so that asking costs one row however many there are. Kept by the triggers.
+CREATE TABLE usage (
+    one         INTEGER PRIMARY KEY CHECK (one = 1),
+    contents    INTEGER NOT NULL,
+    held_bytes  INTEGER NOT NULL,                      -- of all contents
+    dirty_bytes INTEGER NOT NULL                       -- of those that exist nowhere else
+) STRICT;
+INSERT INTO usage VALUES (1, 0, 0, 0);
+
+-- Contents whose row went and whose blob may still be there: deleted after the commit, or at the next opening.
+CREATE TABLE dropped (
+    content_id INTEGER PRIMARY KEY
+) STRICT;
+
+CREATE TRIGGER content_inserted AFTER INSERT ON content BEGIN
+    UPDATE usage SET contents = contents + 1, held_bytes = held_bytes + NEW.held_bytes,
+                     dirty_bytes = dirty_bytes + NEW.dirty * NEW.held_bytes;
+END;
+CREATE TRIGGER content_changed AFTER UPDATE OF held_bytes, dirty ON content
+WHEN NEW.held_bytes <> OLD.held_bytes OR NEW.dirty <> OLD.dirty BEGIN
+    UPDATE usage SET held_bytes = held_bytes + NEW.held_bytes - OLD.held_bytes,
+                     dirty_bytes = dirty_bytes + NEW.dirty * NEW.held_bytes - OLD.dirty * OLD.held_bytes;
+END;
+CREATE TRIGGER content_deleted AFTER DELETE ON content BEGIN
+    UPDATE usage SET contents = contents - 1, held_bytes = held_bytes - OLD.held_bytes,
+                     dirty_bytes = dirty_bytes - OLD.dirty * OLD.held_bytes;
+    INSERT OR IGNORE INTO dropped VALUES (OLD.content_id);
+END;
 
 -- Items about which two pieces of news contradicted each other: to be asked for again, also after a restart, because
 -- the anchor has passed the news that told of them.

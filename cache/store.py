@@ -9,9 +9,11 @@ and then called durable, contents and nodes that lost their last user are delete
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,18 +24,21 @@ from cache.blobs import Blobs
 from cache.changing import Clock
 from cache.db import Database, Runner, in_worker, set_meta
 from cache.errors import NotFound
+from cache.evict import kept
 from cache.failpoints import reached
-from cache.model import ROOT_INO, Content, ContentId, Ino, Item, Node
 from cache.opened import OpenContent, OpenContents
-from cache.placeholders import forget_node
+from cache.sweep import Sweep
+from cache.tidying import Work, bring_to_disk, tidy
+from cache.untold import Untold
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
     from pathlib import Path
 
+    from cache.model import Content, ContentId, Ino, Item, Node
+
 SYNC_INTERVAL_S = 5.0  # how old un-synced residency may get; power loss costs at most a new download of it
-SYNC_BATCH = 256
 
 
 class LocalStore:
@@ -54,10 +59,13 @@ class LocalStore:
         self.opened = OpenContents(self.blobs, self._closed)
         self._loose: set[ContentId] = set()  # contents to look at: closed, or without a node
         self._nameless: set[Ino] = set()
-        self._unsaved: set[OpenContent] = set()
-        self._residency: dict[ContentId, ranges.Ranges] = {}  # of closed contents, not yet in the catalog
-        self._used: set[ContentId] = set()  # closed since the catalog was told of uses
+        self.untold = Untold()
         self._work = trio.Event()
+        self._saving = trio.Lock()
+        self._deleted: list[ContentId] = []  # blobs that are gone, which the catalog was not told of yet
+        self._sweep = Sweep(self.db.reader, self.blobs)
+        if self._sweep.due:
+            self._loose.update(self.db.write_now(self._sweep.step))
 
     def clock(self, delay_s: float | None = None) -> Clock:
         """Now, and when a change made now may be pushed; with a delay of 0, now by the clock of the outbox.
@@ -75,7 +83,7 @@ class LocalStore:
             if current is None:
                 raise NotFound(ino=node.ino)
             if current.content_id is None:
-                await self.db.write_here(lambda connection: self._new_content(connection, node.ino))
+                await self.db.write_here(lambda connection: self._new_contents(connection, node.ino))
                 continue
             content = self.content(current.content_id)
             try:
@@ -92,7 +100,7 @@ class LocalStore:
 
         The caller releases each. What is no file any more, or cannot be opened, is left out.
         """
-        await self.db.write(lambda connection: self._new_contents(connection, inos))
+        await self.db.write(lambda connection: self._new_contents(connection, *inos))
         found: list[OpenContent] = []
         for ino in inos:  # no await: what is opened is given away whole
             node = tree.by_ino(self.db.reader, ino)
@@ -106,20 +114,17 @@ class LocalStore:
         content = contents.get(self.db.reader, content_id)
         if content is None:
             raise NotFound(content_id=content_id)
-        late = self._residency.get(content_id)
+        late = self.untold.resident(content_id)
         if late is None or content.dirty:
             return content
-        return Content(
-            content_id=content_id, ino=content.ino, version=content.version, size=content.size, resident=late,
-            dirty=False, durable=False, last_use_s=content.last_use_s,
-        )  # fmt: skip
+        return replace(content, resident=late, durable=False)
 
     def held_bytes(self, node: Node) -> int:
         """Room that a node's content takes on this machine, also what the catalog has not been told of yet."""
         opened = self.opened.get(node.content_id)
         if opened is not None:
             return min(opened.size, opened.stat().st_blocks * 512)
-        late = None if node.content_id is None else self._residency.get(node.content_id)
+        late = self.untold.resident(node.content_id)
         return node.held_bytes if late is None else ranges.total(late)
 
     def resident_bytes(self, node: Node) -> int:
@@ -132,19 +137,17 @@ class LocalStore:
     def _item(self, node: Node) -> Item | None:
         return None if node.item_id is None else items.get(self.db.reader, node.item_id)
 
-    def _new_contents(self, connection: sqlite3.Connection, inos: list[Ino]) -> None:
-        for ino in inos:
-            self._new_content(connection, ino)
+    def _new_contents(self, connection: sqlite3.Connection, *inos: Ino) -> None:
+        for node in [tree.by_ino(connection, ino) for ino in inos]:
+            if node is not None and node.content_id is None:
+                self._new_blob(connection, node)
 
-    def _new_content(self, connection: sqlite3.Connection, ino: Ino) -> None:
-        node = tree.by_ino(connection, ino)
-        if node is None or node.content_id is not None:
-            return
+    def _new_blob(self, connection: sqlite3.Connection, node: Node) -> None:
         item = None if node.item_id is None else items.get(connection, node.item_id)
         version = None if item is None else item.content_version
-        content_id = contents.insert(connection, ino, version, node.size, int(time.time()), dirty=False)
+        content_id = contents.insert(connection, node.ino, version, node.size, int(time.time()), dirty=False)
         self.fresh_blob(content_id, node.size)
-        tree.set_content(connection, ino, content_id, node.size)
+        tree.set_content(connection, node.ino, content_id, node.size)
 
     def fresh_blob(self, content_id: ContentId, size: int) -> None:
         """The blob of a content whose row was just inserted, within the same transaction.
@@ -191,14 +194,11 @@ class LocalStore:
 
     def grown(self, opened: OpenContent) -> None:
         """Residency grew: the janitor writes it down."""
-        self._unsaved.add(opened)
+        self.untold.grown(opened)
         self._work.set()
 
     def _closed(self, opened: OpenContent) -> None:
-        self._unsaved.discard(opened)
-        if not opened.dirty and opened.unsaved:
-            self._residency[opened.content_id] = opened.resident
-        self._used.add(opened.content_id)
+        self.untold.closed(opened)
         self.tidy([opened.content_id], [opened.ino])
 
     async def run_janitor(self) -> None:
@@ -208,95 +208,91 @@ class LocalStore:
             with trio.move_on_after(SYNC_INTERVAL_S):
                 await self._work.wait()
             self._work = trio.Event()
+            if self._sweep.due:
+                self.tidy(await self.db.write(self._sweep.step))
             await self.save()
             if trio.current_time() - last_sync_s >= SYNC_INTERVAL_S:
-                await self.sync_contents()
+                await bring_to_disk(self.db, self.blobs)
                 await self.db.checkpoint()
                 last_sync_s = trio.current_time()
             await trio.sleep(0.05)  # what comes in a burst is written together
 
     async def save(self) -> None:
         """Write down residency and uses, and delete what is loose."""
-        for opened in self._unsaved:
-            if not opened.dirty:
-                self._residency[opened.content_id] = opened.resident
-                opened.unsaved = False
-        self._unsaved.clear()
-        resident = {**self._residency}
+        async with self._saving:
+            await self._save()
+
+    async def shed(self, content_id: ContentId, freed_bytes: int) -> bool:
+        """Give back so much room of a clean content, if nobody has it open; False where the disk cannot make holes.
+
+        The row first, through power loss, then the holes: a hole must never be taken for bytes. In the step that makes
+        the holes nobody else has the content open; if somebody has, its bytes stay.
+        """
+        async with self._saving:  # an older residency must not be written down after this
+            content = contents.get(self.db.reader, content_id)
+            node = None if content is None else tree.by_ino(self.db.reader, content.ino)
+            if content is None or node is None or content.dirty or self.opened.get(content_id) is not None:
+                return True
+            opened = self.opened.acquire(self.content(content_id), self._item(node))
+            before, left = opened.resident, kept(opened.resident, freed_bytes)
+            opened.resident = left
+            self.untold.overruled(content_id)
+            try:
+                await self.db.write(lambda connection: contents.shed(connection, content_id, left), durable=True)
+                reached("shed-told")
+                if opened.users == 1 and not opened.dirty:
+                    return self._punch(content_id, before, left)
+                for start, stop in before:
+                    opened.arrived(start, stop)
+            finally:
+                self.opened.release(opened)
+                if self.opened.get(content_id) is None:
+                    self.untold.unused(content_id)  # this was no use of it
+        return True
+
+    def _punch(self, content_id: ContentId, before: ranges.Ranges, left: ranges.Ranges) -> bool:
+        """On the trio thread: nobody may open the content and bring bytes meanwhile."""
+        try:
+            for held in before:
+                for start, stop in ranges.missing(left, *held):
+                    self.blobs.punch(content_id, start, stop)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            return False
+        return True
+
+    async def _save(self) -> None:
+        resident, used = self.untold.take()
         loose = {content_id for content_id in self._loose if self.opened.get(content_id) is None}
         nameless = {ino for ino in self._nameless if not self.opened.of_node(ino)}
         self._loose -= loose
         self._nameless -= nameless
-        used, self._used = self._used, set()
-        if not (resident or loose or nameless or used):
+        gone, self._deleted = self._deleted, []
+        if not (resident or loose or nameless or used or gone):
             return
+        work = Work(
+            now_s=self.clock().now_s, resident=resident, used=used, loose=loose, nameless=nameless, blobs_deleted=gone
+        )
         try:
-            deleted = await self.db.write(lambda c: _tidy(c, resident, used, loose, nameless))
+            deleted = await self.db.write(lambda connection: tidy(connection, work))
         except BaseException:  # a full disk, or cancelled: still to be done
             self._loose |= loose
             self._nameless |= nameless
-            self._used |= used
+            self.untold.take_back(used)
+            self._deleted += gone
             raise
         for content_id in deleted:
             reached("row-deleted")
             self.blobs.delete(content_id)
-        for content_id, told in resident.items():
-            if self._residency.get(content_id) is told:
-                del self._residency[content_id]
-
-    async def sync_contents(self) -> None:
-        """Bring bytes to the disk and only then call them durable."""
-        batch = [contents.get(self.db.reader, each) for each in contents.unsynced(self.db.reader, SYNC_BATCH)]
-        clean = [content for content in batch if content is not None and not content.dirty]
-        if not clean:
-            return
-        await trio.to_thread.run_sync(self._sync_blobs, [content.content_id for content in clean])
-        await self.db.write(lambda connection: contents.set_durable(connection, clean))
-
-    def _sync_blobs(self, content_ids: list[ContentId]) -> None:
-        for content_id in content_ids:
-            try:
-                fd = self.blobs.open(content_id, writable=False)
-            except FileNotFoundError:
-                continue  # deleted meanwhile, its row too
-            try:
-                self.blobs.sync(fd)
-            finally:
-                os.close(fd)
+        self._deleted += deleted
+        self.untold.told(resident)
 
     async def aclose(self) -> None:
         """Write everything down and leave an orderly mark."""
         with trio.CancelScope(shield=True):
             await self.save()
-            await self.sync_contents()
+            await bring_to_disk(self.db, self.blobs)
             await self.db.write(lambda connection: set_meta(connection, "clean", "1"), durable=True)
         self.db.close()
         os.close(self._lock)
-
-
-def _tidy(
-    connection: sqlite3.Connection,
-    resident: dict[ContentId, ranges.Ranges],
-    used: set[ContentId],
-    loose: set[ContentId],
-    nameless: set[Ino],
-) -> list[ContentId]:
-    """One transaction; returns the contents whose blobs may go."""
-    now_s = int(time.time())
-    for content_id, held in resident.items():
-        content = contents.get(connection, content_id)
-        if content is not None and not content.dirty:
-            contents.set_resident(connection, content_id, held, now_s)
-    contents.used(connection, sorted(used), now_s)
-    deleted: list[ContentId] = []
-    for ino in nameless:
-        node = tree.by_ino(connection, ino)
-        if node is not None and node.parent is None and node.item_id is None and ino != ROOT_INO:
-            forget_node(connection, node)
-            deleted += [] if node.content_id is None else [node.content_id]
-    for content_id in loose:
-        row = connection.execute("SELECT 1 FROM node WHERE content_id = ?", (content_id,)).fetchone()
-        if row is None:
-            contents.delete(connection, content_id)
-            deleted.append(content_id)
-    return deleted

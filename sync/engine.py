@@ -19,7 +19,7 @@ from cache.errors import IsAFolder, LocalError, NotFound
 from cache.model import Aspect, ChangeState, Ino, Kind, LocalChange, News
 from sync.applying import Applier
 from sync.descent import Descender
-from sync.evictor import Evictor
+from sync.evictor import DEFAULT_FLOOR_BYTES, Evictor
 from sync.hydrator import Hydrator, Policy
 from sync.prefetch import Prefetcher
 from sync.puller import Puller
@@ -80,6 +80,7 @@ class Engine:
     def __init__(
         self, store: LocalStore, remote: Remote, news: trio.MemorySendChannel[News], cache_limit_bytes: int,
         poll_interval_s: float, *, policy: Policy = Policy.PROGRESSIVE, seed: int | None = None,
+        floor_bytes: int = DEFAULT_FLOOR_BYTES,
     ) -> None:  # fmt: skip
         chance = random.Random(seed)  # noqa: S311  # jitter, not a secret
         self.store = store
@@ -88,7 +89,7 @@ class Engine:
         self.puller = Puller(store, remote, self.applier, poll_interval_s, self._heard, chance)
         self.hydrator = Hydrator(remote, store, self.applier.tell_soon, policy)
         self.uploader = Uploader(store, remote, self.applier, chance)
-        self.evictor = Evictor(store, self.applier, cache_limit_bytes)
+        self.evictor = Evictor(store, self.applier, cache_limit_bytes, floor_bytes)
         self.descender = Descender(store, remote, self.applier, self.puller.pull)
         self.prefetcher = Prefetcher(
             store, remote, self.hydrator.filler, self.applier.tell_soon, self.evictor.room_bytes
@@ -163,7 +164,7 @@ class Engine:
             downloads_active=self.hydrator.statistics.active,
             bytes_up=self.uploader.statistics.bytes_up,
             bytes_down=self.hydrator.statistics.bytes_down,
-            cache_bytes=contents.held_bytes(reader),
+            cache_bytes=contents.usage(reader).held_bytes,
             cache_limit=self.evictor.limit_bytes,
             conflicts=int(conflicts),
             last_error=self._last_error or self.uploader.statistics.last_error,

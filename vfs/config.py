@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from sync.evictor import DEFAULT_FLOOR_BYTES
 from sync.hydrator import Policy
 
 DEFAULT_CACHE_SIZE_BYTES = 10 << 30
@@ -55,8 +56,8 @@ _IGNORED_OPTIONS = frozenset(
 )
 _KERNEL_OPTIONS = frozenset(("noexec",))
 _OUR_OPTIONS = (
-    "ro, rw, allow_other, token_file=, cache_dir=, cache_size=, hydration=, poll_interval=, write_back_delay=,"
-    " flush_timeout=, log_level="
+    "ro, rw, allow_other, token_file=, cache_dir=, cache_size=, free_space=, hydration=, poll_interval=,"
+    " write_back_delay=, flush_timeout=, log_level="
 )
 
 
@@ -71,6 +72,7 @@ class MountConfig(msgspec.Struct, frozen=True, kw_only=True):
     mountpoint: str
     cache_dir: str
     cache_size_bytes: int = DEFAULT_CACHE_SIZE_BYTES
+    free_space_bytes: int = DEFAULT_FLOOR_BYTES
     token: str | None = None
     read_only: bool = False
     allow_other: bool = False
@@ -95,6 +97,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     token_file: str | None = None
     cache_dir: str | None = None
     cache_size: str | None = None
+    free_space: str | None = None
     hydration: Policy | None = None
     poll_interval_s: float | None = None
     write_back_delay_s: float | None = None
@@ -125,7 +128,7 @@ def _option(key: str, value: str) -> tuple[str, object]:
             return "read_only", True
         case "allow_other":
             return key, True
-        case "token_file" | "cache_dir" | "cache_size" if value:
+        case "token_file" | "cache_dir" | "cache_size" | "free_space" if value:
             return key, value
         case "hydration" if value:
             return key, parse_policy(value)
@@ -145,6 +148,11 @@ def parse_size(text: str) -> int:
     if size_bytes < 1:
         raise ConfigError(f"size {text!r} is not understood; write it like 500M or 10G")
     return size_bytes
+
+
+def parse_floor(text: str) -> int:
+    """As `parse_size`; 0 is fine: the disk may be filled to its end."""
+    return 0 if text.strip() == "0" else parse_size(text)
 
 
 def parse_seconds(text: str) -> float:

@@ -22,6 +22,7 @@ from cache.errors import StateUnusable
 from cache.model import ROOT_INO, News
 from cache.store import LocalStore
 from sync.engine import Engine
+from sync.evictor import DEFAULT_FLOOR_BYTES
 from sync.hydrator import Policy
 from sync.limited import Limited
 from sync.remote import Remote, Transient, Unreachable
@@ -52,6 +53,7 @@ class DriveConfig:
     write_back_delay_s: float = 1.0
     poll_interval_s: float = 30.0
     hydration: Policy = Policy.PROGRESSIVE
+    free_space: int = DEFAULT_FLOOR_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,10 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
     send, receive = trio.open_memory_channel[News](math.inf)  # bounded by the applier, which waits when it is long
     try:
         _check_same_drive(store, config)
-        engine = Engine(store, remote, send, config.cache_size, config.poll_interval_s, policy=config.hydration)
+        engine = Engine(
+            store, remote, send, config.cache_size, config.poll_interval_s,
+            policy=config.hydration, floor_bytes=config.free_space,
+        )  # fmt: skip
         await _begin(store, direct, engine, config)
         filesystem = Filesystem(store, engine, uid=os.getuid(), gid=os.getgid(), read_only=config.read_only)
         async with trio.open_nursery() as nursery:

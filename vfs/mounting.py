@@ -70,6 +70,7 @@ def drive_config(config: MountConfig) -> DriveConfig:
         url=config.url,
         cache_dir=Path(config.cache_dir),
         cache_size=config.cache_size_bytes,
+        free_space=config.free_space_bytes,
         token=config.token,
         read_only=config.read_only,
         mountpoint=Path(config.mountpoint),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sync.evictor import DEFAULT_FLOOR_BYTES
 from sync.hydrator import Policy
 from vfs.config import (
     DEFAULT_CACHE_SIZE_BYTES,
@@ -16,6 +17,7 @@ from vfs.config import (
     ConfigError,
     MountConfig,
     default_cache_dir,
+    parse_floor,
     parse_log_level,
     parse_options,
     parse_size,
@@ -37,6 +39,7 @@ MountOptions = Annotated[
 ]
 CacheDir = Annotated[str | None, typer.Option(help="Where bytes and unsent changes are kept.", metavar="DIR")]
 CacheSize = Annotated[str | None, typer.Option(help="How much may be kept, like 10G.", metavar="SIZE")]
+FreeSpace = Annotated[str | None, typer.Option(help="Room to leave on that disk, like 1G; 0: none.", metavar="SIZE")]
 TokenFile = Annotated[
     str | None, typer.Option(help="Private file (0600) with the token; else ANCHORFS_TOKEN.", metavar="FILE")
 ]
@@ -53,6 +56,7 @@ class Given:
     mount_options: Sequence[str] = ()
     cache_dir: str | None = None
     cache_size: str | None = None
+    free_space: str | None = None
     token_file: str | None = None
     read_only: bool = False
     log_level: str | None = None
@@ -64,6 +68,7 @@ def make_config(given: Given, environment: dict[str, str]) -> MountConfig:
         said = parse_options(list(given.mount_options))
         url = parse_url(given.url)
         size = given.cache_size or said.cache_size
+        floor = given.free_space or said.free_space
         folder = given.cache_dir or said.cache_dir
         level = parse_log_level(given.log_level or said.log_level or "info")
         return MountConfig(
@@ -71,6 +76,7 @@ def make_config(given: Given, environment: dict[str, str]) -> MountConfig:
             mountpoint=absolute(given.mountpoint),
             cache_dir=_absolute_dir(folder) if folder else str(default_cache_dir(url, environment)),
             cache_size_bytes=parse_size(size) if size else DEFAULT_CACHE_SIZE_BYTES,
+            free_space_bytes=parse_floor(floor) if floor else DEFAULT_FLOOR_BYTES,
             token=read_token(given.token_file or said.token_file, environment),
             read_only=given.read_only or bool(said.read_only),
             allow_other=said.allow_other,

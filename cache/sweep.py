@@ -1,0 +1,46 @@
+"""Finds what an end that was not orderly may have left anywhere: contents without a node, blobs without a row.
+
+A piece at a time, so that a mount of a million files opens at once: the first piece at the opening (all there is, in a
+small cache), the others by the janitor. Each piece is one transaction's work: no blob of a running creation is seen.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from cache import contents
+from cache.db import get_meta, set_meta
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from cache.blobs import Blobs
+    from cache.model import ContentId
+
+PIECE = 5000  # rows, or blobs, looked at in one transaction: some tens of milliseconds
+
+
+class Sweep:
+    """One search through everything; begun again by the next opening when it does not come to its end."""
+
+    def __init__(self, connection: sqlite3.Connection, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._after: int | None = 0
+        self._files = blobs.ids()
+        self.due = get_meta(connection, "sweep") == "due"
+
+    def step(self, connection: sqlite3.Connection) -> list[ContentId]:
+        """One piece; returns clean contents without a node, which are to be deleted when nobody has them open."""
+        loose: list[ContentId] = []
+        if self._after is not None:
+            loose, self._after = contents.orphans(connection, self._after, PIECE)
+        if self._after is None:
+            seen = list(islice(self._files, PIECE))
+            for content_id in seen:
+                if not contents.exists(connection, content_id):
+                    self._blobs.delete(content_id)
+            if len(seen) < PIECE:
+                set_meta(connection, "sweep", "done")
+                self.due = False
+        return loose
