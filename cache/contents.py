@@ -88,8 +88,14 @@ def shed(connection: sqlite3.Connection, content_id: ContentId, left: ranges.Ran
 
 
 def set_dirty(connection: sqlite3.Connection, content_id: ContentId) -> None:
-    """From here on the content holds bytes that exist nowhere else."""
-    connection.execute("UPDATE content SET dirty = 1, durable = 0 WHERE content_id = ?", (content_id,))
+    """From here on the content holds bytes that exist nowhere else. All of it is here, though the row may not have
+    been told so yet."""
+    row = connection.execute("SELECT size FROM content WHERE content_id = ?", (content_id,)).fetchone()
+    resident: ranges.Ranges = ((0, row[0]),) if row is not None and row[0] else ()
+    connection.execute(
+        "UPDATE content SET dirty = 1, durable = 0, resident = ? WHERE content_id = ?",
+        (ranges.encode(resident), content_id),
+    )
 
 
 def set_size(connection: sqlite3.Connection, content_id: ContentId, size: int, disk_bytes: int) -> None:

@@ -109,7 +109,8 @@ class Absorber(Placing):
         items.put(self.connection, told)
 
     def listing(self, folder: Ino, told: Iterable[Item], overtaken: AbstractSet[ItemId] = frozenset()) -> None:
-        """All children of a folder; a known child that is missing here is asked about, never deleted for it.
+        """All children of a folder; a known item that is missing here, shown or hidden by a local name, is asked about,
+        never deleted for it.
 
         `overtaken`: items about which newer news may have been applied: asked for again.
         """
@@ -125,9 +126,9 @@ class Absorber(Placing):
         for child in tree.children(self.connection, folder):
             if child.item_id is None or child.item_id in present:
                 continue
-            known = items.get(self.connection, child.item_id)
-            if known is None or known.parent_id == node.item_id:
+            if items.get(self.connection, child.item_id) is None:
                 self.after.doubts.add(child.item_id)
+        self.after.doubts.update(set(items.below(self.connection, node.item_id)) - present)
         tree.set_listed(self.connection, folder, listed=True)
 
     # An item without a node ------------------------------------------------------------------------------------

@@ -27,8 +27,18 @@ if TYPE_CHECKING:
     from cache.store import LocalStore
 
 T = TypeVar("T")
-Heard = dict[ItemId, ItemId | None]
-"""What other news told of since a moment: items, and their folders."""
+
+
+class Heard(dict[ItemId, "ItemId | None"]):
+    """What other news told of since a moment: items, and their folders. After a resync that is everything, also what it
+    found gone without a word."""
+
+    everything = False
+
+    def of(self, item_id: ItemId) -> bool:
+        """Whether there may be newer news of an item."""
+        return self.everything or item_id in self
+
 
 DOUBT_ROUNDS = 16  # a doubt leads to another one along a path or a ring of names; more is a contradiction
 BATCH = 500
@@ -43,23 +53,28 @@ class Applier:
         self._remote = remote
         self._news = news
         self._host = host
-        self._watchers: list[dict[ItemId, ItemId | None]] = []
+        self._watchers: list[Heard] = []
         self._wanted: set[ItemId] = set()
 
     @contextmanager
-    def watch(self) -> Iterator[dict[ItemId, ItemId | None]]:
+    def watch(self) -> Iterator[Heard]:
         """Collect {item: its folder} of all news applied while an answer is on its way.
 
         Kept open until the answer is applied, and looked at inside that transaction: other news may be waiting before.
         """
-        heard: dict[ItemId, ItemId | None] = {}
+        heard = Heard()
         self._watchers.append(heard)
         try:
             yield heard
         finally:
             self._watchers = [each for each in self._watchers if each is not heard]
 
-    async def apply(self, change: Callable[[Absorber], T], own: dict[ItemId, ItemId | None] | None = None) -> T:
+    def resynced(self) -> None:
+        """Everything was compared: what is still on its way was told before."""
+        for heard in self._watchers:
+            heard.everything = True
+
+    async def apply(self, change: Callable[[Absorber], T], own: Heard | None = None) -> T:
         """One transaction, then its news; the first thing awaited is the transaction itself.
 
         `own`: the caller's watch, which is not told of this.
@@ -95,11 +110,11 @@ class Applier:
 
         def take_in(absorber: Absorber) -> bool:
             overtaken = {
-                each.item_id for each in told if each.item_id in heard and not _is_known(absorber.connection, each)
+                each.item_id for each in told if heard.of(each.item_id) and not _is_known(absorber.connection, each)
             }
             change(absorber)
             absorber.after.doubts |= overtaken
-            return bool(overtaken)
+            return bool(absorber.after.doubts)
 
         if await self.apply(take_in):
             with suppress(RemoteError):  # doubts stay, and the next pull asks
@@ -153,8 +168,8 @@ class Applier:
 
             def change(absorber: Absorber) -> None:
                 items.settle_doubts(absorber.connection, told)
-                fresh = {item_id: state for item_id, state in told.items() if item_id not in heard}
-                absorber.after.doubts.update(heard.keys() & told.keys())
+                fresh = {item_id: state for item_id, state in told.items() if not heard.of(item_id)}
+                absorber.after.doubts.update(told.keys() - fresh.keys())
                 for item_id, state in fresh.items():
                     if isinstance(state, Item):
                         absorber.item(state, unlisted_parent=True)
@@ -181,7 +196,7 @@ class Applier:
 
             def change(absorber: Absorber) -> None:
                 for item in chain:
-                    if item.item_id in heard:
+                    if heard.of(item.item_id):
                         absorber.after.doubts.add(item.item_id)
                     else:
                         absorber.item(item, unlisted_parent=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cache.store import LocalStore
     from sync.absorb import Absorber
-    from sync.applying import Applier
+    from sync.applying import Applier, Heard
 
 log = logging.getLogger(__name__)
 
@@ -143,11 +143,9 @@ class Descender:
                 await self._applier.resolve_doubts()
                 cursor, pages = page.cursor, pages + 1
 
-    async def _take(
-        self, stream: _Stream, subtree: Subtree, part: list[Whole], heard: dict[ItemId, ItemId | None]
-    ) -> None:
+    async def _take(self, stream: _Stream, subtree: Subtree, part: list[Whole], heard: Heard) -> None:
         def change(absorber: Absorber) -> list[Ino]:
-            return _absorb(absorber, subtree, part, dict(heard))
+            return [] if heard.everything else _absorb(absorber, subtree, part, dict(heard))
 
         stream.ahead.update(await self._applier.apply(change, own=heard))
         stream.progress.set()

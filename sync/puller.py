@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cache.store import LocalStore
     from sync.absorb import Absorber
-    from sync.applying import Applier
+    from sync.applying import Applier, Heard
 
 LISTING_TRIES = 4  # a folder that changes during each of so many listings is taken with its doubts
 BACKOFF_MAX_S = 60.0
@@ -124,13 +124,13 @@ class Puller:
                     break
             await self._applier.resolve_doubts()
 
-    async def _apply_page(self, page: ChangePage, heard: dict[ItemId, ItemId | None]) -> None:
+    async def _apply_page(self, page: ChangePage, heard: Heard) -> None:
         """Items first, so that what moved out of a folder is safe before the folder's tombstone is read."""
 
         def change(absorber: Absorber) -> None:
-            overtaken = {told.item_id for told in page.changes if told.item_id in heard and not _echo(absorber, told)}
+            overtaken = {told.item_id for told in page.changes if heard.of(told.item_id) and not _echo(absorber, told)}
             absorber.after.doubts |= overtaken
-            fresh = [told for told in page.changes if told.item_id not in heard]
+            fresh = [told for told in page.changes if not heard.of(told.item_id)]
             for told in fresh:
                 if isinstance(told, Item):
                     absorber.item(told)
@@ -176,14 +176,17 @@ class Puller:
                 return
 
     async def _apply_listing(
-        self, ino: Ino, item_id: ItemId, listing: Listing, heard: dict[ItemId, ItemId | None], *, even_overtaken: bool
+        self, ino: Ino, item_id: ItemId, listing: Listing, heard: Heard, *, even_overtaken: bool
     ) -> bool:
-        """False when the children were told of anew meanwhile: as seen in the transaction, so none is missed."""
+        """False when the children were told of anew meanwhile: as seen in the transaction, so none is missed.
+
+        What a resync overtook is never taken: the folder stays unlisted, and is listed when next asked for.
+        """
         present = {item.item_id for item in listing.items}
 
         def change(absorber: Absorber) -> bool:
             overtaken = {each for each, folder in heard.items() if folder == item_id or each in present}
-            if overtaken and not even_overtaken:
+            if heard.everything or (overtaken and not even_overtaken):
                 return False
             absorber.listing(ino, listing.items, overtaken)
             return True
@@ -217,6 +220,7 @@ class Puller:
             )
 
         await self._store.db.write(change)
+        self._applier.resynced()
         await self._applier.resolve_doubts()
 
 

@@ -160,16 +160,26 @@ def _content(change: LocalChange, node: Node, item: Item) -> Push:
 
 
 def _creation(connection: sqlite3.Connection, change: LocalChange, node: Node, parent: Node) -> Push:
-    """Where the node is; but one whose answer is not known is settled where it was sent, and moved after that."""
-    parent_id, name = parent.item_id, node.name
-    if change.in_doubt and change.sent_parent_id is not None and change.sent_name is not None:
-        parent_id, name = change.sent_parent_id, change.sent_name
+    parent_id, name = _sent_place(connection, change) or (parent.item_id, node.name)
     if parent_id is None:
         return Wait("its folder comes first")
     occupant = items.at_place(connection, parent_id, name)
     if occupant is None:
         return Create(node, parent_id, name)
     return _leaving(connection, occupant) or Clash(node, occupant)
+
+
+def _sent_place(connection: sqlite3.Connection, change: LocalChange) -> tuple[ItemId, str] | None:
+    """Where a creation whose answer is not known was sent: it is settled there, and moved to its place after that.
+
+    What a local change takes away from there is known as something else, and may itself wait for this creation.
+    """
+    if not change.in_doubt or change.sent_parent_id is None or change.sent_name is None:
+        return None
+    occupant = items.at_place(connection, change.sent_parent_id, change.sent_name)
+    if occupant is not None and _leaving(connection, occupant) is not None:
+        return None
+    return change.sent_parent_id, change.sent_name
 
 
 def _leaving(connection: sqlite3.Connection, occupant: Item) -> Wait | None:

@@ -161,6 +161,8 @@ class Sender:
         def take_in(absorber: Absorber) -> None:
             connection, node = absorber.connection, tree.by_ino(absorber.connection, change.ino)
             absorber.after.touched[item.item_id] = item.parent_id
+            if change.aspect is Aspect.CREATE and change.in_doubt:
+                absorber.after.doubts.add(item.item_id)  # an answer of long ago: it may be gone since, as we were told
             removal = journal.get(connection, change.ino, Aspect.REMOVE)
             if node is None or node.parent is None:
                 if removal is not None:  # deleted here while it was under way

@@ -1,8 +1,4 @@
-"""One client machine of the model: state directory, engine and file system over a fake remote; no kernel, no threads.
-
-Time is virtual and goes on from step to step. Each step is one `trio.run`, within which nothing runs but what the
-step starts: so one sequence of steps is one history.
-"""
+"""One client machine of the model: state directory, engine, file system, a fake remote; no kernel, no threads."""
 
 from __future__ import annotations
 
@@ -10,85 +6,30 @@ import math
 import os
 import shutil
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import trio
-import trio.testing
 
 from cache import contents, fsck, items, journal, tree
 from cache.db import inline
 from cache.errors import NotFound
-from cache.model import ROOT_INO, ContentId, Ino, Kind, Node
+from cache.model import ROOT_INO, Ino, Kind, Node
 from cache.store import LocalStore
 from sync import push
 from sync.engine import Engine
 from tests.fakes.remote import FakeRemote
+from tests.model.clock import SKEW_S
 from vfs.filesystem import Filesystem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from cache.model import LocalChange
     from tests.fakes.drive import FakeDrive
 
-T = TypeVar("T")
-PATIENCE = 40_000  # looks at the clock within one step; a busy one takes some hundred
 Tree = dict[str, bytes | str | None]
 """Path → content, symlink target, or None for a folder."""
-
-
-class VirtualTime:
-    """Stands in for the module `time` in `cache.store`; goes on across runs."""
-
-    def __init__(self) -> None:
-        self._passed_s = 1_800_000_000.0
-        self._asked = 0
-
-    def time_ns(self) -> int:
-        """As time.time_ns."""
-        return int(self.time() * 1e9)
-
-    def monotonic_ns(self) -> int:
-        """As time.monotonic_ns."""
-        return self.time_ns()
-
-    def time(self) -> float:
-        """As time.time; who asks without end is going round in circles."""
-        self._asked += 1
-        if self._asked > PATIENCE:
-            raise AssertionError("a step that comes to no end")
-        return self._passed_s + trio.current_time() if _in_trio() else self._passed_s
-
-    def run(self, step: Callable[[], Awaitable[T]]) -> T:
-        """One step, of any virtual length."""
-
-        async def whole() -> T:
-            result = await step()
-            self._passed_s += trio.current_time() + 0.001
-            return result
-
-        self._asked = 0
-        clock = trio.testing.MockClock(autojump_threshold=0)
-        before = trio.to_thread.run_sync
-        trio.to_thread.run_sync = _in_place  # type: ignore[assignment]
-        try:
-            return trio.run(whole, clock=clock)
-        finally:
-            trio.to_thread.run_sync = before
-
-
-def _in_trio() -> bool:
-    try:
-        trio.lowlevel.current_trio_token()
-    except RuntimeError:
-        return False
-    return True
-
-
-async def _in_place(function: Callable[..., T], *arguments: object) -> T:
-    await trio.lowlevel.checkpoint()
-    return function(*arguments)
 
 
 class Machine:
@@ -97,7 +38,9 @@ class Machine:
     def __init__(self, name: str, drive: FakeDrive, directory: Path, *, seed: int = 0) -> None:
         self.name, self.drive, self.directory, self._seed = name, drive, directory, seed
         self.remote = FakeRemote(drive, page=3)
-        self.handles: dict[int, str] = {}
+        self.handles: dict[int, Ino] = {}
+        self.removed: set[Ino] = set()  # whose name a program here took away
+        self.skew_s = 0.0
         self.begun = False
         self.open()
 
@@ -134,10 +77,12 @@ class Machine:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[trio.Nursery]:
         """The parts that others start tasks in."""
+        told = SKEW_S.set(self.skew_s)
         async with trio.open_nursery() as nursery:
             await nursery.start(self.engine.hydrator.run)
             yield nursery
             nursery.cancel_scope.cancel()
+        SKEW_S.reset(told)
 
     # Looking -----------------------------------------------------------------------------------------------------
 
@@ -182,6 +127,11 @@ class Machine:
         """The folder of a path, and the name in it."""
         folder, _, name = path.rpartition("/")
         return self.at(folder).ino, name
+
+    def unsent_bodies(self) -> set[bytes]:
+        """Contents that are here and nowhere else."""
+        rows = self.store.db.reader.execute("SELECT content_id FROM content WHERE dirty").fetchall()
+        return {self.store.blobs.path(content_id).read_bytes() for (content_id,) in rows}
 
     def outbox(self) -> list[LocalChange]:
         """What is not pushed."""
@@ -259,6 +209,7 @@ class Machine:
         finally:
             await self.filesystem.release(fh)
 
-    def content_id(self, path: str) -> ContentId | None:
-        """The content that a path shows."""
-        return self.at(path).content_id
+    async def close_all(self) -> None:
+        """Every program closes what it holds open."""
+        while self.handles:
+            await self.filesystem.release(self.handles.popitem()[0])

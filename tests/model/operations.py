@@ -6,42 +6,28 @@ choice is impossible does nothing.
 
 from __future__ import annotations
 
-import itertools
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cache.errors import LocalError, NotFound, NotPermitted
 from sync.remote import RemoteError
+from tests.model.holding import Holding
 from vfs.attributes import AttributeChange
 from vfs.filesystem import RENAME_EXCHANGE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from tests.model.ledger import Ledger
     from tests.model.machine import Machine, Tree
 
 NAMES = ("a", "b", "c")
 DEPTH = 3
-
-
-class Ledger:
-    """Bytes that were accepted and that nobody who had seen them has replaced or removed since."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
-        self.alive: set[bytes] = set()
-
-    def fresh(self) -> bytes:
-        """Bytes that were never written before."""
-        return f"<{next(self._numbers)}>".encode()
-
-    def replaced(self, old: object, new: object = None) -> None:
-        """Somebody who saw `old` put `new` there."""
-        if isinstance(old, bytes):
-            self.alive.discard(old)
-        if isinstance(new, bytes) and new:
-            self.alive.add(new)
+KINDS = (
+    "create", "mkdir", "write", "rename", "unlink", "rmdir", "truncate", "exchange", "chmod", "symlink", "read",
+    "evict", "look", "open", "poke", "poke", "close",
+)  # fmt: skip
 
 
 class Picker:
@@ -102,7 +88,7 @@ def _children(tree: Tree, path: str) -> bool:
     return any(each.startswith(f"{path}/") for each in tree)
 
 
-class Program:
+class Program(Holding):
     """Runs operations on one machine and holds them to the dictionary."""
 
     def __init__(self, machine: Machine, ledger: Ledger) -> None:
@@ -185,6 +171,7 @@ class Program:
     async def _unlink(self, pick: Picker) -> None:
         path = pick.file()
         if path is not None:
+            self.machine.removed.add(self.machine.at(path).ino)
             await self.machine.filesystem.unlink(*self.machine.place(path))
             self.ledger.replaced(pick.tree[path])
             self._shows({each: what for each, what in pick.tree.items() if each != path}, path)
@@ -218,6 +205,8 @@ class Program:
             await self._fails(self.machine.filesystem.rename(*source, *place, 0))
             self._shows(before)
             return
+        if target in before:
+            self.machine.removed.add(self.machine.at(target).ino)
         await self.machine.filesystem.rename(*source, *place, 0)
         self.ledger.replaced(before.get(target))
         self._shows(moved(before, path, target), path)

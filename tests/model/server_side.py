@@ -1,19 +1,24 @@
-"""What somebody does on the server itself, in the model: edits, moves and deletions that no client asked for."""
+"""What somebody does on the server itself, in the model: edits, moves and deletions that no client asked for, and a
+restore from a backup.
+"""
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 from cache.model import Item, Kind
 from sync.remote import Conflict
-from tests.model.operations import NAMES, Ledger
+from tests.model.operations import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.fakes.drive import FakeDrive
+    from tests.model.ledger import Ledger
 
 KINDS = ("create", "mkdir", "overwrite", "move", "delete", "expire")
+BACKED_UP = ("items", "tombstones", "names", "seqs", "seq", "floor", "_answers")
 
 
 class ServerSide:
@@ -21,6 +26,7 @@ class ServerSide:
 
     def __init__(self, drive: FakeDrive, ledger: Ledger) -> None:
         self._drive, self._ledger = drive, ledger
+        self._backup = self._copied()
 
     def run(self, kind: str, picks: Iterator[int]) -> None:
         """One change by its name."""
@@ -62,6 +68,23 @@ class ServerSide:
 
     def _expire(self, _picks: Iterator[int]) -> None:
         self._drive.expire_anchors()
+
+    def back_up(self) -> None:
+        """Keep the drive as it is; contents are kept for ever anyway."""
+        self._backup = self._copied()
+
+    def restore(self) -> None:
+        """The drive is as it was at the last backup; as an administrator has to, its feed begins anew."""
+        for name, value in self._backup.items():
+            setattr(self._drive, name, value)
+        self._backup = self._copied()
+        self._drive.begin_epoch()
+        self._drive.pulse()
+
+    def _copied(self) -> dict[str, object]:
+        held = {name: copy.copy(getattr(self._drive, name)) for name in BACKED_UP}
+        held["names"] = {folder: dict(names) for folder, names in self._drive.names.items()}
+        return held
 
     def _bury(self, item: Item) -> None:
         if item.kind is Kind.FOLDER:

@@ -1,0 +1,67 @@
+"""Tell many histories of the model: `scripts/model --examples 10000 --seed 1 [--steps 30]`.
+
+The history of a seed is always the same one. One that ends badly is told with its seed, made shorter, and traced;
+then the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from tests.model.history import Ending, Step, drawn, shorter, told
+
+if TYPE_CHECKING:
+    from tests.model.world import World
+
+SHOWN = 3  # histories told in full, of all that break in one place one
+
+
+def main() -> int:
+    """0 when every history ended well."""
+    parser = argparse.ArgumentParser(prog="scripts/model", description=__doc__)
+    parser.add_argument("--examples", type=int, default=1000, help="how many histories (1000)")
+    parser.add_argument("--seed", type=int, default=1, help="the first one's seed; the next has the next (1)")
+    parser.add_argument("--steps", type=int, default=30, help="how long each is (30)")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no further one after so long")
+    given = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    started, broken, count = time.monotonic(), defaultdict[str, list[int]](list), 0
+    for seed in range(given.seed, given.seed + given.examples):
+        if time.monotonic() - started > given.minutes * 60:
+            break
+        count += 1
+        ending = told(drawn(seed, given.steps))
+        if ending.broke:
+            broken[ending.broke].append(seed)
+            print(f"seed {seed}: {ending.broke}", flush=True)
+    took_s = time.monotonic() - started
+    failed = sum(map(len, broken.values()))
+    print(f"{count} histories of {given.steps} steps, {failed} ended badly, {count / took_s:.1f} a second")
+    for broke, seeds in sorted(broken.items(), key=lambda each: -len(each[1]))[:SHOWN]:
+        _tell(seeds[0], given.steps, broke)
+    return 1 if broken else 0
+
+
+def _tell(seed: int, length: int, broke: str) -> None:
+    history = shorter(drawn(seed, length), Ending(broke=broke))
+    print(f"\nseed {seed}, {history.machines} machines: {broke}")
+
+    def show(step: Step, world: World) -> None:
+        print(f"  {step}\n      server {world.drive.tree()}")
+        for machine in world.machines:
+            rows = [f"{row.ino} {row.aspect} {row.state} {row.reason or ''}" for row in machine.outbox()]
+            print(f"      {machine.name} {machine.tree()} {rows}")
+
+    ending = told(history, show)
+    for step in history.steps:
+        print(f"  {step!r},")
+    print(ending.trace)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Histories of the model as data: drawn from a seed, told step by step, and made shorter when they end badly."""
+
+from __future__ import annotations
+
+import random
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.model import operations, server_side
+from tests.model.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+Value = int | str | bool | tuple[int, ...]
+
+PICKS = "picks"  # four numbers that choose among what is there
+WHO = range(3)
+WHICH = range(6)
+FAULTS = ("lost", "unreachable", "twice", "lost-then-gone")
+# Each kind of step: how often it is drawn, and what each of its arguments may be.
+STEPS: dict[str, tuple[int, dict[str, Sequence[Value] | str]]] = {
+    "program": (12, {"who": WHO, "kind": operations.KINDS, "picks": PICKS}),
+    "on_the_server": (3, {"kind": server_side.KINDS, "picks": PICKS}),
+    "pull": (3, {"who": WHO}),
+    "push_one": (4, {"who": WHO, "which": WHICH}),
+    "push_all": (1, {"who": WHO}),
+    "connect": (1, {"who": WHO, "online": (True, True, False)}),
+    "skew": (1, {"who": WHO, "hours": (-30, -1, 0, 1, 30)}),
+    "back_up": (1, {}),
+    "restore": (1, {}),
+    "push_with_fault": (3, {"who": WHO, "fault": FAULTS, "which": WHICH}),
+    "overlap": (5, {
+        "who": WHO, "engine": ("push", "push", "pull", "list"), "which": WHICH, "late": (False, True),
+        "beside": ("program", "pull", "other", "server", "news"), "kind": operations.KINDS, "picks": PICKS,
+        "dies": range(5),
+    }),
+    "crash": (1, {"who": WHO}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step by its name."""
+
+    rule: str
+    arguments: dict[str, Value]
+
+    def __str__(self) -> str:
+        return f"{self.rule}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happens, in order, to so many machines; `seed` also decides every order that the steps leave open."""
+
+    seed: int
+    machines: int
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a history ended: `fingerprint` when well, else where it broke."""
+
+    fingerprint: str = ""
+    broke: str = ""  # the same for two histories that break for one reason
+    trace: str = field(default="", compare=False)
+
+
+def drawn(seed: int, length: int) -> History:
+    """The history of a seed."""
+    chance = random.Random(seed)
+    rules, weights = list(STEPS), [weight for weight, _ in STEPS.values()]
+
+    def value(choices: Sequence[Value] | str) -> Value:
+        return tuple(chance.randrange(12) for _ in range(4)) if choices == PICKS else chance.choice(choices)
+
+    def step() -> Step:
+        rule = chance.choices(rules, weights)[0]
+        return Step(rule, {name: value(choices) for name, choices in STEPS[rule][1].items()})
+
+    machines = chance.choice((2, 2, 3))
+    return History(seed, machines, tuple(step() for _ in range(length)))
+
+
+def told(history: History, heard: Callable[[Step, World], None] | None = None) -> Ending:
+    """Let it happen; `heard` is called after each step."""
+    try:
+        with World(history.seed, machines=history.machines) as world:
+            for step in history.steps:
+                getattr(world, step.rule)(**step.arguments)
+                world.examine()
+                if heard is not None:
+                    heard(step, world)
+            world.rest()
+            return Ending(fingerprint=world.fingerprint())
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what this history found
+        deepest = _deepest(error)
+        return Ending(broke=_place(deepest), trace="".join(traceback.format_exception(deepest)))
+
+
+def shorter(history: History, ending: Ending, *, tries: int = 400) -> History:
+    """With as many steps left out as can be without breaking elsewhere."""
+    steps, size = history.steps, max(len(history.steps) // 2, 1)
+    with suppress(StopIteration):
+        budget = iter(range(tries))
+        while size:
+            for start in _starts(len(steps), size):
+                next(budget)
+                fewer = steps[:start] + steps[start + size :]
+                if told(History(history.seed, history.machines, fewer)).broke == ending.broke:
+                    steps = fewer
+            size //= 2
+    return History(history.seed, history.machines, steps)
+
+
+def _starts(count: int, size: int) -> Iterator[int]:
+    """From the end, so that what is cut moves nothing that is still to come."""
+    return iter(range(count - size, -1, -size))
+
+
+def _deepest(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _place(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {frame.filename.rpartition('/')[2]}:{frame.lineno} in {frame.name}"

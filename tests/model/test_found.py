@@ -1,0 +1,68 @@
+"""Histories that once ended badly, as short as they could be made, each under the law that it broke."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.model.history import History, Step, told
+
+FOUND = {
+    "a creation in doubt does not wait for what waits for it": [
+        Step("program", {"who": 0, "kind": "symlink", "picks": (4, 0, 2, 9)}),
+        Step("push_all", {"who": 0}),
+        Step("on_the_server", {"kind": "move", "picks": (1, 5, 7, 6)}),
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (11, 10, 0, 6)}),
+        Step("push_one", {"who": 0, "which": 0}),
+        Step("program", {"who": 0, "kind": "create", "picks": (11, 3, 6, 10)}),
+        Step("program", {"who": 0, "kind": "exchange", "picks": (6, 2, 6, 3)}),
+    ],
+    "a file that is being edited is whole by its row too": [
+        Step("on_the_server", {"kind": "create", "picks": (1, 10, 3, 4)}),
+        Step("program", {"who": 0, "kind": "look", "picks": (11, 9, 0, 3)}),
+        Step("program", {"who": 0, "kind": "open", "picks": (6, 10, 5, 7)}),
+        Step("program", {"who": 0, "kind": "poke", "picks": (5, 6, 2, 3)}),
+    ],
+    "an item that a local name hides is missed as well when a listing no longer tells it": [
+        Step("program", {"who": 0, "kind": "create", "picks": (9, 10, 1, 0)}),
+        Step(
+            "overlap",
+            {
+                "who": 0, "engine": "push", "which": 3, "late": True, "beside": "pull", "kind": "rmdir",
+                "picks": (5, 1, 8, 8), "dies": 0,
+            },
+        ),
+        Step("restore", {}),
+        Step("pull", {"who": 0}),
+    ],
+    "the answer to a repeated creation may be older than the feed": [
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (1, 4, 3, 5)}),
+        Step("push_with_fault", {"who": 0, "fault": "lost", "which": 0}),
+        Step("on_the_server", {"kind": "delete", "picks": (11, 8, 9, 2)}),
+        Step("pull", {"who": 0}),
+    ],
+    "an answer that a resync overtook is older than what it found": [
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (1, 4, 3, 5)}),
+        Step(
+            "overlap",
+            {
+                "who": 0, "engine": "push", "which": 0, "late": True, "beside": "news", "kind": "look",
+                "picks": (4, 0, 0, 0), "dies": 1,
+            },
+        ),
+    ],
+    "a listing that a resync overtook is not taken": [
+        Step(
+            "overlap",
+            {
+                "who": 1, "engine": "list", "which": 1, "late": True, "beside": "news", "kind": "rmdir",
+                "picks": (0, 7, 1, 9), "dies": 4,
+            },
+        ),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("law", FOUND)
+def test_what_once_ended_badly_ends_well(law: str) -> None:
+    ending = told(History(seed=0, machines=2, steps=tuple(FOUND[law])))
+    assert ending.fingerprint, ending.trace

@@ -1,0 +1,274 @@
+"""Machines, a server and an adversary: what can happen to them, one step after the other.
+
+After each step: the state directories that it touched keep every law, each machine shows what it accepted, and every
+accepted content is on some machine or in the server's history. `rest` brings everybody back: then all trees are
+equal, and every accepted content that nobody who had seen it replaced is in the tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import trio
+
+import cache.blobs
+import cache.journal
+import cache.store
+from sync.remote import RemoteError, Unknown, Unreachable
+from tests.fakes.drive import FakeDrive
+from tests.fakes.faults import Fault
+from tests.model import server_side
+from tests.model.clock import VirtualTime, one_order
+from tests.model.ledger import Ledger
+from tests.model.machine import Machine
+from tests.model.operations import Program
+from tests.model.server_side import ServerSide
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+SHARED_MEMORY = Path("/dev/shm")
+BLOB_FOLDERS = 2  # the program's 256 are for a million files, and cost more here than all the rest
+NAMES = ("ann", "bob", "cyd")
+ROUNDS = 40
+ROUND_S = 600.0  # longer than any pause after a failure
+
+
+class World:
+    """`with World(seed) as world:`; every method that is a step takes plain values, so a history is data."""
+
+    def __init__(self, seed: int = 0, *, machines: int = 2) -> None:
+        one_order(seed)
+        self._keys = random.Random(seed)
+        self.time = VirtualTime()
+        self._before = (cache.store.time, cache.journal.new_key, cache.blobs._FOLDERS)
+        cache.store.time = self.time  # type: ignore[assignment]
+        cache.journal.new_key = lambda: f"{self._keys.getrandbits(128):032x}"
+        cache.blobs._FOLDERS = BLOB_FOLDERS
+        place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
+        self.directory = Path(tempfile.mkdtemp(prefix="anchorfs-model-", dir=place))
+        self.drive, self.ledger = FakeDrive(), Ledger()
+        self.server = ServerSide(self.drive, self.ledger)
+        self.machines = [Machine(name, self.drive, self.directory / name, seed=seed) for name in NAMES[:machines]]
+        self._touched: set[str] = set()
+
+    def __enter__(self) -> Self:
+        for machine in self.machines:
+            self.time.run(machine.begin)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for machine in self.machines:
+            machine.remove()
+        self.directory.rmdir()
+        cache.store.time, cache.journal.new_key, cache.blobs._FOLDERS = self._before
+
+    # Programs, the engine, the server ----------------------------------------------------------------------------
+
+    def program(self, who: int, kind: str, picks: tuple[int, ...]) -> None:
+        """A program does something."""
+        self._step(who, lambda: self._program(who, kind, picks))
+
+    def on_the_server(self, kind: str, picks: tuple[int, ...]) -> None:
+        """Somebody works on the server."""
+        self.server.run(kind, itertools.cycle(picks))
+
+    def pull(self, who: int) -> None:
+        """Take in everything new."""
+        self._step(who, self._machine(who).pull)
+
+    def push_one(self, who: int, which: int) -> None:
+        """Send one change."""
+        self._step(who, lambda: self._machine(who).push_one(which))
+
+    def push_all(self, who: int) -> None:
+        """Send everything, as far as it goes within a virtual minute."""
+        self._step(who, lambda: self._machine(who).push_all(60.0))
+
+    # The adversary -----------------------------------------------------------------------------------------------
+
+    def connect(self, who: int, online: bool) -> None:
+        """The wire is cut or mended."""
+        self._machine(who).remote.online = online
+
+    def skew(self, who: int, hours: int) -> None:
+        """Somebody sets the clock of a machine."""
+        self._machine(who).skew_s = hours * 3600.0
+
+    def back_up(self) -> None:
+        """The server is backed up."""
+        self.server.back_up()
+
+    def restore(self) -> None:
+        """The server is restored from its backup: what came after it is gone, but for what is still to be sent."""
+        self.server.restore()
+        left = {body for body in self.drive.tree().values() if isinstance(body, bytes)}
+        for machine in self.machines:
+            left |= machine.unsent_bodies()
+        self.ledger.alive &= left
+
+    def push_with_fault(self, who: int, fault: str, which: int) -> None:
+        """Send one change, and its request meets a fault."""
+        machine = self._machine(who)
+        machine.remote.inject(
+            {
+                "lost": Fault(after=Unknown()),
+                "unreachable": Fault(before=Unreachable()),
+                "twice": Fault(twice=True),
+                "lost-then-gone": Fault(after=Unreachable()),
+            }[fault]
+        )
+        self._step(who, lambda: machine.push_one(which))
+        machine.remote._faults.clear()
+
+    def overlap(  # noqa: PLR0917
+        self, who: int, engine: str, which: int, late: bool, beside: str, kind: str, picks: tuple[int, ...], dies: int
+    ) -> None:
+        """While a request (or its answer) is under way, something else happens; then it comes, or we die."""
+        machine = self._machine(who)
+        held = {"push": lambda: machine.push_one(which), "pull": machine.pull, "list": machine.list_all}[engine]
+        doing: dict[str, Callable[[], Awaitable[object]]] = {
+            "program": lambda: self._program(who, kind, picks),
+            "pull": machine.pull,
+            "other": lambda: self._other(who + 1 + picks[0] % (len(self.machines) - 1)),
+            "server": lambda: self._on_the_server(picks),
+            "news": lambda: self._news(machine, picks),
+        }
+        self._step(who, lambda: _overlap(machine, held, doing[beside], late=late, dies=dies == 0))
+        machine.remote._faults.clear()
+        if dies == 0:
+            self.crash(who)
+
+    def crash(self, who: int) -> None:
+        """The process dies between two steps, and is started again."""
+        machine = self._machine(who)
+        machine.crash()
+        self._touched.add(machine.name)
+        if machine.remote.online:
+            self.time.run(machine.begin)
+
+    # What must be true -------------------------------------------------------------------------------------------
+
+    def examine(self) -> None:
+        """What holds after every step."""
+        for machine in self.machines:
+            if machine.name in self._touched and (broken := machine.faults()):
+                raise AssertionError(f"{machine.name}: {'; '.join(map(str, broken))}")
+        self._touched.clear()
+        known: set[object] = set(self.drive.bodies.values())
+        for machine in self.machines:
+            known |= set(machine.tree().values())
+        assert self.ledger.alive <= known, f"lost: {self.ledger.alive - known}"
+
+    def rest(self) -> None:
+        """Everybody comes back, everything comes to rest, and everybody sees the same."""
+        for who, machine in enumerate(self.machines):
+            machine.remote.online = True
+            self._step(who, machine.close_all)
+        for _ in range(ROUNDS):
+            before = (self.drive.seq, [machine.outbox() for machine in self.machines])
+            for who, machine in enumerate(self.machines):
+                self._step(who, lambda machine=machine: machine.push_all(ROUND_S))  # type: ignore[misc]
+                self._step(who, machine.pull)
+                self._step(who, machine.list_all)
+                self.examine()
+            if before == (self.drive.seq, [[] for _ in self.machines]):
+                break
+        else:
+            raise AssertionError([machine.outbox() for machine in self.machines])
+        self._all_the_same()
+
+    def _all_the_same(self) -> None:
+        told = self.drive.tree()
+        for machine in self.machines:
+            shown = machine.tree()
+            assert shown == told, f"{machine.name}: {shown.items() ^ told.items()}"
+            assert self.time.run(lambda machine=machine: _inside(machine, machine.read_all)) == told  # type: ignore[misc]
+            assert machine.faults() == []
+        lost = self.ledger.alive - set(told.values())
+        assert not lost, f"lost: {lost}"
+
+    def fingerprint(self) -> str:
+        """A digest of all that can be seen: the same history ends with the same one."""
+        seen = [self.drive.tree(), self.drive.seqs]  # times of files are those of the real disk
+        seen += [[machine.tree(), machine.outbox(), machine.remote.requests] for machine in self.machines]
+        return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
+    # Parts -------------------------------------------------------------------------------------------------------
+
+    def _machine(self, who: int) -> Machine:
+        return self.machines[who % len(self.machines)]
+
+    def _step(self, who: int, act: Callable[[], Awaitable[object]]) -> None:
+        """One step of a machine; without a server it may fail, never otherwise."""
+        machine = self._machine(who)
+        self._touched.add(machine.name)
+        try:
+            self.time.run(lambda: _inside(machine, act))
+        except* RemoteError:
+            assert not machine.remote.online
+        while machine.news.statistics().current_buffer_used:
+            machine.news.receive_nowait()
+
+    async def _program(self, who: int, kind: str, picks: tuple[int, ...]) -> None:
+        await Program(self._machine(who), self.ledger).run(kind, itertools.cycle(picks))
+
+    async def _on_the_server(self, picks: tuple[int, ...]) -> None:
+        kinds = server_side.KINDS
+        self.server.run(kinds[picks[0] % len(kinds)], itertools.cycle(picks[1:]))
+
+    async def _news(self, machine: Machine, picks: tuple[int, ...]) -> None:
+        """Something changes, and is told; or the feed is cut off first, and everything is compared."""
+        await self._on_the_server(picks[:3])
+        if picks[3] % 3 == 0:
+            self.drive.expire_anchors()
+        await machine.pull()
+
+    async def _other(self, who: int) -> None:
+        machine = self._machine(who)
+        self._touched.add(machine.name)
+        async with machine.running():
+            try:
+                await machine.push_all(60.0)
+                await machine.pull()
+            except RemoteError:
+                assert not machine.remote.online
+
+
+async def _inside(machine: Machine, act: Callable[[], Awaitable[object]]) -> object:
+    async with machine.running():
+        return await act()
+    raise AssertionError("nothing swallows what happens inside")
+
+
+async def _overlap(
+    machine: Machine, held: Callable[[], Awaitable[object]], beside: Callable[[], Awaitable[object]],
+    *, late: bool, dies: bool,
+) -> None:  # fmt: skip
+    gate, done = trio.Event(), trio.Event()
+    fault = machine.remote.inject(Fault(answer_gate=gate) if late else Fault(gate=gate))
+
+    async def whole(act: Callable[[], Awaitable[object]], event: trio.Event) -> None:
+        try:
+            await act()
+        except RemoteError:
+            assert not machine.remote.online
+        event.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(whole, held, trio.Event())
+        with trio.move_on_after(1):
+            await (fault.applied if late else fault.reached).wait()
+        if fault in machine.remote._faults:
+            machine.remote._faults.remove(fault)  # no request was made
+        nursery.start_soon(whole, beside, done)
+        with trio.move_on_after(20):  # it may itself wait for what is held
+            await done.wait()
+        if dies:
+            nursery.cancel_scope.cancel()
+        gate.set()
