@@ -22,6 +22,8 @@ class Feature(Enum):
 
     READ_MANY = auto()
     DESCENDANTS = auto()
+    SESSIONS = auto()  # sync.sessions
+    DELTAS = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

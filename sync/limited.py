@@ -1,9 +1,10 @@
 """A Remote with bounds: how many requests at once, and how many bytes per second.
 
-Transfers (`read`, `put`) and metadata have separate limits, so that a listing never waits behind a film. A
-transfer holds its slot until it is closed. Batches, which are fetched ahead of need, have slots of their own: nobody
-who waits for bytes waits behind them. `hints` holds none: it lives as long as the mount. Rates are
-token buckets on trio's clock, one for each direction, shared by all transfers.
+Downloads, uploads and metadata have separate limits, so that a listing never waits behind a film, nor a film one
+way behind one the other way. A download holds its slot until it is closed. Batches, which are fetched ahead of need,
+have slots of their own: nobody who waits for bytes waits behind them. `hints` holds none: it lives as long as the
+mount. Rates are token buckets on trio's clock, one for each direction, shared by all transfers; what is sent passes in
+slices, so that a slow rate is slow bytes and not long silences, and small files get their turn between a large one's.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
         Space,
         Tombstone,
     )
+    from sync.sessions import Announced, Stream, UploadId
+
+SLICE_MIN_BYTES = 4 << 10
 
 
 class Bucket:
@@ -42,6 +46,13 @@ class Bucket:
         self._bytes_per_s = bytes_per_s
         self._burst_s = burst_s
         self._paid_until = -float("inf")  # trio time at which all bytes taken so far are paid for
+
+    def slices(self, chunk: bytes) -> list[bytes]:
+        """Parts of `chunk` that are worth about `burst_s` each."""
+        if self._bytes_per_s is None:
+            return [chunk]
+        step = max(int(self._bytes_per_s * self._burst_s), SLICE_MIN_BYTES)
+        return [chunk[at : at + step] for at in range(0, len(chunk), step)]
 
     async def take(self, count_bytes: int) -> None:
         """Wait until `count_bytes` may pass; who comes later waits behind."""
@@ -87,20 +98,29 @@ class _Paced:
         return part
 
 
-class _LimitedSource:
-    """A source whose bytes pass the bucket."""
+class _LimitedStream:
+    """A stream whose bytes pass the bucket."""
 
-    def __init__(self, source: Source, bucket: Bucket) -> None:
-        self.size, self.digest = source.size, source.digest
-        self._source = source
+    def __init__(self, stream: Stream, bucket: Bucket) -> None:
+        self.size = stream.size
+        self._stream = stream
         self._bucket = bucket
 
     async def chunks(self, start: int) -> AsyncIterator[bytes]:
-        """As the source."""
-        async with closing(self._source.chunks(start)) as chunks:
+        """As the stream, in slices."""
+        async with closing(self._stream.chunks(start)) as chunks:
             async for chunk in chunks:
-                await self._bucket.take(len(chunk))
-                yield chunk
+                for part in self._bucket.slices(chunk):
+                    await self._bucket.take(len(part))
+                    yield part
+
+
+class _LimitedSource(_LimitedStream):
+    """A source whose bytes pass the bucket."""
+
+    def __init__(self, source: Source, bucket: Bucket) -> None:
+        super().__init__(source, bucket)
+        self.digest = source.digest
 
 
 class Limited:
@@ -111,6 +131,7 @@ class Limited:
         remote: Remote,
         *,
         transfers: int = 8,
+        uploads: int = 8,
         metadata: int = 16,
         batches: int = 4,
         up_bytes_per_s: float | None = None,
@@ -118,6 +139,7 @@ class Limited:
     ) -> None:
         self._remote = remote
         self._transfers = trio.Semaphore(transfers)
+        self._uploads = trio.Semaphore(uploads)
         self._metadata = trio.Semaphore(metadata)
         self._batches = trio.Semaphore(batches)
         self._up = Bucket(up_bytes_per_s)
@@ -176,9 +198,48 @@ class Limited:
 
     async def put(self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str) -> Item:
         """As the remote, paced."""
-        async with self._transfers:
+        async with self._uploads:
             paced = _LimitedSource(source, self._up)
             return await self._remote.put(target, paced, mtime_ns=mtime_ns, mode=mode, key=key)
+
+    async def begin_upload(self, announced: Announced, *, key: str) -> UploadId:
+        """As the remote."""
+        async with self._metadata:
+            return await self._remote.begin_upload(announced, key=key)
+
+    async def uploaded(self, upload_id: UploadId) -> int:
+        """As the remote."""
+        async with self._metadata:
+            return await self._remote.uploaded(upload_id)
+
+    async def append(self, upload_id: UploadId, stream: Stream, start: int) -> int:
+        """As the remote, paced."""
+        async with self._uploads:
+            return await self._remote.append(upload_id, _LimitedStream(stream, self._up), start)
+
+    async def commit(
+        self,
+        upload_id: UploadId,
+        announced: Announced,
+        target: NewFile | Overwrite,
+        *,
+        mtime_ns: int,
+        mode: int,
+        key: str,
+    ) -> Item:
+        """As the remote."""
+        async with self._uploads:
+            return await self._remote.commit(upload_id, announced, target, mtime_ns=mtime_ns, mode=mode, key=key)
+
+    async def abandon(self, upload_id: UploadId) -> None:
+        """As the remote."""
+        async with self._metadata:
+            await self._remote.abandon(upload_id)
+
+    async def blocks(self, item_id: ItemId, version: Version, size: int, block_bytes: int) -> list[bytes]:
+        """As the remote."""
+        async with self._uploads:
+            return await self._remote.blocks(item_id, version, size, block_bytes)
 
     async def make_folder(self, parent_id: ItemId, name: str, *, mode: int, mtime_ns: int, key: str) -> Item:
         """As the remote."""

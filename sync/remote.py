@@ -8,6 +8,7 @@
      └─ Permanent                  the same request will fail again
          ├─ Conflict               412/409: the base is stale or the name is taken; `current`: what is there, if told
          ├─ Gone                   404/410: no such item for us; `tombstone`: the remote says it was deleted
+         ├─ UploadGone             the session of an upload expired or was ended: begin another
          ├─ VersionGone            the asked content_version is no longer to be had; `current`: the item as it is
          ├─ Denied                 403: this account may not
          ├─ NotSignedIn            401: the credential is missing, wrong or expired
@@ -28,6 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sync.batches import Batches
+from sync.sessions import Sessions, Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -67,7 +69,8 @@ class Permanent(RemoteError):
 class Conflict(Permanent):
     """A precondition failed; `current` is what stands there now, when told; `code`: the remote's machine code.
 
-    Codes: precondition_failed, name_taken, not_empty, would_cycle, not_a_folder, is_a_folder; "" when none was told.
+    Codes: precondition_failed, name_taken, not_empty, would_cycle, not_a_folder, is_a_folder, upload_committed; ""
+    when none was told.
     """
 
     def __init__(self, message: str = "", *, current: Item | None = None, code: str = "") -> None:
@@ -82,6 +85,10 @@ class Gone(Permanent):
     def __init__(self, message: str = "", *, tombstone: bool = False) -> None:
         super().__init__(message)
         self.tombstone = tombstone
+
+
+class UploadGone(Permanent):
+    """The session of an upload expired, was ended, or was never there."""
 
 
 class VersionGone(Permanent):
@@ -202,25 +209,16 @@ class Reader(Protocol):
         ...
 
 
-class Source(Protocol):
-    """Bytes to upload, re-readable from any offset (a retry or a resume starts where the remote stands)."""
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        ...
+class Source(Stream, Protocol):
+    """A content to upload (a retry or a resume starts where the remote stands)."""
 
     @property
     def digest(self) -> str:
-        """`sha-256:<hex>` of all of them."""
-        ...
-
-    def chunks(self, start: int) -> AsyncIterator[bytes]:
-        """Bytes from `start` to the end, in pieces of at most 1 MiB."""
+        """`sha-256:<hex>` of all bytes."""
         ...
 
 
-class Remote(Batches, Protocol):
+class Remote(Batches, Sessions, Protocol):
     """A cloud drive. Every method raises RemoteError and nothing else (cancellation aside)."""
 
     async def root(self) -> Item:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Space,
         Tombstone,
     )
+    from sync.sessions import Announced, Stream, UploadId
 
 _T = TypeVar("_T")
 
@@ -141,6 +142,58 @@ class Retrying:
     async def put(self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str) -> Item:
         """As the remote; each attempt reads the source from its start."""
         return await self._persist(lambda: self._remote.put(target, source, mtime_ns=mtime_ns, mode=mode, key=key))
+
+    async def begin_upload(self, announced: Announced, *, key: str) -> UploadId:
+        """As the remote."""
+        return await self._persist(lambda: self._remote.begin_upload(announced, key=key))
+
+    async def uploaded(self, upload_id: UploadId) -> int:
+        """As the remote."""
+        return await self._persist(lambda: self._remote.uploaded(upload_id))
+
+    async def append(self, upload_id: UploadId, stream: Stream, start: int) -> int:
+        """As the remote.
+
+        After a failure it tells where it stands and is sent the rest; progress renews the deadline.
+        """
+        deadline, attempt = trio.current_time() + self._backoff.deadline_s, 0
+        while True:
+            try:
+                return await self._remote.append(upload_id, stream, start)
+            except (Transient, Unknown) as error:
+                wait_s = self._backoff.wait_s(attempt, error.retry_after_s, self._random)
+                if trio.current_time() + wait_s > deadline:
+                    raise
+            await trio.sleep(wait_s)
+            before, start = start, await self.uploaded(upload_id)
+            attempt += 1
+            if start > before:
+                deadline, attempt = trio.current_time() + self._backoff.deadline_s, 0
+            if start >= stream.size:
+                return start
+
+    async def commit(
+        self,
+        upload_id: UploadId,
+        announced: Announced,
+        target: NewFile | Overwrite,
+        *,
+        mtime_ns: int,
+        mode: int,
+        key: str,
+    ) -> Item:
+        """As the remote."""
+        return await self._persist(
+            lambda: self._remote.commit(upload_id, announced, target, mtime_ns=mtime_ns, mode=mode, key=key)
+        )
+
+    async def abandon(self, upload_id: UploadId) -> None:
+        """As the remote."""
+        await self._persist(lambda: self._remote.abandon(upload_id))
+
+    async def blocks(self, item_id: ItemId, version: Version, size: int, block_bytes: int) -> list[bytes]:
+        """As the remote."""
+        return await self._persist(lambda: self._remote.blocks(item_id, version, size, block_bytes))
 
     async def make_folder(self, parent_id: ItemId, name: str, *, mode: int, mtime_ns: int, key: str) -> Item:
         """As the remote."""

@@ -12,6 +12,8 @@ from tests.fakes.state import START_NS, DriveState, digest_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.fakes.sessions import FakeSession
+
 _T = TypeVar("_T")
 
 
@@ -23,6 +25,7 @@ class FakeDrive(DriveState):
     ) -> None:
         super().__init__(now_ns=now_ns, retain=retain, total_bytes=total_bytes)
         self._answers: dict[str, tuple[object, object]] = {}
+        self.sessions: dict[str, FakeSession] = {}
 
     def once(self, key: str, request: object, act: Callable[[], _T]) -> _T:
         """`act` under an idempotency key: the first answer, a refusal included, is the answer for ever."""

@@ -26,7 +26,7 @@ from sync.remote import (
     Unreachable,
 )
 from tests.fakes.client import FakeReader
-from tests.fakes.many import ManyClient
+from tests.fakes.sessions import SessionClient
 from tests.fakes.state import digest_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class FakeRemote(ManyClient):
+class FakeRemote(SessionClient):
     """See the module."""
 
     async def root(self) -> Item:

@@ -151,6 +151,17 @@ class Exchange:
         except trio.TooSlowError:
             raise lost(ask, "no whole answer in time") from None
 
+    async def headers(self, ask: Ask) -> httpx.Headers:
+        """The fields of an answer whose body says nothing."""
+        try:
+            with trio.fail_after(ask.answer_s):
+                async with self.opened(ask) as answer:
+                    with translated(ask):
+                        await _whole(answer, PROBLEM_MAX_BYTES)
+                    return answer.headers
+        except trio.TooSlowError:
+            raise lost(ask, "no whole answer in time") from None
+
     async def aclose(self) -> None:
         """Close every connection."""
         await self._transport.aclose()

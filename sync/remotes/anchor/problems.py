@@ -26,6 +26,7 @@ from sync.remote import (
     RemoteError,
     Unknown,
     Unreachable,
+    UploadGone,
     VersionGone,
 )
 from sync.remotes.anchor.wire import WireItem, WireProblem, WireTombstone, anchor_of, decode, item_of
@@ -112,6 +113,9 @@ _BY_CODE: dict[tuple[int, str], _Make] = {
     (410, "deleted"): _deleted,
     (410, "anchor_expired"): _anchor_expired,
     (410, "version_gone"): _version_gone,
+    (410, "upload_gone"): lambda refusal: UploadGone(str(refusal)),
+    (409, "upload_offset_mismatch"): lambda refusal: Unknown(str(refusal)),  # ask where it stands
+    (409, "upload_interrupted"): lambda refusal: Unknown(str(refusal)),
     (409, "idempotency_key_in_progress"): _busy,
     (422, "name_invalid"): lambda refusal: NameRefused(str(refusal)),
     (422, "name_too_long"): lambda refusal: NameRefused(str(refusal)),

@@ -39,6 +39,7 @@ from sync.remotes.anchor.sending import (
     quoted_key,
     require_stored,
 )
+from sync.remotes.anchor.sessions import AnchorSessions
 from sync.remotes.anchor.times import text_of_ns
 from sync.remotes.anchor.walks import descendants_ask, page_of
 from sync.remotes.anchor.wire import (
@@ -65,7 +66,7 @@ FEATURES = frozenset(Feature)
 HINTS_READ_S = 45.0  # three missed comment lines
 
 
-class AnchorRemote:
+class AnchorRemote(AnchorSessions):
     """A drive behind our own protocol. `url` is http(s)://host[:port][/prefix]; ValueError when it is not."""
 
     def __init__(
@@ -77,7 +78,7 @@ class AnchorRemote:
         limits: httpx.Limits = LIMITS,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._exchange = Exchange(url, token, transport=transport, limits=limits, tls=tls)
+        super().__init__(Exchange(url, token, transport=transport, limits=limits, tls=tls))
 
     def __repr__(self) -> str:
         return f"AnchorRemote({self._exchange.url!r})"
@@ -197,9 +198,7 @@ class AnchorRemote:
         async with contextlib.aclosing(exactly(source)) as body:
             ask = put_ask(target, source, body, mtime_ns=mtime_ns, mode=mode, key=key)
             item = item_of(await self._exchange.answer(ask, WireItem))
-        if isinstance(target, Overwrite) and item.item_id != target.item_id:
-            raise ProtocolViolation(f"{ask} was answered with another item")
-        return require_stored(item, source)
+        return require_stored(item, target, size=source.size, digest=source.digest)
 
     async def make_folder(self, parent_id: ItemId, name: str, *, mode: int, mtime_ns: int, key: str) -> Item:
         """Create a folder; Conflict with what holds the name."""

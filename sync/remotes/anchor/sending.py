@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sync.closing import closing
-from sync.remote import BadDigest, NameRefused, NewFile, Overwrite, Source
+from sync.remote import BadDigest, NameRefused, NewFile, Overwrite, ProtocolViolation, Source
 from sync.remotes.anchor.asking import READ_S, Ask, segment
 from sync.remotes.anchor.times import text_of_ns
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from cache.model import Item, ItemId, Version
+    from sync.sessions import Stream
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _DURABLE_BYTES_PER_S = 20 << 20  # a slow server disk: the answer comes after the server's fsync
@@ -105,15 +106,20 @@ def put_ask(
         mutates=True,
         asked=target.item_id if isinstance(target, Overwrite) else None,
         expect=frozenset({200, 201}),
-        read_s=READ_S + source.size / _DURABLE_BYTES_PER_S,
+        read_s=durable_s(source.size),
         answer_s=float("inf"),  # as long as bytes move; a stall ends by the timeouts of each write and read
     )
 
 
-async def exactly(source: Source) -> AsyncGenerator[bytes, None]:
-    """The bytes of `source`; BadDigest when they are not as many as announced: the file changed meanwhile."""
-    left = source.size
-    async with closing(source.chunks(0)) as chunks:
+def durable_s(size: int) -> float:
+    """How long the server may be silent while it brings `size` bytes to its disk, or reads them there."""
+    return READ_S + size / _DURABLE_BYTES_PER_S
+
+
+async def exactly(stream: Stream, start: int = 0) -> AsyncGenerator[bytes, None]:
+    """The bytes of `stream` from `start`; BadDigest when they are not as many as announced: it changed meanwhile."""
+    left = stream.size - start
+    async with closing(stream.chunks(start)) as chunks:
         async for chunk in chunks:
             left -= len(chunk)
             if left < 0:
@@ -123,8 +129,10 @@ async def exactly(source: Source) -> AsyncGenerator[bytes, None]:
         raise BadDigest("the source changed its size while it was sent")
 
 
-def require_stored(item: Item, source: Source) -> Item:
-    """`item`, if it is what was sent; BadDigest."""
-    if item.size != source.size or item.digest not in {None, source.digest}:
+def require_stored(item: Item, target: NewFile | Overwrite, *, size: int, digest: str) -> Item:
+    """`item`, if it is what was sent where it was sent to; BadDigest, ProtocolViolation."""
+    if isinstance(target, Overwrite) and item.item_id != target.item_id:
+        raise ProtocolViolation("an upload was answered with another item")
+    if item.size != size or item.digest not in {None, digest}:
         raise BadDigest("the remote stored other bytes than were sent")
     return item

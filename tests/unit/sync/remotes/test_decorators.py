@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import itertools
 from random import Random
 from typing import TYPE_CHECKING, ParamSpec
 
@@ -24,6 +26,7 @@ from sync.remote import (
     Unreachable,
 )
 from sync.retrying import Backoff, Retrying
+from sync.sessions import Announced, Stream, UploadId
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
 from tests.fakes.remote import FakeRemote
@@ -195,9 +198,9 @@ async def test_every_method_is_tried_again(error: Transient | Unknown) -> None:
 
 
 @virtual_time
-async def test_transfers_and_metadata_have_limits_of_their_own() -> None:
+async def test_uploads_and_metadata_have_limits_of_their_own() -> None:
     fake = FakeRemote(FakeDrive())
-    remote = Limited(fake, transfers=2, metadata=3)
+    remote = Limited(fake, uploads=2, metadata=3)
     gate = trio.Event()
     held = [fake.inject(Fault(operation=name, gate=gate)) for name in ["put"] * 4 + ["root"] * 5]
     async with trio.open_nursery() as nursery:
@@ -220,10 +223,12 @@ async def test_an_open_download_holds_its_slot_until_it_is_closed() -> None:
     remote = Limited(fake, transfers=1)
     async with remote.read(item.item_id, item.content_version, 0, 1):
         with trio.move_on_after(5) as scope:
-            await new_file(remote, fake, name="g", key="g")
+            async with remote.read(item.item_id, item.content_version, 0, 1):
+                pytest.fail("a second slot")
         assert scope.cancelled_caught
-    await new_file(remote, fake, name="g", key="g")
-    assert fake.requests.count("put") == 2
+        await new_file(remote, fake, name="g", key="g")  # the other way is free
+    async with remote.read(item.item_id, item.content_version, 0, 1):
+        assert fake.requests.count("read") == 2
 
 
 @virtual_time
@@ -266,3 +271,83 @@ async def test_an_idle_bucket_saves_no_more_than_a_burst() -> None:
     assert trio.current_time() == began
     await bucket.take(500)
     assert trio.current_time() - began == pytest.approx(0.5)
+
+
+@virtual_time
+async def test_a_slow_rate_is_slow_bytes_and_no_long_silence() -> None:
+    """A server ends what is silent for a minute; a chunk of a MiB at 8 KiB/s would be two."""
+    fake = FakeRemote(FakeDrive())
+    remote = Limited(fake, up_bytes_per_s=8192)
+    came: list[float] = []
+
+    class Watching:
+        async def append(self, _upload_id: UploadId, stream: Stream, start: int) -> int:
+            async for chunk in stream.chunks(start):
+                came.append(trio.current_time())
+                start += len(chunk)
+            return start
+
+    remote._remote = Watching()  # type: ignore[assignment]
+    source = BytesSource(bytes(1 << 18), piece_bytes=1 << 20)
+    assert await remote.append(UploadId("u"), source, 0) == 1 << 18
+    assert max(later - earlier for earlier, later in itertools.pairwise(came)) <= 0.5
+    assert came[-1] - came[0] == pytest.approx(32, abs=1)
+
+
+def announced(data: bytes) -> Announced:
+    return Announced(size=len(data), digest=BytesSource(data).digest, stream_bytes=len(data))
+
+
+@virtual_time
+async def test_an_upload_that_is_cut_again_and_again_goes_on_where_it_stands() -> None:
+    fake = FakeRemote(FakeDrive())
+    remote, data, dice = retrying(fake), bytes(range(250)) * 4000, Random(4)
+    upload_id = await remote.begin_upload(announced(data), key="b")
+    for _ in range(40):
+        fake.inject(Fault(operation="append", cut_after_bytes=dice.randrange(len(data) // 41)))
+    assert await remote.append(upload_id, BytesSource(data), 0) == len(data)
+    assert fake.sent_bytes == len(data), "bytes were sent twice"
+    assert fake.requests.count("append") == 41
+    target = NewFile(parent_id=fake.drive.root_id, name="f")
+    item = await remote.commit(upload_id, announced(data), target, mtime_ns=0, mode=0o644, key="c")
+    assert item.digest == BytesSource(data).digest
+
+
+@virtual_time
+async def test_an_upload_whose_answer_was_lost_is_not_sent_again() -> None:
+    fake = FakeRemote(FakeDrive())
+    remote, data = retrying(fake), b"data"
+    upload_id = await remote.begin_upload(announced(data), key="b")
+    fake.inject(Fault(operation="append", after=Unknown("lost")))
+    assert await remote.append(upload_id, BytesSource(data), 0) == 4
+    assert (fake.sent_bytes, fake.requests.count("append")) == (4, 1)
+
+
+@virtual_time
+async def test_an_upload_without_progress_is_given_up() -> None:
+    fake = FakeRemote(FakeDrive())
+    remote = retrying(fake)
+    upload_id = await remote.begin_upload(announced(b"data"), key="b")
+    fake.adversary = lambda operation: (
+        Fault(operation="append", before=Unreachable()) if operation == "append" else None
+    )
+    began = trio.current_time()
+    with pytest.raises(Unreachable):
+        await remote.append(upload_id, BytesSource(b"data"), 0)
+    assert trio.current_time() - began <= 60
+
+
+@virtual_time
+async def test_sessions_pass_through_both_decorators() -> None:
+    fake = FakeRemote(FakeDrive())
+    remote = Limited(retrying(fake))
+    for operation in ("begin_upload", "append", "uploaded", "commit", "blocks", "abandon"):
+        fake.inject(Fault(operation=operation, before=Unreachable()))
+    upload_id = await remote.begin_upload(announced(b"data"), key="b")
+    assert await remote.append(upload_id, BytesSource(b"data"), 0) == 4
+    target = NewFile(parent_id=fake.drive.root_id, name="f")
+    item = await remote.commit(upload_id, announced(b"data"), target, mtime_ns=0, mode=0o644, key="c")
+    assert item.content_version is not None
+    assert await remote.blocks(item.item_id, item.content_version, 4, 4096) == [hashlib.sha256(b"data").digest()]
+    await remote.abandon(upload_id)
+    assert fake.drive.sessions == {}
