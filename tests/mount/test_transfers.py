@@ -48,6 +48,14 @@ def gate(link: FaultProxy) -> Iterator[Gate]:
     link.rule = None
 
 
+@pytest.fixture
+def there(far: Mount, one: Path) -> Path:
+    """This test's folder on the mount whose transfers can be held, once it has heard of it."""
+    folder = far.path / one.name
+    until(folder.is_dir, "the far mount to see the test's folder")
+    return folder
+
+
 def _download(request: Request) -> bool:
     return request.method == "GET" and "/content" in request.target
 
@@ -87,11 +95,10 @@ class Reader(threading.Thread):
 
 @pytest.mark.parametrize("who", ["here", "elsewhere"])
 def test_a_parent_folder_is_renamed_during_a_download(
-    one: Path, far: Mount, link: FaultProxy, gate: Gate, who: str
+    one: Path, there: Path, link: FaultProxy, gate: Gate, who: str
 ) -> None:
     (one / "folder" / "sub").mkdir(parents=True)
     (one / "folder" / "sub" / "big").write_bytes(BIG)
-    there = far.path / one.name
     until(lambda: (there / "folder" / "sub" / "big").stat().st_size == len(BIG), "the placeholder")
     link.rule = Times(HoldAnswer(gate, 3_000_000), _download)
     reader = Reader(there / "folder" / "sub" / "big")
@@ -107,9 +114,8 @@ def test_a_parent_folder_is_renamed_during_a_download(
 
 @pytest.mark.parametrize("who", ["here", "elsewhere"])
 def test_a_parent_folder_is_renamed_during_an_upload(  # noqa: PLR0917
-    one: Path, served: Path, far: Mount, link: FaultProxy, gate: Gate, who: str
+    one: Path, served: Path, there: Path, far: Mount, link: FaultProxy, gate: Gate, who: str
 ) -> None:
-    there = far.path / one.name
     (one / "folder" / "sub").mkdir(parents=True)
     until((there / "folder" / "sub").is_dir, "the folder")
     link.rule = Times(HoldRequest(gate, 3_000_000), _upload)
@@ -125,14 +131,14 @@ def test_a_parent_folder_is_renamed_during_an_upload(  # noqa: PLR0917
     assert [str(path.relative_to(served)) for path in served.rglob("*") if path.is_file()] == ["renamed/sub/big"]
 
 
-def test_other_bytes_of_a_held_download_do_not_wait_for_it(
-    one: Path, drive: Drive, far: Mount, link: FaultProxy, gate: Gate
+def test_other_bytes_of_a_held_download_do_not_wait_for_it(  # noqa: PLR0917
+    one: Path, there: Path, drive: Drive, far: Mount, link: FaultProxy, gate: Gate
 ) -> None:
     (one / "big").write_bytes(pattern(60_000_000, 8))
-    there = far.path / one.name / "big"
-    until(lambda: there.stat().st_size == 60_000_000, "the placeholder")
+    path = there / "big"
+    until(lambda: path.stat().st_size == 60_000_000, "the placeholder")
     link.rule = Times(HoldAnswer(gate, 1_000_000), _download)
-    with there.open("rb", buffering=0) as file:
+    with path.open("rb", buffering=0) as file:
         assert os.pread(file.fileno(), 1000, 0) == pattern(60_000_000, 8)[:1000]
         assert gate.reached.wait(DEADLINE_S)
         expected = pattern(60_000_000, 8)[50_000_000:50_001_000]
@@ -141,31 +147,30 @@ def test_other_bytes_of_a_held_download_do_not_wait_for_it(
 
 
 def test_a_file_is_overwritten_elsewhere_during_its_download(
-    one: Path, drive: Drive, far: Mount, link: FaultProxy, gate: Gate
+    one: Path, there: Path, drive: Drive, link: FaultProxy, gate: Gate
 ) -> None:
     new = pattern(len(BIG) + 1, 9)
     (one / "big").write_bytes(BIG)
-    there = far.path / one.name / "big"
-    until(lambda: there.stat().st_size == len(BIG), "the placeholder")
+    path = there / "big"
+    until(lambda: path.stat().st_size == len(BIG), "the placeholder")
     link.rule = Times(HoldAnswer(gate, 3_000_000), _download)
-    reader = Reader(there)
+    reader = Reader(path)
     assert gate.reached.wait(DEADLINE_S)
     (one / "big").write_bytes(new)
     drive.mounts["one"].sync()
     begun_s = time.monotonic()
-    seen(there, new)  # a new open gets the new version, while the older one is still being read
+    seen(path, new)  # a new open gets the new version, while the older one is still being read
     assert time.monotonic() - begun_s < WITHOUT_WAITING_S, "the kernel waited for the older reader's pages"
     gate.go.set()
     assert reader.result() == BIG
-    until(lambda: there.stat().st_size == len(new), "the new size, once nobody reads the older version any more")
-    assert there.read_bytes() == new
+    until(lambda: path.stat().st_size == len(new), "the new size, once nobody reads the older version any more")
+    assert path.read_bytes() == new
 
 
-def test_a_file_is_saved_over_while_its_older_state_is_under_way(
-    one: Path, served: Path, far: Mount, link: FaultProxy, gate: Gate
+def test_a_file_is_saved_over_while_its_older_state_is_under_way(  # noqa: PLR0917
+    one: Path, served: Path, there: Path, far: Mount, link: FaultProxy, gate: Gate
 ) -> None:
     """The older upload lands late: it is our own, no stranger's edit, and makes no conflict copy."""
-    there = far.path / one.name
     (one / "file").write_bytes(b"0")
     seen(there / "file", b"0")
     link.rule = Times(HoldRequest(gate, 100_000), _upload)
@@ -180,9 +185,8 @@ def test_a_file_is_saved_over_while_its_older_state_is_under_way(
 
 
 def test_a_file_is_deleted_while_its_creation_is_under_way(
-    one: Path, served: Path, far: Mount, link: FaultProxy, gate: Gate
+    served: Path, there: Path, far: Mount, link: FaultProxy, gate: Gate
 ) -> None:
-    there = far.path / one.name
     link.rule = Times(HoldRequest(gate, 100_000), _upload)
     (there / "file").write_bytes(pattern(200_000, 1))
     assert gate.reached.wait(DEADLINE_S)
@@ -194,9 +198,8 @@ def test_a_file_is_deleted_while_its_creation_is_under_way(
 
 
 def test_a_file_is_written_on_while_it_is_uploaded(
-    one: Path, served: Path, far: Mount, link: FaultProxy, gate: Gate
+    served: Path, there: Path, far: Mount, link: FaultProxy, gate: Gate
 ) -> None:
-    there = far.path / one.name
     link.rule = Times(HoldRequest(gate, 100_000), _upload)
     (there / "log").write_bytes(pattern(200_000, 1))
     assert gate.reached.wait(DEADLINE_S)
