@@ -2,6 +2,7 @@
 
     DIR/lock        flock of the owner, with its pid       DIR/state.db    the catalog
     DIR/blobs/      contents by id                         DIR/rescued/    dirty bytes that lost their catalog row
+    DIR/set-aside/  bytes that lost, for a person (`cache.aside`)
 
 The janitor task does behind everybody's back what nobody should wait for: residency is written down, bytes are synced
 and then called durable, contents and nodes that lost their last user are deleted.
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from cache import content_edits, contents, items, lock, ranges, recovery, tree
+from cache.aside import Aside
 from cache.blobs import Blobs
 from cache.changing import Clock
 from cache.db import Database, Runner, in_worker, set_meta
@@ -52,6 +54,7 @@ class LocalStore:
         try:
             self.db = Database(directory / "state.db", runner=runner)
             self.blobs = Blobs(directory / "blobs")
+            self.aside = Aside(directory / "set-aside", self.blobs)
             recovery.recover(self.db, self.blobs, directory)
         except BaseException:
             os.close(self._lock)

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cache import activity, contents, items, journal, tree
-from cache.activity import What
+from cache import contents, items, journal, paths, tree
+from cache.activity import What, Who
 from cache.model import (
     ROOT_INO,
     Aspect,
@@ -60,6 +60,9 @@ class Absorber(Placing):
             return
         items.put(self.connection, told)
         self._show(parent, told)
+        if not unlisted_parent:  # told by the feed: what a listing tells is not new
+            path = paths.in_folder(self.connection, told.parent_id, shown(told.name))
+            self.note(parent.ino, What.CREATED, who=Who.SERVER, path=path)
 
     def gone(self, told: Tombstone) -> None:
         """Proof that an item is gone for us."""
@@ -85,6 +88,7 @@ class Absorber(Placing):
             journal.record(self.connection, node.ino, Aspect.CREATE, None, self.clock.now_s)
             self.note(node.ino, What.EDIT_WINS, "deleted on the server, changed here: uploaded again")
             return
+        self.note(node.ino, What.REMOVED, told.reason, who=Who.SERVER)
         settle.remember_place(self.connection, node)
         self.take_out(node)
         tree.set_item(self.connection, node.ino, None)
@@ -145,7 +149,8 @@ class Absorber(Placing):
             items.delete(self.connection, told.item_id)
             return
         self._show(parent, told)
-        activity.note(self.connection, self.clock.now_s, parent.ino, What.EDIT_WINS, f"{told.name} is back: edited")
+        path = paths.in_folder(self.connection, told.parent_id, shown(told.name))
+        self.note(removal.ino, What.EDIT_WINS, "removed here, edited on the server: it is back", path=path)
 
     def _unanswered_removal(self, told: Item) -> LocalChange | None:
         """Our own creation, whose answer was lost and which was deleted here before we heard of it."""
@@ -197,38 +202,49 @@ class Absorber(Placing):
                 self.after.wanted_parents.add(told.parent_id)
                 self.after.doubts.add(told.item_id)
             return
+        self._merge(node, parent, told, old)
+
+    def _merge(self, node: Node, parent: Node, told: Item, old: Item | None) -> None:
         items.put(self.connection, told)
         pending = journal.of_node(self.connection, node.ino)
         same_place = node.parent == parent.ino and node.name == shown(told.name)
         decision = merge(told, pending, same_place=same_place)
-        self._place(node, parent, told, decision.place, same_place=same_place)
-        if decision.content is Decision.TAKE:
-            self.take_content(node, told, old)
+        if not self._place(node, parent, told, decision.place, same_place=same_place):
+            return
+        if decision.content is Decision.TAKE and self.take_content(node, told, old):
+            self.note(node.ino, What.CHANGED, who=Who.SERVER)
         if decision.attributes is Decision.TAKE:
             self.take_attributes(node, told)
         journal.rebase(self.connection, node.ino, told)
 
-    def _place(self, node: Node, parent: Node, told: Item, decision: Decision, *, same_place: bool) -> None:
+    def _place(self, node: Node, parent: Node, told: Item, decision: Decision, *, same_place: bool) -> bool:
+        """False: the node is this item's no more."""
         if decision is Decision.KEEP:
-            return
+            return True
         if decision is not Decision.TAKE:
             journal.drop(self.connection, node.ino, Aspect.PLACE)
         if decision is Decision.YIELD:
             self.note(node.ino, What.SERVER_PLACE_WINS, f"moved to {told.name} on the server")
-        if not same_place:
-            self.move(node, parent, told)
+        if same_place:
+            return True
+        before = None if node.parent is None else tree.path_of(self.connection, node.ino)
+        stays = self.move(node, parent, told)
+        if decision is Decision.TAKE and before is not None and stays:
+            self.note(node.ino, What.MOVED, f"from {before}", who=Who.SERVER)
+        return stays
 
-    def take_content(self, node: Node, told: Item, old: Item | None) -> None:
-        """Show the remote's content; the bytes that were shown are kept while they are open."""
+    def take_content(self, node: Node, told: Item, old: Item | None) -> bool:
+        """Show the remote's content, if it is another; the bytes that were shown are kept while they are open."""
         held = None if node.content_id is None else contents.get(self.connection, node.content_id)
         version = held.version if held is not None else None if old is None else old.content_version
         if version == told.content_version and node.symlink_target == told.symlink_target:
-            return
+            return False
         tree.set_content(self.connection, node.ino, None, item_size(told))
         tree.set_target(self.connection, node.ino, told.symlink_target)
         if node.content_id is not None:
             self.after.released.add(node.content_id)
         self.after.news.append(NodeChanged(node.ino, content=True))
+        return True
 
     def take_attributes(self, node: Node, told: Item) -> None:
         """Show the remote's mode and times."""

@@ -16,6 +16,7 @@ from cache import content_edits, contents, items, tree
 from cache.model import Item, ItemId, News, NodeChanged
 from sync import settle
 from sync.absorb import Absorber
+from sync.planner import Conflicts
 from sync.remote import Remote, RemoteError, Tombstone
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Applier:
         self._news = news
         self._host = host
         self._watchers: list[Heard] = []
+        self.conflicts = Conflicts.COPY
         self._wanted: set[ItemId] = set()
 
     @contextmanager
@@ -80,8 +82,8 @@ class Applier:
         `own`: the caller's watch, which is not told of this.
         """
 
-        def transaction(connection: object) -> tuple[T, Absorber]:
-            absorber = Absorber(connection, self._store.clock(0), self._host)  # type: ignore[arg-type]
+        def transaction(connection: sqlite3.Connection) -> tuple[T, Absorber]:
+            absorber = Absorber(connection, self._store.clock(0), self._host, self.conflicts, self._store.aside)
             done = change(absorber)
             absorber.finish()
             items.doubt(absorber.connection, absorber.after.doubts)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import contents, journal, tree
+from cache import contents, journal, paths, tree
 from cache.errors import IsAFolder, LocalError, NotFound
-from cache.model import Aspect, ChangeState, Ino, Kind, LocalChange, News
+from cache.model import ChangeState, Ino, Kind, LocalChange, News
 from sync.applying import Applier
 from sync.descent import Descender
 from sync.evictor import DEFAULT_FLOOR_BYTES, Evictor
@@ -27,7 +27,6 @@ from sync.remote import NotSignedIn, Remote, RemoteError, Space
 from sync.uploader import DISK_RETRY_S, Uploader
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Awaitable, Callable
 
     from cache.store import LocalStore
@@ -64,14 +63,6 @@ class QueuedChange:
 
     path: str
     change: LocalChange
-
-
-def _path_of(reader: sqlite3.Connection, row: LocalChange) -> str:
-    if row.aspect is not Aspect.REMOVE:
-        return tree.path_of(reader, row.ino)
-    parent = None if row.base_parent_id is None else tree.by_item(reader, row.base_parent_id)
-    folder = "" if parent is None else tree.path_of(reader, parent.ino)
-    return f"{folder}/{row.base_name or '?'}"
 
 
 class Engine:
@@ -217,7 +208,7 @@ class Engine:
     def queue(self) -> list[QueuedChange]:
         """The outbox, oldest first, with paths for people."""
         reader = self.store.db.reader
-        return [QueuedChange(path=_path_of(reader, row), change=row) for row in journal.all_changes(reader)]
+        return [QueuedChange(path=paths.of_change(reader, row), change=row) for row in journal.all_changes(reader)]
 
     async def retry(self) -> int:
         """Try everything parked or backing off again; returns how many were parked."""

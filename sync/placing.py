@@ -11,16 +11,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cache import activity, items, journal, tree
-from cache.activity import What
-from cache.model import Aspect, ContentId, EntryChanged, Ino, Item, ItemId, News, Node
+from cache.activity import What, Who
+from cache.model import Aspect, ContentId, EntryChanged, Ino, Item, ItemId, LocalChange, News, Node
 from cache.names import shown
 from cache.placeholders import reveal
-from sync import settle
+from sync import deciding, settle
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from cache.aside import Aside
     from cache.changing import Clock
+    from sync.planner import Conflicts
 
 
 @dataclass(slots=True)
@@ -43,6 +45,8 @@ class Placing:
     connection: sqlite3.Connection
     clock: Clock
     host: str
+    conflicts: Conflicts
+    aside: Aside
     after: Aftermath = field(default_factory=Aftermath)
     freed: list[tuple[Ino, str]] = field(default_factory=list)  # names that a node left in this transaction
 
@@ -51,21 +55,31 @@ class Placing:
         for parent, name in self.freed:
             self.after.news += reveal(self.connection, parent, name)
 
-    def move(self, node: Node, parent: Node, told: Item) -> None:
-        """Put a node where the remote has it; whoever stands there gives way."""
+    def move(self, node: Node, parent: Node, told: Item) -> bool:
+        """Put a node where the remote has it; who stands there gives way. False: a local change won, and the item has
+        no node any more."""
         if tree.is_below(self.connection, parent.ino, node.ino) and not self._undo_cycle(node, parent):
             self.after.doubts.add(told.item_id)
-            return
+            return True
         name = shown(told.name)
         other = tree.child(self.connection, parent.ino, name)
         if other is not None and other.ino != node.ino:
-            if other.item_id is None or journal.get(self.connection, other.ino, Aspect.PLACE) is not None:
-                self.after.news += settle.step_aside(self.connection, other, self.clock, self.host)
-            else:
+            claim = journal.get(self.connection, other.ino, Aspect.CREATE if other.item_id is None else Aspect.PLACE)
+            if claim is None:
                 self.doubt(other)
+            elif not self._take_name(node, told, other, claim):
+                return False
         self.take_out(node)
         tree.place(self.connection, node.ino, parent.ino, name)
         self.after.news.append(EntryChanged(parent.ino, name))
+        return True
+
+    def _take_name(self, node: Node, told: Item, other: Node, claim: LocalChange) -> bool:
+        """Whether `other`, whose local change claims the name, gives way to `node`."""
+        if journal.of_node(self.connection, node.ino):  # it holds local changes, too: nobody loses
+            self.after.news += settle.step_aside(self.connection, other, self.clock, self.host)
+            return True
+        return deciding.lose_name(self, other, told, claim)
 
     def doubt(self, node: Node) -> None:
         """Two items cannot have one name: what we know of this one is old. Out of the way until asked again."""
@@ -87,18 +101,20 @@ class Placing:
         moving = journal.get(self.connection, child.ino, Aspect.PLACE) is not None
         if known is None or known.parent_id == folder.item_id or not moving:
             return False
-        home = self._home(known)
+        home = self.home(known)
         if home is not None and not tree.is_below(self.connection, home.ino, folder.ino):
             journal.drop(self.connection, child.ino, Aspect.PLACE)
             self.move(child, home, known)
             self.note(child.ino, What.SERVER_PLACE_WINS, f"{folder.name} was deleted on the server")
         return True
 
-    def note(self, ino: Ino, what: What, detail: str = "") -> None:
+    def note(
+        self, ino: Ino, what: What, detail: str = "", *, who: Who = Who.ENGINE, path: str | None = None
+    ) -> None:  # fmt: skip
         """For the record of activity."""
-        activity.note(self.connection, self.clock.now_s, ino, what, detail)
+        activity.note(self.connection, self.clock.now_s, ino, what, detail, who=who, path=path)
 
-    def _home(self, known: Item) -> Node | None:
+    def home(self, known: Item) -> Node | None:
         """The folder in which the remote has an item."""
         return None if known.parent_id is None else tree.by_item(self.connection, known.parent_id)
 
@@ -108,7 +124,7 @@ class Placing:
         while current is not None and current.ino != node.ino:
             if journal.get(self.connection, current.ino, Aspect.PLACE) is not None and current.item_id is not None:
                 known = items.get(self.connection, current.item_id)
-                home = None if known is None else self._home(known)
+                home = None if known is None else self.home(known)
                 if known is not None and home is not None and not tree.is_below(self.connection, home.ino, node.ino):
                     journal.drop(self.connection, current.ino, Aspect.PLACE)
                     self.move(current, home, known)

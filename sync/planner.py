@@ -10,12 +10,14 @@ place                | moved or renamed elsewhere   | YIELD  the server's place 
 place                | not moved                    | KEEP
 mode, mtime          | anything                     | KEEP   both apply, ours last
 remove               | other content                | the edit wins: the removal is void (`removal_stands`)
+
+Where both sides claim one name or one content, `verdict` says who keeps it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING
 
 from cache.model import Aspect, Item, Kind, LocalChange
@@ -70,3 +72,32 @@ def removal_stands(told: Item, removal: LocalChange) -> bool:
     if told.kind is not Kind.FILE or told.content_version == removal.base_content:
         return True
     return removal.may_have_sent(told.digest)
+
+
+class Conflicts(StrEnum):
+    """What becomes of a conflict that can have a winner; chosen by who mounts."""
+
+    COPY = "copy"
+    SERVER_WINS = "server-wins"
+    CLIENT_WINS = "client-wins"
+
+
+class Verdict(Enum):
+    """Who keeps a name or a content that both sides claim."""
+
+    COPY = auto()  # the server's side; ours goes on under a conflict name
+    SERVER = auto()  # the server's side; ours is put aside, or undone
+    CLIENT = auto()  # ours; the server's stays in its history, or goes to its trash
+
+
+def verdict(conflicts: Conflicts, aspect: Aspect, mine: Kind, theirs: Kind) -> Verdict:
+    """Who wins. A folder is never put aside, and nothing takes a folder's place: there, both stay.
+
+    A move can be undone whatever moved, as nothing is lost by it.
+    """
+    folder = Kind.FOLDER in {mine, theirs}
+    if conflicts is Conflicts.SERVER_WINS:
+        return Verdict.COPY if folder and aspect is not Aspect.PLACE else Verdict.SERVER
+    if conflicts is Conflicts.CLIENT_WINS and not folder:
+        return Verdict.CLIENT
+    return Verdict.COPY

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import sqlite3
 
 
+class Superseded(Exception):  # not an error: the plan is made anew
+    """What was planned is no longer what the catalog says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Void:
     """Nothing to send any more."""

@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cache import activity, contents, items, journal, tree
-from cache.activity import What
+from cache import activity, items, journal, paths, tree
+from cache.activity import What, Who
 from cache.edits import journal_place
 from cache.failpoints import reached
-from cache.model import Aspect, Item, Kind, LocalChange, News, Node
+from cache.model import Aspect, Item, Kind, LocalChange, Node
 from sync import push, settle
+from sync.deciding import decide
 from sync.remote import NewFile, Overwrite, Remote, Tombstone
 from sync.upload_source import Snapshots, UploadSource
 
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from cache.store import LocalStore
     from sync.absorb import Absorber
     from sync.applying import Applier, Heard
-
-
-class Superseded(Exception):  # not an error: the plan is made anew
-    """What was planned is no longer what the catalog says."""
 
 
 class Sender:
@@ -83,7 +80,7 @@ class Sender:
             case push.EditWins():
                 await self._applier.refresh([action.item.item_id])
             case _:
-                raise Superseded
+                raise push.Superseded
 
     async def _mark(self, change: LocalChange, planned: push.Push, digest: str | None = None) -> str:
         """The row is being sent; raises Superseded when it would be planned otherwise by now."""
@@ -91,7 +88,7 @@ class Sender:
         def mark(connection: sqlite3.Connection) -> str:
             row = journal.get(connection, change.ino, change.aspect)
             if row is None or push.plan(connection, row) != planned:
-                raise Superseded
+                raise push.Superseded
             if isinstance(planned, push.Create | push.Move):
                 journal.sent_to(connection, row, planned.parent_id, planned.name)
             return journal.sending(connection, row, push.told(planned), digest)
@@ -126,7 +123,7 @@ class Sender:
     async def _send(self, change: LocalChange, opened: OpenContent, source: UploadSource) -> None:
         action = push.plan(self._store.db.reader, change)
         if not isinstance(action, push.Create | push.Overwriting):
-            raise Superseded
+            raise push.Superseded
         target: NewFile | Overwrite
         if isinstance(action, push.Create):
             target = NewFile(parent_id=action.parent_id, name=action.name)
@@ -175,7 +172,7 @@ class Sender:
             if node.item_id == item.item_id and journal.get(connection, change.ino, Aspect.CONTENT) is not None:
                 node, told = absorber.overwritten(node, item)
             absorber.after.news += settle.adopt(connection, node, told, absorber.clock, clean=clean)
-            activity.note(connection, absorber.clock.now_s, change.ino, what)
+            activity.note(connection, absorber.clock.now_s, change.ino, what, who=Who.HERE)
 
         await self._applier.apply_answer([item], self._heard, take_in)
         reached("concluded")
@@ -193,6 +190,7 @@ class Sender:
 
             def take_in(absorber: Absorber) -> None:
                 if action.replaced is not None and action.removal_ino is not None:
+                    absorber.note(change.ino, What.REMOVED, "replaced by what was renamed over it", who=Who.HERE)
                     journal.drop(absorber.connection, action.removal_ino)
                     items.delete(absorber.connection, action.replaced.item_id)
                     absorber.after.touched[action.replaced.item_id] = None
@@ -214,7 +212,7 @@ class Sender:
         node = tree.by_ino(connection, change.ino)
         if node is not None and node.parent is not None:
             journal_place(connection, change.ino, absorber.clock)
-            activity.note(connection, absorber.clock.now_s, change.ino, What.MOVED)
+            activity.note(connection, absorber.clock.now_s, change.ino, What.MOVED, who=Who.HERE)
 
     async def _set_attributes(self, change: LocalChange, action: push.SetAttributes) -> None:
         key, node = await self._mark(change, action), action.node
@@ -229,6 +227,7 @@ class Sender:
             else:
                 journal.reopen(absorber.connection, change.ino, Aspect.ATTRIBUTES)
             absorber.item(item)
+            absorber.note(change.ino, What.ATTRIBUTES, who=Who.HERE)
 
         await self._applier.apply_answer([item], self._heard, take_in)
 
@@ -240,6 +239,7 @@ class Sender:
         proof = Tombstone(item_id=action.item.item_id, parent_id=action.item.parent_id)
 
         def take_in(absorber: Absorber) -> None:
+            absorber.note(change.ino, What.REMOVED, who=Who.HERE, path=paths.of_change(absorber.connection, change))
             absorber.gone(proof)
             absorber.after.nameless.add(change.ino)
 
@@ -266,7 +266,7 @@ class Sender:
         files = {action.node.kind, action.told.kind} == {Kind.FILE}
         if files and change.aspect is not Aspect.PLACE and await self._same_bytes(change, action):
             return
-        await self._applier.apply(lambda absorber: self._decide(absorber, change, action))
+        await self._applier.apply(lambda absorber: decide(absorber, change, action))
 
     async def _same_bytes(self, change: LocalChange, action: push.Clash) -> bool:
         """If the remote holds the very bytes that are here, there is nothing to send and nothing to settle."""
@@ -282,44 +282,3 @@ class Sender:
             return True
         finally:
             self._store.opened.release(opened)
-
-    def _decide(self, absorber: Absorber, change: LocalChange, planned: push.Clash) -> None:
-        connection = absorber.connection
-        row = journal.get(connection, change.ino, change.aspect)
-        if row is None or push.plan(connection, row) != planned:
-            raise Superseded
-        if row.aspect is Aspect.CONTENT:
-            absorber.after.news += self._content(absorber, row, planned)
-        elif row.aspect is Aspect.CREATE:
-            absorber.after.news += self._creation(absorber, row, planned)
-        else:
-            absorber.after.news += settle.step_aside(connection, planned.node, absorber.clock, absorber.host)
-
-    @staticmethod
-    def _content(absorber: Absorber, row: LocalChange, planned: push.Clash) -> list[News]:
-        connection, node, told = absorber.connection, planned.node, planned.told
-        if row.may_have_sent(told.digest):  # our own, its answer lost; written on since
-            journal.rebase_content(connection, node.ino, told.content_version)
-            journal.reopen(connection, node.ino, Aspect.CONTENT)
-            return []
-        news = settle.conflict_copy(connection, node, told, absorber.clock, absorber.host)
-        copy = None if node.content_id is None else contents.get(connection, node.content_id)
-        if copy is not None:
-            absorber.after.owners[copy.content_id] = copy.ino
-        return news
-
-    @staticmethod
-    def _creation(absorber: Absorber, row: LocalChange, planned: push.Clash) -> list[News]:
-        connection, node, told, clock = absorber.connection, planned.node, planned.told, absorber.clock
-        if {node.kind, told.kind} == {Kind.FOLDER}:
-            return settle.merge_folder(connection, node, told, clock)
-        if _same_symlink(node, told) or row.may_have_sent(told.digest):
-            return settle.adopt(connection, node, told, clock, clean=node.kind is Kind.SYMLINK)
-        journal.not_sent(connection, row)
-        if push.plan(connection, journal.get(connection, row.ino, row.aspect) or row) != planned:
-            return []  # it was the name that an earlier attempt was sent to: the node has another one by now
-        return settle.step_aside(connection, node, clock, absorber.host)
-
-
-def _same_symlink(node: Node, told: Item) -> bool:
-    return node.kind is Kind.SYMLINK and told.kind is Kind.SYMLINK and node.symlink_target == told.symlink_target

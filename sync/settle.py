@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def merge_folder(connection: sqlite3.Connection, mine: Node, told: Item, clock: Clock) -> list[News]:
     """A folder made on both sides is one folder; its remote children are still to be listed."""
-    news = _take_over(connection, mine.ino, told)
+    news = take_over(connection, mine.ino, told)
     items.put(connection, told)
     tree.set_item(connection, mine.ino, told.item_id)
     tree.set_listed(connection, mine.ino, listed=False)
@@ -126,7 +126,7 @@ def edit_beside(connection: sqlite3.Connection, content_id: ContentId, clock: Cl
 
 def adopt(connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, *, clean: bool) -> list[News]:
     """The remote holds these very bytes: the node is that item from here on. `clean`: no byte changed since."""
-    news = _take_over(connection, node.ino, told)
+    news = take_over(connection, node.ino, told)
     items.put(connection, told)
     tree.set_item(connection, node.ino, told.item_id)
     journal.drop(connection, node.ino, Aspect.CREATE, Aspect.CONTENT)
@@ -142,7 +142,7 @@ def adopt(connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, 
     return news
 
 
-def _take_over(connection: sqlite3.Connection, ino: Ino, told: Item) -> list[News]:
+def take_over(connection: sqlite3.Connection, ino: Ino, told: Item) -> list[News]:
     """A bare placeholder that the feed's echo of our creation brought in meanwhile makes room."""
     other = tree.by_item(connection, told.item_id)
     if other is None or other.ino == ino:

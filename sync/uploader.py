@@ -19,7 +19,7 @@ from cache.errors import LocalError
 from cache.model import Aspect, ChangeState, Ino, ItemId, Kind, LocalChange
 from sync import push
 from sync.remote import BadDigest, Conflict, Gone, NotSignedIn, Permanent, QuotaFull, Remote, RemoteError
-from sync.sending import Sender, Superseded
+from sync.sending import Sender
 
 if TYPE_CHECKING:
     import random
@@ -170,7 +170,7 @@ class Uploader:
         sender = Sender(self._store, self._remote, self._applier, self._busy, heard)
         try:
             await sender.send(change)
-        except Superseded:
+        except push.Superseded:
             await trio.lowlevel.checkpoint()
         except RemoteError as error:
             await self._failed(change, error, heard)

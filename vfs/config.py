@@ -12,12 +12,17 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 
 from sync.evictor import DEFAULT_FLOOR_BYTES
 from sync.hydrator import Policy
+from sync.planner import Conflicts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEFAULT_CACHE_SIZE_BYTES = 10 << 30
 FLUSH_TIMEOUT_S = 60.0  # below the 90 s after which systemd kills a stopping service
@@ -55,10 +60,6 @@ _IGNORED_OPTIONS = frozenset(
     )
 )
 _KERNEL_OPTIONS = frozenset(("noexec",))
-_OUR_OPTIONS = (
-    "ro, rw, allow_other, token_file=, cache_dir=, cache_size=, free_space=, hydration=, poll_interval=,"
-    " write_back_delay=, flush_timeout=, log_level="
-)
 
 
 class ConfigError(Exception):
@@ -78,6 +79,7 @@ class MountConfig(msgspec.Struct, frozen=True, kw_only=True):
     allow_other: bool = False
     kernel_options: tuple[str, ...] = ()
     hydration: Policy = Policy.PROGRESSIVE
+    conflicts: Conflicts = Conflicts.COPY
     poll_interval_s: float = 30.0
     write_back_delay_s: float = 1.0
     flush_timeout_s: float = FLUSH_TIMEOUT_S
@@ -99,6 +101,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cache_size: str | None = None
     free_space: str | None = None
     hydration: Policy | None = None
+    conflicts: Conflicts | None = None
     poll_interval_s: float | None = None
     write_back_delay_s: float | None = None
     flush_timeout_s: float | None = None
@@ -123,22 +126,16 @@ def parse_options(texts: list[str]) -> Options:
 
 
 def _option(key: str, value: str) -> tuple[str, object]:
-    match key:
-        case "ro":
-            return "read_only", True
-        case "allow_other":
-            return key, True
-        case "token_file" | "cache_dir" | "cache_size" | "free_space" if value:
-            return key, value
-        case "hydration" if value:
-            return key, parse_policy(value)
-        case "log_level" if value:
-            return key, parse_log_level(value)
-        case "poll_interval" | "write_back_delay" | "flush_timeout" if value:
-            return f"{key}_s", parse_seconds(value)
-        case "token":
-            raise ConfigError("-o token=… would show the token to every user of this machine; use token_file=FILE")
-    raise ConfigError(f"-o {key}: unknown option, or one without its value; AnchorFS knows {_OUR_OPTIONS}")
+    if key == "ro":
+        return "read_only", True
+    if key == "allow_other":
+        return key, True
+    if key == "token":
+        raise ConfigError("-o token=… would show the token to every user of this machine; use token_file=FILE")
+    if key not in _VALUES or not value:
+        raise ConfigError(f"-o {key}: unknown option, or one without its value; AnchorFS knows {_our_options()}")
+    name, parse = _VALUES[key]
+    return name, parse(value)
 
 
 def parse_size(text: str) -> int:
@@ -174,12 +171,38 @@ def parse_policy(text: str) -> Policy:
         raise ConfigError(f"hydration={text!r} is not one of {', '.join(Policy)}") from None
 
 
+def parse_conflicts(text: str) -> Conflicts:
+    """What becomes of conflicts, by name."""
+    try:
+        return Conflicts(text)
+    except ValueError:
+        raise ConfigError(f"conflicts={text!r} is not one of {', '.join(Conflicts)}") from None
+
+
 def parse_log_level(text: str) -> str:
     """One of the levels of `logging`, in capitals."""
     level = text.upper()
     if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise ConfigError(f"log level {text!r} is not one of debug, info, warning, error")
     return level
+
+
+_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
+    "token_file": ("token_file", str),
+    "cache_dir": ("cache_dir", str),
+    "cache_size": ("cache_size", str),
+    "free_space": ("free_space", str),
+    "hydration": ("hydration", parse_policy),
+    "conflicts": ("conflicts", parse_conflicts),
+    "poll_interval": ("poll_interval_s", parse_seconds),
+    "write_back_delay": ("write_back_delay_s", parse_seconds),
+    "flush_timeout": ("flush_timeout_s", parse_seconds),
+    "log_level": ("log_level", parse_log_level),
+}
+
+
+def _our_options() -> str:
+    return ", ".join(["ro", "rw", "allow_other", *(f"{key}=" for key in _VALUES)])
 
 
 def parse_url(text: str) -> str:

@@ -25,6 +25,7 @@ from sync.engine import Engine
 from sync.evictor import DEFAULT_FLOOR_BYTES
 from sync.hydrator import Policy
 from sync.limited import Limited
+from sync.planner import Conflicts
 from sync.remote import Remote, Transient, Unreachable
 from sync.remotes.anchor import AnchorRemote
 from sync.retrying import Backoff, Retrying
@@ -54,6 +55,7 @@ class DriveConfig:
     poll_interval_s: float = 30.0
     hydration: Policy = Policy.PROGRESSIVE
     free_space: int = DEFAULT_FLOOR_BYTES
+    conflicts: Conflicts = Conflicts.COPY
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
             store, remote, send, config.cache_size, config.poll_interval_s,
             policy=config.hydration, floor_bytes=config.free_space,
         )  # fmt: skip
+        engine.applier.conflicts = config.conflicts
         await _begin(store, direct, engine, config)
         filesystem = Filesystem(store, engine, uid=os.getuid(), gid=os.getgid(), read_only=config.read_only)
         async with trio.open_nursery() as nursery:

@@ -75,6 +75,7 @@ def drive_config(config: MountConfig) -> DriveConfig:
         read_only=config.read_only,
         mountpoint=Path(config.mountpoint),
         hydration=config.hydration,
+        conflicts=config.conflicts,
         poll_interval_s=config.poll_interval_s,
         write_back_delay_s=config.write_back_delay_s,
     )

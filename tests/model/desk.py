@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 
 class Desk:
-    """A machine that has listed everything, and the drive that others change behind its back."""
+    """A machine that has listed everything, and the drive that others change behind its back.
 
-    def __init__(self, drive: FakeDrive, machine: Machine) -> None:
-        self.drive, self.machine = drive, machine
+    `push_first`: what was changed there is met as a refusal of the push, and not told before it.
+    """
+
+    def __init__(self, drive: FakeDrive, machine: Machine, *, push_first: bool = False) -> None:
+        self.drive, self.machine, self._push_first = drive, machine, push_first
         self.do = machine.filesystem
 
     def there(self, path: str, data: bytes | None = None) -> Item:
@@ -68,11 +71,14 @@ class Desk:
     async def meet(self) -> dict[str, bytes | str | None]:
         """Pull and push until both sides agree; the tree that they agree on."""
         with trio.fail_after(10):
+            if self._push_first:
+                assert await self.machine.push_all(5.0), self.machine.outbox()
             for _ in range(10):
                 await self.machine.pull()
                 assert await self.machine.push_all(5.0), self.machine.outbox()
                 await self.machine.pull()
                 await self.machine.list_all()
+                await self.machine.store.save()
                 assert self.machine.faults() == []
                 if self.machine.tree() == self.drive.tree() and not self.machine.outbox():
                     return self.drive.tree()

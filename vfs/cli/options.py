@@ -11,6 +11,7 @@ import typer
 
 from sync.evictor import DEFAULT_FLOOR_BYTES
 from sync.hydrator import Policy
+from sync.planner import Conflicts
 from vfs.config import (
     DEFAULT_CACHE_SIZE_BYTES,
     FLUSH_TIMEOUT_S,
@@ -82,6 +83,7 @@ def make_config(given: Given, environment: dict[str, str]) -> MountConfig:
             allow_other=said.allow_other,
             kernel_options=said.kernel_options,
             hydration=said.hydration or Policy.PROGRESSIVE,
+            conflicts=said.conflicts or Conflicts.COPY,
             poll_interval_s=said.poll_interval_s or 30.0,
             write_back_delay_s=said.write_back_delay_s or 1.0,
             flush_timeout_s=said.flush_timeout_s or FLUSH_TIMEOUT_S,

@@ -26,21 +26,13 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     drive = FakeDrive()
     machine = Machine("ann", drive, tmp_path / "ann")
     try:
-        desk = Desk(drive, machine)
+        desk = Desk(drive, machine, push_first=request.param == "met-when-pushed")
         desk.there("/f", b"old")
         desk.there("/d")
         desk.there("/e")
         await machine.begin()
         async with machine.running():
             await machine.read_all()
-            if request.param == "met-when-pushed":
-                monkey, pull = desk.meet, lambda: machine.push_all(5.0)
-
-                async def push_first() -> dict[str, bytes | str | None]:
-                    assert await pull(), machine.outbox()
-                    return await monkey()
-
-                desk.meet = push_first  # type: ignore[method-assign]
             yield desk
     finally:
         machine.remove()

@@ -17,6 +17,7 @@ from cache.tree import child
 from sync import hydrator as hydration
 from sync.absorb import Absorber
 from sync.hydrator import Hydrator, Policy
+from sync.planner import Conflicts
 from sync.readahead import BLOCK_BYTES
 from sync.remote import BadDigest, Unreachable, VersionGone
 from tests.fakes.drive import FakeDrive
@@ -69,7 +70,7 @@ async def bench(directory: Path, data: bytes = DATA, policy: Policy = Policy.PAR
     here.news = news
 
     def know(connection: object) -> None:
-        absorber = Absorber(connection, store.clock(), "host")  # type: ignore[arg-type]
+        absorber = Absorber(connection, store.clock(), "host", Conflicts.COPY, store.aside)  # type: ignore[arg-type]
         absorber.root(drive.items[drive.root_id])
         absorber.item(item, unlisted_parent=True)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from sync.planner import Conflicts
 from vfs.config import (
     ConfigError,
     MountConfig,
@@ -45,6 +46,12 @@ def test_our_options_are_read_and_the_later_word_wins() -> None:
     said = parse_options(["ro,cache_size=5G", "allow_other,noexec,token_file=/t,poll_interval=2.5,cache_size=6G"])
     assert (said.read_only, said.allow_other, said.cache_size) == (True, True, "6G")
     assert (said.token_file, said.poll_interval_s, said.kernel_options) == ("/t", 2.5, ("noexec",))
+
+
+def test_conflicts_are_a_choice_of_three() -> None:
+    assert [parse_options([f"conflicts={word}"]).conflicts for word in Conflicts] == list(Conflicts)
+    with pytest.raises(ConfigError, match="copy, server-wins, client-wins"):
+        parse_options(["conflicts=theirs"])
 
 
 @pytest.mark.parametrize("word", ["chache_size=1G", "cache_dir", "token_file=", "poll_interval=-1", "log_level=loud"])

@@ -1,0 +1,82 @@
+"""Bytes that lost: rejected changes, the losing side of a conflict, what the remote no longer knows. Kept for a person.
+
+    DIR/set-aside/2026-11-21T14-03-55/folder/letter.txt       by when, and where it was in the mount
+
+A file here is another name of the blob, made and synced before the transaction that lets go of the blob commits: a
+crash between leaves a name too many, never one too few. What an open handle still writes goes to it, too. Nothing
+here is ever deleted by us.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cache.blobs import Blobs
+    from cache.model import ContentId
+
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV, errno.ENOSYS})
+
+
+class Aside:
+    """The folder `root`, made when something is first put there. Everything here waits for the disk."""
+
+    def __init__(self, root: Path, blobs: Blobs) -> None:
+        self.root = root
+        self._blobs = blobs
+
+    def keep_bytes(self, content_id: ContentId, path: str, now_s: int) -> Path:
+        """Put a content aside under its path in the mount; returns where it is. Raises OSError."""
+        target = self._free(path, now_s)
+        blob = self._blobs.path(content_id)
+        try:
+            os.link(blob, target)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            shutil.copy2(blob, target)  # a file system without hard links
+        _sync(target)
+        return target
+
+    def keep_link(self, points_to: str, path: str, now_s: int) -> Path:
+        """Put a symlink aside."""
+        target = self._free(path, now_s)
+        target.symlink_to(points_to)
+        return target
+
+    def _free(self, path: str, now_s: int) -> Path:
+        """A name that is free, in folders that exist and are synced."""
+        stamp = datetime.fromtimestamp(now_s, tz=UTC).strftime("%Y-%m-%dT%H-%M-%S")
+        parts = [part for part in path.split("/") if part not in {"", ".", ".."}] or ["nameless"]
+        folder = self.root / stamp
+        if sum(len(os.fsencode(part)) + 1 for part in parts) > 2000:  # beyond what a path may hold: flat
+            parts = parts[-1:]
+        folder = folder.joinpath(*parts[:-1])
+        _make_folders(folder, self.root.parent)
+        number, name = 1, parts[-1]
+        while (target := folder / name).is_symlink() or target.exists():
+            number += 1
+            name = f"{parts[-1][:60]}~{number}"
+        return target
+
+
+def _make_folders(folder: Path, existing: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    while folder != existing:
+        _sync(folder)
+        folder = folder.parent
+    _sync(existing)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

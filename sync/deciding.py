@@ -1,0 +1,84 @@
+"""What stands against a change when it is pushed, settled inside one transaction: the conflict table for our side.
+
+Who wins is told by the pure `sync.planner`; how the winner and the loser end is in `sync.settle` (nobody loses) and in
+`sync.sides` (one side does).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cache import contents, journal
+from cache.model import Aspect, Item, Kind, LocalChange, News, Node
+from sync import push, settle, sides
+from sync.planner import Verdict, verdict
+
+if TYPE_CHECKING:
+    from sync.absorb import Absorber
+    from sync.placing import Placing
+
+
+def decide(absorber: Absorber, change: LocalChange, planned: push.Clash) -> None:
+    """Settle a clash that was planned outside the transaction; raises Superseded when it is none any more."""
+    row = journal.get(absorber.connection, change.ino, change.aspect)
+    if row is None or push.plan(absorber.connection, row) != planned:
+        raise push.Superseded
+    if row.aspect is Aspect.CONTENT:
+        _content(absorber, row, planned)
+    elif row.aspect is Aspect.CREATE:
+        _creation(absorber, row, planned)
+    else:
+        lose_name(absorber, planned.node, planned.told, row)
+
+
+def lose_name(placing: Placing, node: Node, told: Item, row: LocalChange) -> bool:
+    """A local creation or move, and an item of the remote, claim one name. Whether the item has it now."""
+    wins = verdict(placing.conflicts, row.aspect, node.kind, told.kind)
+    if wins is Verdict.CLIENT:
+        sides.client_wins(placing, node, told, row)
+    elif wins is Verdict.SERVER:
+        sides.server_wins(placing, node, told, row)
+    else:
+        placing.after.news += settle.step_aside(placing.connection, node, placing.clock, placing.host)
+    return wins is not Verdict.CLIENT
+
+
+def _content(absorber: Absorber, row: LocalChange, planned: push.Clash) -> None:
+    connection, node, told = absorber.connection, planned.node, planned.told
+    if row.may_have_sent(told.digest):  # our own, its answer lost; written on since
+        journal.rebase_content(connection, node.ino, told.content_version)
+        journal.reopen(connection, node.ino, Aspect.CONTENT)
+        return
+    wins = verdict(absorber.conflicts, row.aspect, node.kind, told.kind)
+    if wins is Verdict.COPY:
+        absorber.after.news += _copy(absorber, node, told)
+    elif wins is Verdict.SERVER:
+        sides.server_wins(absorber, node, told, row)
+    else:
+        sides.client_wins(absorber, node, told, row)
+
+
+def _copy(absorber: Absorber, node: Node, told: Item) -> list[News]:
+    news = settle.conflict_copy(absorber.connection, node, told, absorber.clock, absorber.host)
+    copy = None if node.content_id is None else contents.get(absorber.connection, node.content_id)
+    if copy is not None:
+        absorber.after.owners[copy.content_id] = copy.ino
+    return news
+
+
+def _creation(absorber: Absorber, row: LocalChange, planned: push.Clash) -> None:
+    connection, node, told, clock = absorber.connection, planned.node, planned.told, absorber.clock
+    if {node.kind, told.kind} == {Kind.FOLDER}:
+        absorber.after.news += settle.merge_folder(connection, node, told, clock)
+        return
+    if _same_symlink(node, told) or row.may_have_sent(told.digest):
+        absorber.after.news += settle.adopt(connection, node, told, clock, clean=node.kind is Kind.SYMLINK)
+        return
+    journal.not_sent(connection, row)
+    row = journal.get(connection, row.ino, row.aspect) or row
+    if push.plan(connection, row) == planned:  # else it was the name of an earlier attempt: it has another one by now
+        lose_name(absorber, node, told, row)
+
+
+def _same_symlink(node: Node, told: Item) -> bool:
+    return node.kind is Kind.SYMLINK and told.kind is Kind.SYMLINK and node.symlink_target == told.symlink_target
