@@ -79,7 +79,7 @@ class Desk:
                 await self.machine.pull()
                 await self.machine.list_all()
                 await self.machine.store.save()
-                assert self.machine.faults() == []
+                assert (faults := self.machine.faults()) == [], faults
                 if self.machine.tree() == self.drive.tree() and not self.machine.outbox():
                     return self.drive.tree()
         raise AssertionError((self.machine.tree(), self.drive.tree()))
