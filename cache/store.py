@@ -195,10 +195,6 @@ class LocalStore:
         self._nameless.update(inos)
         self._work.set()
 
-    def edited(self, opened: OpenContent) -> None:
-        """Local bytes take the place of these: what was resident before is no news any more."""
-        self._residency.pop(opened.content_id, None)
-
     def grown(self, opened: OpenContent) -> None:
         """Residency grew: the janitor writes it down."""
         self.untold.grown(opened)

@@ -150,7 +150,7 @@ class Applier:
         news = await self._store.db.write_here(change)
         content = contents.get(self._store.db.reader, opened.content_id)
         opened.dirty, opened.ino = True, opened.ino if content is None else content.ino
-        self._store.edited(opened)
+        self._store.untold.overruled(opened.content_id)  # what was resident before is no news any more
         self.tell_soon(news)
 
     async def resolve_doubts(self) -> None:
