@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from cache import contents, journal, ranges, tree
 from cache.db import Database, get_meta, set_meta
@@ -66,6 +67,8 @@ def _recover_rows(connection: sqlite3.Connection, blobs: Blobs, directory: Path,
             _dirty(connection, blobs, directory, ContentId(content_id))
     if not (orderly and same_boot):
         set_meta(connection, "sweep", "due")
+    if get_meta(connection, "catalog") is None:
+        set_meta(connection, "catalog", uuid4().hex)
     set_meta(connection, "clean", "0")
     set_meta(connection, "boot_id", boot_id)
 

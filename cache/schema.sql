@@ -2,7 +2,8 @@
 -- rebuilt from the remote. Times since the epoch, unit in the name: …_ns, …_ms, …_s. Sizes: bytes.
 
 CREATE TABLE meta (
-    key   TEXT PRIMARY KEY,   -- url, root_id, anchor, boot_id, clean (1 after an orderly close), sweep (due | done)
+    key   TEXT PRIMARY KEY,   -- url, root_id, anchor, boot_id, clean (1 after an orderly close), sweep (due | done),
+                              -- catalog (random: tells one catalog's inode numbers from another's)
     value TEXT NOT NULL
 ) STRICT;
 

@@ -1,6 +1,6 @@
 """What one mount holds on this machine: the state directory, opened once, by one process.
 
-    DIR/lock        flock of the owner, with its pid       DIR/state.db    the catalog
+    DIR/lock        flock of the owner, with its pid       DIR/state.db    the catalog; DIR/pins: what to keep here
     DIR/blobs/      contents by id                         DIR/rescued/    dirty bytes that lost their catalog row
     DIR/set-aside/  bytes that lost, for a person (`cache.aside`)
 
@@ -24,11 +24,12 @@ from cache import content_edits, contents, items, lock, ranges, recovery, tree
 from cache.aside import Aside
 from cache.blobs import Blobs
 from cache.changing import Clock
-from cache.db import Database, Runner, in_worker, set_meta
+from cache.db import Database, Runner, get_meta, in_worker, set_meta
 from cache.errors import NotFound
 from cache.evict import kept
 from cache.failpoints import reached
 from cache.opened import OpenContent, OpenContents
+from cache.pins import Pins
 from cache.sweep import Sweep
 from cache.tidying import Work, bring_to_disk, tidy
 from cache.untold import Untold
@@ -59,6 +60,7 @@ class LocalStore:
         except BaseException:
             os.close(self._lock)
             raise
+        self.pins = Pins(directory, self.db.reader, get_meta(self.db.reader, "catalog") or "")
         self.opened = OpenContents(self.blobs, self._closed)
         self._loose: set[ContentId] = set()  # contents to look at: closed, or without a node
         self._nameless: set[Ino] = set()
@@ -97,16 +99,13 @@ class LocalStore:
                 await self.db.write(partial(contents.delete, content_id=content.content_id))
 
     async def open_many(self, inos: list[Ino]) -> list[OpenContent]:
-        """Open the contents of several files, with one transaction for all placeholders among them.
-
-        In a worker: on a busy disk the creation of a blob takes a millisecond.
+        """Open several files, with one transaction for all placeholders among them (a worker's: it makes many blobs).
 
         The caller releases each. What is no file any more, or cannot be opened, is left out.
         """
         await self.db.write(lambda connection: self._new_contents(connection, *inos))
         found: list[OpenContent] = []
-        for ino in inos:  # no await: what is opened is given away whole
-            node = tree.by_ino(self.db.reader, ino)
+        for node in [tree.by_ino(self.db.reader, ino) for ino in inos]:  # no await: what is opened is given away whole
             if node is not None and node.content_id is not None:
                 with suppress(OSError):
                     found.append(self.opened.acquire(self.content(node.content_id), self._item(node)))
@@ -234,11 +233,11 @@ class LocalStore:
         async with self._saving:  # an older residency must not be written down after this
             content = contents.get(self.db.reader, content_id)
             node = None if content is None else tree.by_ino(self.db.reader, content.ino)
-            if content is None or node is None or content.dirty or self.opened.get(content_id) is not None:
+            if content is None or node is None or content.dirty or self.opened.get(content_id):
                 return True
             opened = self.opened.acquire(self.content(content_id), self._item(node))
-            before, left = opened.resident, kept(opened.resident, freed_bytes)
-            opened.resident = left
+            before = opened.resident
+            opened.resident = left = kept(before, freed_bytes)
             self.untold.overruled(content_id)
             try:
                 await self.db.write(lambda connection: contents.shed(connection, content_id, left), durable=True)

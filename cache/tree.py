@@ -76,17 +76,22 @@ def child(connection: sqlite3.Connection, parent: Ino, name: str) -> Node | None
     return None if row is None else _node(row)
 
 
+def page(connection: sqlite3.Connection, parent: Ino, after: int, limit: int) -> list[Node]:
+    """At most `limit` nodes of a folder in inode order, from beyond inode `after`."""
+    rows = connection.execute(
+        f"{_SELECT} n.parent = ? AND n.ino > ? ORDER BY n.ino LIMIT ?", (parent, after, limit)
+    ).fetchall()
+    return [_node(row) for row in rows]
+
+
 def children(connection: sqlite3.Connection, parent: Ino, after: int = 0) -> Iterator[Node]:
     """Nodes of a folder in inode order, from beyond inode `after`; pages, so other readers never wait long."""
     while True:
-        rows = connection.execute(
-            f"{_SELECT} n.parent = ? AND n.ino > ? ORDER BY n.ino LIMIT ?", (parent, after, _PAGE)
-        ).fetchall()
-        for row in rows:
-            yield _node(row)
-        if len(rows) < _PAGE:
+        nodes = page(connection, parent, after, _PAGE)
+        yield from nodes
+        if len(nodes) < _PAGE:
             return
-        after = rows[-1][0]
+        after = nodes[-1].ino
 
 
 def has_children(connection: sqlite3.Connection, parent: Ino) -> bool:

@@ -57,6 +57,7 @@ class Applier:
         self._watchers: list[Heard] = []
         self.conflicts = Conflicts.COPY
         self._wanted: set[ItemId] = set()
+        self.observer: Callable[[Sequence[News]], None] = lambda _news: None  # told of all news, after it is true
 
     @contextmanager
     def watch(self) -> Iterator[Heard]:
@@ -134,8 +135,10 @@ class Applier:
 
     def tell_soon(self, news: Iterable[News]) -> None:
         """Send news up without waiting: from a handler that the kernel may be waiting for."""
-        for each in news:
+        told = tuple(news)
+        for each in told:
             self._news.send_nowait(each)
+        self.observer(told)
 
     async def begin_edit(self, opened: OpenContent, clock: Clock) -> None:
         """The outbox knows of an edit before its first byte is written; raises NotPermitted, NotFound."""

@@ -16,11 +16,13 @@ import trio
 
 from cache import contents, journal, paths, tree
 from cache.errors import IsAFolder, LocalError, NotFound
-from cache.model import ChangeState, Ino, Kind, LocalChange, News
+from cache.model import ChangeState, Ino, Kind, LocalChange, News, Node
 from sync.applying import Applier
 from sync.descent import Descender
 from sync.evictor import DEFAULT_FLOOR_BYTES, Evictor
+from sync.fetching import Fetcher
 from sync.hydrator import Hydrator, Policy
+from sync.keeper import Keeper, Kept
 from sync.prefetch import Prefetcher
 from sync.puller import Puller
 from sync.remote import NotSignedIn, Remote, RemoteError, Space
@@ -54,6 +56,7 @@ class EngineStatistics:
     cache_bytes: int
     cache_limit: int
     conflicts: int
+    pins: Kept
     last_error: str | None
 
 
@@ -80,12 +83,14 @@ class Engine:
         self.puller = Puller(store, remote, self.applier, poll_interval_s, self._heard, chance)
         self.hydrator = Hydrator(remote, store, self.applier.tell_soon, policy)
         self.uploader = Uploader(store, remote, self.applier, chance)
-        self.evictor = Evictor(store, self.applier, cache_limit_bytes, floor_bytes)
+        self.evictor = Evictor(store, self.applier, cache_limit_bytes, floor_bytes, store.pins.keeps)
         self.descender = Descender(store, remote, self.applier, self.puller.pull)
         self.prefetcher = Prefetcher(
             store, remote, self.hydrator.filler, self.applier.tell_soon, self.evictor.room_bytes
         )
         self.prefetcher.enabled = self.hydrator.policy is not Policy.PARTIAL
+        self.fetcher = Fetcher(store, self.hydrator, self.prefetcher, self.evictor)
+        self.keeper = Keeper(store, self.applier, self.fetcher, self.evictor, self.arrive)
         self._connection = "online"
         self._fresh_at_s = -math.inf
         self._last_error: str | None = None
@@ -99,7 +104,7 @@ class Engine:
             await nursery.start(self.prefetcher.run)
             await nursery.start(self.descender.run)
             nursery.start_soon(self.uploader.run)
-            for part in (self.puller.run, self.evictor.run, self.store.run_janitor):
+            for part in (self.puller.run, self.evictor.run, self.store.run_janitor, self.keeper.run):
                 nursery.start_soon(self._keep_running, part)
             task_status.started()
 
@@ -135,6 +140,11 @@ class Engine:
         await self.descender.arriving(ino)
         await self.puller.ensure_listed(ino)
 
+    async def arrive(self, folder: Node) -> None:
+        """The same for a walk through many folders, which may be told together."""
+        self.descender.opened(folder)
+        await self.ensure_listed(folder.ino)
+
     def changed(self) -> None:
         """A local change was made: there will be something to push."""
         self.uploader.changed(self.store.write_back_delay_s)
@@ -158,6 +168,7 @@ class Engine:
             cache_bytes=contents.usage(reader).held_bytes,
             cache_limit=self.evictor.limit_bytes,
             conflicts=int(conflicts),
+            pins=self.keeper.kept,
             last_error=self._last_error or self.uploader.statistics.last_error,
         )
 

@@ -94,6 +94,18 @@ class Hydrator:
         """Return when bytes [start, stop) are resident, all of them wanted; as `read` otherwise."""
         await self._await(opened, start, min(stop, opened.size), NEAR_BYTES)
 
+    async def fill(self, opened: OpenContent) -> None:
+        """Return when all of a content is here, brought behind every reader; raises RemoteError, OSError."""
+        while not opened.whole:
+            if opened.rejected:
+                raise BadDigest("other bytes arrived than announced")
+            self.begin(opened)
+            behind = [each for each in _downloads(opened) if each.background]
+            await _wait(opened, 0, opened.size)
+            failed = next((each.error for each in behind if each.error is not None), None)
+            if failed is not None and not opened.whole:
+                raise failed
+
     async def _await(self, opened: OpenContent, start: int, stop: int, near: int) -> None:
         while not opened.holds(start, stop):
             if opened.rejected:

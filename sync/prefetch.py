@@ -73,6 +73,14 @@ class Prefetcher:
         if walk is not None:
             self._feed(walk)
 
+    async def bring(self, inos: list[Ino]) -> None:
+        """Fetch small files in one request; those that do not come that way are to be asked for one by one.
+
+        Raises RemoteError, OSError.
+        """
+        if Feature.READ_MANY in self._remote.features:
+            await self._fetch(await self._store.open_many(inos))
+
     def _lineage(self, folder: Ino) -> tuple[Ino, ...]:
         return ahead.lineage(self._store.db.reader, folder)
 

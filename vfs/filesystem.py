@@ -17,6 +17,7 @@ import trio
 from cache import changing, edits, tree
 from cache.errors import Exists, NotAFolder, NotFound, NotSupported
 from cache.model import ROOT_INO, ContentId, Ino, Kind, News, Node
+from cache.pinfile import PinState
 from vfs import xattrs
 from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile, of_node
 from vfs.files import OPEN_PUSH_DELAY_S, Files
@@ -140,6 +141,7 @@ class Filesystem:
             )
         )
         self._after(done.news, done.replaced)
+        self._engine.keeper.look_at(done.node.ino)
 
     async def _ready_target(self, parent: Ino, name: str) -> None:
         await self._listed(parent)
@@ -225,12 +227,16 @@ class Filesystem:
         return xattrs.names(self._store, self._node(ino))
 
     async def setxattr(self, ino: Ino, name: bytes, value: bytes) -> None:
-        """Nothing can be set yet."""
-        raise NotSupported(ino=ino, name=name, size_bytes=len(value))
+        """Pins can be set, and nothing else; durable when it returns."""
+        if name != xattrs.PIN:
+            raise NotSupported(ino=ino, name=name, size_bytes=len(value))
+        await self._engine.keeper.put(self._node(ino).ino, xattrs.parse_pin(value))
 
     async def removexattr(self, ino: Ino, name: bytes) -> None:
-        """Nothing can be removed."""
-        raise NotSupported(ino=ino, name=name)
+        """Of a pin: as the folder above."""
+        if name != xattrs.PIN:
+            raise NotSupported(ino=ino, name=name)
+        await self._engine.keeper.put(self._node(ino).ino, PinState.INHERIT)
 
     # Open files: see vfs.files -----------------------------------------------------------------------------------
 
@@ -248,7 +254,9 @@ class Filesystem:
 
     async def release(self, fh: int) -> None:
         """The last descriptor of an open file was closed."""
+        ino = self.files.handles.file(fh).ino
         await self.files.release(fh)
+        self._engine.keeper.closed(ino)
 
     async def fsync(self, fh: int, datasync: bool) -> None:  # the kernel's own flag
         """Bytes and journal survive power loss."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cache import items, journal
-from cache.errors import NoAttribute, NotSupported
+from cache.errors import NameInvalid, NoAttribute, NotSupported
 from cache.model import Aspect, ChangeState, Kind, Node, Residency, SyncState
+from cache.pinfile import PinState
 from cache.store import LocalStore
 
 PREFIX = b"user.anchorfs."
+PIN = PREFIX + b"pin"
 
 
 def names(store: LocalStore, node: Node) -> list[bytes]:
@@ -87,6 +89,23 @@ def _conflict(store: LocalStore, node: Node) -> str | None:
     return None if row is None else str(row[0])
 
 
+def _pin(store: LocalStore, node: Node) -> str:
+    return store.pins.own(node)
+
+
+def _pinned(store: LocalStore, node: Node) -> str:
+    """Whether it is kept here, by its own pin or that of a folder above."""
+    return "yes" if store.pins.keeps(node.ino) else "no"
+
+
+def parse_pin(value: bytes) -> PinState:
+    """What `pin` was set to; NameInvalid (EINVAL) for another word."""
+    try:
+        return PinState(value.decode().strip())
+    except ValueError:
+        raise NameInvalid(f"a pin is one of {', '.join(PinState)}") from None
+
+
 _Fact = Callable[[LocalStore, Node], str | None]
 _FACTS: dict[bytes, _Fact] = {
     b"state": _state,
@@ -96,6 +115,8 @@ _FACTS: dict[bytes, _Fact] = {
     b"metadata_version": _metadata_version,
     b"sync": _sync,
     b"conflict": _conflict,
+    b"pin": _pin,
+    b"pinned": _pinned,
 }
 _OF_FILES = frozenset({b"state", b"hydrated", b"content_version"})
 _OF_ITEMS = frozenset({b"item_id", b"content_version", b"metadata_version"})  # what the remote has never seen has none
