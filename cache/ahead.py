@@ -12,11 +12,9 @@ if TYPE_CHECKING:
 
 _FOLDERS = 64  # looked through in one step
 _SCAN = 1000  # entries looked at in one step, however many of them are here already
-_BARE = """SELECT n.ino, n.size, n.kind = 'file' AND n.item_id IS NOT NULL AND n.size BETWEEN 1 AND ?
-                  AND coalesce(c.held_bytes, 0) < n.size AND coalesce(c.dirty, 0) = 0, n.name
-           FROM (SELECT ino, name, size, kind, item_id, content_id FROM node WHERE parent = ? AND {key} > ?
-                 ORDER BY {key} LIMIT ?) n
-           LEFT JOIN content c ON c.content_id = n.content_id ORDER BY n.{key}"""
+_BARE = """SELECT ino, size, kind = 'file' AND item_id IS NOT NULL AND content_id IS NULL AND size BETWEEN 1 AND ?,
+                  name
+           FROM node WHERE parent = ? AND {key} > ? ORDER BY {key} LIMIT ?"""
 _BY_INO, _BY_NAME = _BARE.format(key="ino"), _BARE.format(key="name")
 
 
@@ -40,7 +38,7 @@ class Budget:
 def gather(
     connection: sqlite3.Connection, start: Place, top: Ino | None, budget: Budget
 ) -> tuple[list[Ino], Place | None]:
-    """The next files whose bytes are not all here, and where to go on; None: there is nothing beyond.
+    """The next placeholders, and where to go on; None: there is nothing beyond.
 
     Without `top` only those of the same folder, with it those of the folders that follow within `top` too.
     """

@@ -55,6 +55,17 @@ class Blobs:
         with self._new(content_id) as fd:
             os.ftruncate(fd, size)
 
+    def write_whole(self, content_id: ContentId, data: bytes) -> None:
+        """A file of these bytes; what a transaction that was rolled back left under this id is overwritten."""
+        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(self.path(content_id), flags, 0o600)
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(fd, data[written:] if written else data)
+        finally:
+            os.close(fd)
+
     def open(self, content_id: ContentId, writable: bool) -> int:
         """A descriptor of its own; the caller closes it. Raises FileNotFoundError."""
         access = os.O_RDWR if writable else os.O_RDONLY

@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from cache.aside import Aside
 from cache.blobs import Blobs
 from cache.changing import Clock
 from cache.db import Database, Runner, get_meta, in_worker, set_meta
+from cache.deposits import Whole, deposit
 from cache.errors import NotFound
 from cache.evict import kept
 from cache.failpoints import reached
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
     from cache.model import Content, ContentId, Ino, Item, Node
 
-SYNC_INTERVAL_S = 5.0  # how old un-synced residency may get; power loss costs at most a new download of it
+# How old un-synced residency may get: power loss costs at most a new download of it. By then the kernel has written
+# most of it by itself; sooner, a sync per file stands in the way of those who wait for the disk.
+SYNC_INTERVAL_S = 30.0
 
 
 class LocalStore:
@@ -88,7 +90,7 @@ class LocalStore:
             if current is None:
                 raise NotFound(ino=node.ino)
             if current.content_id is None:
-                await self.db.write_here(lambda connection: self._new_contents(connection, node.ino))
+                await self.db.write_here(lambda connection: self._new_content(connection, node.ino))
                 continue
             content = self.content(current.content_id)
             try:
@@ -98,18 +100,12 @@ class LocalStore:
                     raise
                 await self.db.write(partial(contents.delete, content_id=content.content_id))
 
-    async def open_many(self, inos: list[Ino]) -> list[OpenContent]:
-        """Open several files, with one transaction for all placeholders among them (a worker's: it makes many blobs).
+    async def deposit(self, arrived: list[Whole]) -> list[Ino]:
+        """Take in whole contents of placeholders; returns the nodes that hold theirs now. Raises OSError, LocalError.
 
-        The caller releases each. What is no file any more, or cannot be opened, is left out.
+        In a worker: on a busy disk the creation of a blob takes a millisecond.
         """
-        await self.db.write(lambda connection: self._new_contents(connection, *inos))
-        found: list[OpenContent] = []
-        for node in [tree.by_ino(self.db.reader, ino) for ino in inos]:  # no await: what is opened is given away whole
-            if node is not None and node.content_id is not None:
-                with suppress(OSError):
-                    found.append(self.opened.acquire(self.content(node.content_id), self._item(node)))
-        return found
+        return await self.db.write(lambda connection: deposit(connection, self.blobs, arrived))
 
     def content(self, content_id: ContentId) -> Content:
         """A content row, with residency that the catalog has not been told yet."""
@@ -139,12 +135,10 @@ class LocalStore:
     def _item(self, node: Node) -> Item | None:
         return None if node.item_id is None else items.get(self.db.reader, node.item_id)
 
-    def _new_contents(self, connection: sqlite3.Connection, *inos: Ino) -> None:
-        for node in [tree.by_ino(connection, ino) for ino in inos]:
-            if node is not None and node.content_id is None:
-                self._new_blob(connection, node)
-
-    def _new_blob(self, connection: sqlite3.Connection, node: Node) -> None:
+    def _new_content(self, connection: sqlite3.Connection, ino: Ino) -> None:
+        node = tree.by_ino(connection, ino)
+        if node is None or node.content_id is not None:
+            return
         item = None if node.item_id is None else items.get(connection, node.item_id)
         version = None if item is None else item.content_version
         content_id = contents.insert(connection, node.ino, version, node.size, int(time.time()), dirty=False)

@@ -83,11 +83,11 @@ class Hydrator:
         )  # bytes that are here are not asked for
         (_, reach), *strides = pattern.fetch(start, stop, opened.size)
         near = NEAR_BYTES if pattern.window else NEAR_RANDOM_BYTES
-        if self.policy is Policy.PROGRESSIVE:
-            self.begin(opened)
         self._serve(opened, start, stop, reach, near)
         self._order(opened, [(stop, reach)], near, least=pattern.window // 2)
         self._order(opened, strides, near, least=BLOCK_BYTES)
+        if self.policy is Policy.PROGRESSIVE:  # after the reader's own stream: that one gets the open connection
+            self.begin(opened)
         await self._await(opened, start, stop, near)
 
     async def ensure(self, opened: OpenContent, start: int, stop: int) -> None:

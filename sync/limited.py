@@ -130,7 +130,7 @@ class Limited:
         self,
         remote: Remote,
         *,
-        transfers: int = 8,
+        transfers: int = 32,  # more than background streams use: the others are for who waits
         uploads: int = 8,
         metadata: int = 16,
         batches: int = 4,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cache.store import LocalStore
     from sync.engine import Engine
 
+DISK_AHEAD_BYTES = 4 << 20  # from the disk into memory, ahead of a reader
 OPEN_PUSH_DELAY_S = 30.0  # a file that stays open for writing is pushed as it stands this long after its first change
 
 
@@ -63,7 +64,7 @@ class Files:
                 raise
         # Pages are kept per inode, not per handle: while an older version is still open, this one goes round them, and
         # leaves them alone: to drop pages, the kernel waits for whoever is still reading them.
-        mixed = any(other is not opened for other in self._store.opened.of_node(node.ino))
+        mixed = self.handles.reads_another(node.ino, opened)
         paged = self._paged.get(node.ino)
         keep = paged is not None and paged.content_id == opened.content_id
         if not mixed:
@@ -215,14 +216,26 @@ class Files:
         self._engine.changed()
 
 
+_answer = bytearray(1 << 20)  # what the kernel asks for at most, but for unusual kernels
+
+
 async def _read(fd: int, offset: int, size: int) -> bytes | memoryview:
-    """Bytes that are in memory are answered here; what must come from the disk is fetched in a worker."""
-    buffer = bytearray(size)
+    """Bytes that are in memory are answered here; what must come from the disk is fetched in a worker.
+
+    Answers from memory share one buffer: nothing runs between its filling and the kernel's copying of it, and making
+    one of a MiB costs as much as filling it.
+    """
+    buffer = _answer if size <= len(_answer) else bytearray(size)
     try:
-        count = os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
+        count = os.preadv(fd, [memoryview(buffer)[:size]], offset, os.RWF_NOWAIT)
     except (BlockingIOError, OSError):
         count = 0
-    if count < size:
-        rest = await trio.to_thread.run_sync(os.preadv, fd, [memoryview(buffer)[count:]], offset + count)
-        count += rest
-    return memoryview(buffer)[:count]
+    if count == size:
+        return memoryview(buffer)[:size]
+    return await trio.to_thread.run_sync(_read_from_disk, fd, offset, size)
+
+
+def _read_from_disk(fd: int, offset: int, size: int) -> bytes:
+    """In a worker. Several read one file at once, so its own read-ahead sees no sequence: it is told what follows."""
+    os.posix_fadvise(fd, offset, size + DISK_AHEAD_BYTES, os.POSIX_FADV_WILLNEED)
+    return os.pread(fd, size, offset)

@@ -34,6 +34,7 @@ class Handles:
     _next: int = 1
     _files: dict[int, FileHandle] = field(default_factory=dict)
     _folders: dict[int, FolderHandle] = field(default_factory=dict)
+    _of_inode: dict[Ino, list[OpenContent]] = field(default_factory=dict)  # one entry per handle
 
     def add_file(self, opened: OpenContent, flags: int) -> int:
         """A new number for an open file."""
@@ -42,7 +43,12 @@ class Handles:
         opened.handles += 1
         number, self._next = self._next, self._next + 1
         self._files[number] = FileHandle(opened, writable, opened.ino)
+        self._of_inode.setdefault(opened.ino, []).append(opened)
         return number
+
+    def reads_another(self, ino: Ino, opened: OpenContent) -> bool:
+        """Whether an inode is open with another content than this."""
+        return any(each is not opened for each in self._of_inode.get(ino, ()))
 
     def add_folder(self, ino: Ino) -> int:
         """A new number for an open folder."""
@@ -63,6 +69,10 @@ class Handles:
         handle = self._files.pop(number)
         handle.opened.writers -= handle.writable
         handle.opened.handles -= 1
+        left = self._of_inode[handle.ino]
+        left.remove(handle.opened)
+        if not left:
+            del self._of_inode[handle.ino]
         return handle
 
     def remove_folder(self, number: int) -> None:

@@ -13,6 +13,7 @@ import urllib.request
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
+import httpcore
 import httpx
 import trio
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 CONNECT_S, WRITE_S, POOL_S = 10.0, 30.0, 60.0
 BODY_MAX_BYTES = 32 << 20  # 1,000 items with the longest escaped names and symlink targets stay below
 PROBLEM_MAX_BYTES = 256 << 10
+RECEIVE_BYTES = 1 << 20  # at a time: each piece of a body passes eight layers, and httpcore's default is 64 KiB
 LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30.0)
 
 _T = TypeVar("_T")
@@ -104,6 +106,7 @@ class Exchange:
         }
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"
+        httpcore.AsyncHTTP11Connection.READ_NUM_BYTES = RECEIVE_BYTES
         self._transport = transport or httpx.AsyncHTTPTransport(
             verify=tls or True,
             http1=True,
