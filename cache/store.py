@@ -100,7 +100,7 @@ class LocalStore:
                     raise
                 await self.db.write(partial(contents.delete, content_id=content.content_id))
 
-    async def deposit(self, arrived: list[Whole]) -> list[Ino]:
+    async def deposit(self, arrived: Iterable[Whole]) -> list[Ino]:
         """Take in whole contents of placeholders; returns the nodes that hold theirs now. Raises OSError, LocalError.
 
         In a worker: on a busy disk the creation of a blob takes a millisecond.

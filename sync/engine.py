@@ -21,6 +21,7 @@ from sync.applying import Applier
 from sync.descent import Descender
 from sync.evictor import DEFAULT_FLOOR_BYTES, Evictor
 from sync.fetching import Fetcher
+from sync.growth import Growth
 from sync.hydrator import Hydrator, Policy
 from sync.keeper import Keeper, Kept
 from sync.prefetch import Prefetcher
@@ -81,13 +82,12 @@ class Engine:
         self._remote = remote
         self.applier = Applier(store, remote, news, socket.gethostname())
         self.puller = Puller(store, remote, self.applier, poll_interval_s, self._heard, chance)
-        self.hydrator = Hydrator(remote, store, self.applier.tell_soon, policy)
+        self.growth = Growth(self.applier.tell_soon)
+        self.hydrator = Hydrator(remote, store, self.applier.tell_soon, self.growth, policy)
         self.uploader = Uploader(store, remote, self.applier, chance)
         self.evictor = Evictor(store, self.applier, cache_limit_bytes, floor_bytes, store.pins.keeps)
         self.descender = Descender(store, remote, self.applier, self.puller.pull)
-        self.prefetcher = Prefetcher(
-            store, remote, self.hydrator.filler, self.applier.tell_soon, self.evictor.room_bytes
-        )
+        self.prefetcher = Prefetcher(store, remote, self.growth, self.hydrator.statistics, self.evictor.room_bytes)
         self.prefetcher.enabled = self.hydrator.policy is not Policy.PARTIAL
         self.fetcher = Fetcher(store, self.hydrator, self.prefetcher, self.evictor)
         self.keeper = Keeper(store, self.applier, self.fetcher, self.evictor, self.arrive)
@@ -104,6 +104,7 @@ class Engine:
             await nursery.start(self.prefetcher.run)
             await nursery.start(self.descender.run)
             nursery.start_soon(self.uploader.run)
+            nursery.start_soon(self.growth.run)
             for part in (self.puller.run, self.evictor.run, self.store.run_janitor, self.keeper.run):
                 nursery.start_soon(self._keep_running, part)
             task_status.started()

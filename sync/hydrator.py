@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from cache.opened import OpenContent
     from cache.store import LocalStore
+    from sync.growth import Growth
 
 WAIT_DEADLINE_S = 60.0  # a blocked read ends with an error after this long without one new byte
 NEAR_BYTES = 40 << 20  # a sequential reader waits for a stream this close before: twice the kernel's read-ahead
@@ -54,10 +55,12 @@ class Hydrator:
         remote: Remote,
         store: LocalStore,
         tell_soon: Callable[[list[NodeChanged]], None],
+        growth: Growth,
         policy: Policy = Policy.PROGRESSIVE,
     ) -> None:
         self._store = store
         self._tell_soon = tell_soon
+        self._growth = growth
         self._nursery: trio.Nursery | None = None
         self._patterns: dict[ContentId, AccessPattern] = {}
         self._behind = trio.CapacityLimiter(BACKGROUND_MAX)
@@ -83,10 +86,13 @@ class Hydrator:
         )  # bytes that are here are not asked for
         (_, reach), *strides = pattern.fetch(start, stop, opened.size)
         near = NEAR_BYTES if pattern.window else NEAR_RANDOM_BYTES
+        rest = self.policy is Policy.PROGRESSIVE
+        if rest and not ranges.missing(opened.resident, 0, start):
+            self.begin(opened)  # the rest begins where the reader is: one stream for both
         self._serve(opened, start, stop, reach, near)
         self._order(opened, [(stop, reach)], near, least=pattern.window // 2)
         self._order(opened, strides, near, least=BLOCK_BYTES)
-        if self.policy is Policy.PROGRESSIVE:  # after the reader's own stream: that one gets the open connection
+        if rest:  # after the reader's own stream, which gets the connection that is open
             self.begin(opened)
         await self._await(opened, start, stop, near)
 
@@ -192,7 +198,7 @@ class Hydrator:
             opened.downloads.remove(download)
             opened.wake()
             self._store.opened.release(opened)
-            self._tell_soon([NodeChanged(opened.ino)])  # st_blocks grew
+            self._growth.of([opened.ino])
 
     async def _fill_behind(self, opened: OpenContent, download: Download) -> None:
         """The rest of a large content: one stream, and more where one alone is slow (a long way, a lossy line)."""

@@ -1,39 +1,41 @@
 """Fetches the contents that a walk is about to open, many in one request, behind the readers' backs.
 
-A content in a batch is open, with a download of the hydrator's kind attached: a reader who needs it waits for its turn
-in the stream, and asks by itself when the batch fails. Batches have connections of their own, so nobody who waits for
-bytes waits behind them. Only small files are fetched, whole, and published after the digest check; nothing beyond the
-cache's room.
+Who opens a file that is on its way waits for it, not for long, and then asks by himself. Batches have connections of
+their own, so nobody who waits for bytes waits behind them. Only small placeholders are fetched, whole, compared with
+their digests and taken in many at a time; nothing beyond the cache's room.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
 
-from cache import ahead
+from cache import ahead, deposits
 from cache.ahead import Budget
+from cache.deposits import Placeholder, Whole
 from cache.errors import LocalError
-from cache.model import Ino, Node, NodeChanged
 from sync.batches import Feature, Wanted
-from sync.downloads import SMALL_BYTES, Download, Filler
-from sync.remote import BadDigest, Permanent, Remote, RemoteError, Unreachable
+from sync.downloads import SMALL_BYTES, HydrationStatistics
+from sync.remote import Permanent, Remote, RemoteError, Unreachable
 from sync.traversal import FileOpened, Traversal, Walk, planned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
-    from cache.opened import OpenContent
+    from cache.model import Ino, Node
     from cache.store import LocalStore
+    from sync.growth import Growth
 
 log = logging.getLogger(__name__)
 
 BATCH_BYTES = 4 << 20
+TAKEN_BYTES, TAKEN_COUNT = 512 << 10, 64  # taken in at a time: the first of a batch do not wait for the last
 PART_DEADLINE_S = 15.0  # a batch that brings nothing for so long is given up
+PATIENCE_S = 1.0  # how long an open waits for a batch
 PAUSE_S = 5.0  # after a batch that did not come
 REFUSED_PAUSE_S = 300.0  # after one that the remote does not serve
 ROOM_FRESH_S = 2.0
@@ -43,17 +45,18 @@ class Prefetcher:
     """Feeds the walks of a mount; `run` must be running."""
 
     def __init__(
-        self, store: LocalStore, remote: Remote, filler: Filler, tell_soon: Callable[[list[NodeChanged]], None],
+        self, store: LocalStore, remote: Remote, growth: Growth, statistics: HydrationStatistics,
         room_bytes: Callable[[], int],
     ) -> None:  # fmt: skip
         self._store = store
         self._remote = remote
-        self._filler = filler
-        self._tell_soon = tell_soon
+        self._growth = growth
+        self._statistics = statistics
         self._ask_room = room_bytes
         self._room_bytes, self._room_at_s = 0, -math.inf
         self._nursery: trio.Nursery | None = None
         self._traversal = Traversal()
+        self._coming: dict[Ino, trio.Event] = {}
         self._paused_until_s = -math.inf
         self.enabled = True
 
@@ -64,11 +67,23 @@ class Prefetcher:
             task_status.started()
             await trio.sleep_forever()
 
-    def opened(self, node: Node, opened: OpenContent) -> None:
-        """A program opened a file: fetch what it will probably open next."""
+    @property
+    def coming(self) -> int:
+        """Files that are on their way."""
+        return len(self._coming)
+
+    async def arriving(self, ino: Ino) -> None:
+        """Wait for a file that is on its way, but not for long."""
+        coming = self._coming.get(ino)
+        if coming is not None:
+            with trio.move_on_after(PATIENCE_S):
+                await coming.wait()
+
+    def opened(self, node: Node, *, local: bool) -> None:
+        """A program opens a file: fetch what it will probably open next. `local`: its bytes are here."""
         if node.parent is None or not self.enabled or Feature.READ_MANY not in self._remote.features:
             return
-        seen = FileOpened(node.ino, node.parent, node.name, opened.whole)
+        seen = FileOpened(node.ino, node.parent, node.name, local)
         walk = self._traversal.opened(seen, self._lineage, trio.current_time())
         if walk is not None:
             self._feed(walk)
@@ -79,7 +94,7 @@ class Prefetcher:
         Raises RemoteError, OSError.
         """
         if Feature.READ_MANY in self._remote.features:
-            await self._fetch(await self._store.open_many(inos))
+            await self._fetch(self._placeholders(inos))
 
     def _lineage(self, folder: Ino) -> tuple[Ino, ...]:
         return ahead.lineage(self._store.db.reader, folder)
@@ -92,9 +107,7 @@ class Prefetcher:
     async def _run_batch(self, walk: Walk) -> None:
         """One batch, and the next when the walk has come near its end meanwhile."""
         try:
-            inos = self._choose(walk)
-            if inos:
-                await self._fetch(await self._store.open_many(inos))
+            await self._fetch(self._choose(walk))
         except (RemoteError, OSError, LocalError) as error:
             log.debug("a batch did not come: %s", error)
             pause_s = REFUSED_PAUSE_S if isinstance(error, Permanent) else PAUSE_S
@@ -103,7 +116,7 @@ class Prefetcher:
             walk.running -= 1
         self._feed(walk)
 
-    def _choose(self, walk: Walk) -> list[Ino]:
+    def _choose(self, walk: Walk) -> list[Placeholder]:
         """The next files, within the budgets."""
         room_bytes = self._room()
         budget = Budget(
@@ -111,7 +124,12 @@ class Prefetcher:
         )
         inos, frontier = ahead.gather(self._store.db.reader, walk.frontier, walk.top, budget)
         planned(walk, inos, frontier if inos else None)
-        return inos
+        return self._placeholders(inos)
+
+    def _placeholders(self, inos: list[Ino]) -> list[Placeholder]:
+        """Those that are, and are not on their way."""
+        found = [deposits.placeholder(self._store.db.reader, ino) for ino in inos if ino not in self._coming]
+        return [each for each in found if each is not None]
 
     def _room(self) -> int:
         """Bytes that may be fetched ahead without anything being evicted for them; asked for now and then."""
@@ -120,62 +138,59 @@ class Prefetcher:
             self._room_bytes, self._room_at_s = self._ask_room(), now_s
         return max(self._room_bytes, 0)
 
-    async def _fetch(self, contents: list[OpenContent]) -> None:
-        """Each content gets its download, and loses it when its bytes are here or will not come."""
-        batch = [(opened, Download(0, opened.size, background=True)) for opened in contents if _fit(opened)]
-        for opened, download in batch:
-            opened.downloads.append(download)
-            self._room_bytes -= opened.size
-        for opened in contents:
-            if not any(opened is each for each, _ in batch):
-                self._store.opened.release(opened)
-        left = batch[::-1]
+    async def _fetch(self, batch: list[Placeholder]) -> None:
+        """Whoever waits for one of these is let go when it was taken in, or will not come."""
+        self._room_bytes -= sum(each.size for each in batch)
+        self._coming |= {each.ino: trio.Event() for each in batch}
         try:
-            await self._stream(left)
+            if batch:
+                await self._stream(batch)
         finally:
-            for opened, download in left:
-                self._leave(opened, download)
-            self._tell_soon([NodeChanged(opened.ino) for opened, _ in batch])  # st_blocks grew
+            self._let_go(batch)
 
-    async def _stream(self, left: list[tuple[OpenContent, Download]]) -> None:
-        """Publish one after the other; `left` (the next is the last) are those whose turn did not come."""
-        if not left:
-            return
-        wanted = [wanted_of(opened) for opened, _ in reversed(left)]
+    async def _stream(self, batch: list[Placeholder]) -> None:
+        wanted = [Wanted(item_id=each.item_id, version=each.version, size=each.size) for each in batch]
         with trio.move_on_after(PART_DEADLINE_S) as patience:
             async with self._remote.read_many(wanted) as parts:
-                async for part in parts:
-                    patience.deadline = trio.current_time() + PART_DEADLINE_S
-                    opened, download = left.pop()
-                    try:
-                        self._publish(opened, part)
-                    finally:
-                        self._leave(opened, download)
+                await self._take_in(batch, parts, patience)
         if patience.cancelled_caught:
             raise Unreachable("a batch brought nothing in time")
 
-    def _publish(self, opened: OpenContent, part: bytes | RemoteError) -> None:
+    async def _take_in(
+        self, batch: list[Placeholder], parts: AsyncIterator[bytes | RemoteError], patience: trio.CancelScope
+    ) -> None:
         """What is not to be had as it was is the readers' matter: they ask by themselves, and are told why."""
-        if isinstance(part, RemoteError):
-            log.debug("not prefetched: %s", part)
-            return
-        with suppress(BadDigest):
-            self._filler.publish_whole(opened, part)
+        pending: list[Whole] = []
+        pending_bytes = 0
+        left = iter(batch)
+        async for part in parts:
+            patience.deadline = trio.current_time() + PART_DEADLINE_S
+            of = next(left)
+            if isinstance(part, RemoteError):
+                log.debug("not prefetched: %s", part)
+                self._let_go([of])
+                continue
+            self._statistics.bytes_down += len(part)
+            pending.append(Whole(of=of, data=part))
+            pending_bytes += len(part)
+            if pending_bytes >= TAKEN_BYTES or len(pending) >= TAKEN_COUNT:
+                await self._keep(pending)
+                pending, pending_bytes = [], 0
+        await self._keep(pending)
 
-    def _leave(self, opened: OpenContent, download: Download) -> None:
-        opened.downloads.remove(download)
-        opened.wake()
-        self._store.opened.release(opened)
+    async def _keep(self, arrived: list[Whole]) -> None:
+        """Those that are what was announced; a reader of another will ask, and be told."""
+        if arrived:
+            self._growth.of(await self._store.deposit(filter(_is_right, arrived)))
+            self._let_go([each.of for each in arrived])
+
+    def _let_go(self, files: list[Placeholder]) -> None:
+        for each in files:
+            coming = self._coming.pop(each.ino, None)
+            if coming is not None:
+                coming.set()
 
 
-def wanted_of(opened: OpenContent) -> Wanted:
-    """The whole content that an open file is about."""
-    assert opened.item_id is not None  # noqa: S101  # _fit saw to both
-    assert opened.version is not None  # noqa: S101
-    return Wanted(item_id=opened.item_id, version=opened.version, size=opened.size)
-
-
-def _fit(opened: OpenContent) -> bool:
-    """Whether it is worth a place in a batch: the remote has it, we do not, and nobody is bringing it."""
-    known = opened.item_id is not None and opened.version is not None and not opened.dirty
-    return known and 0 < opened.size <= SMALL_BYTES and not opened.downloads and not opened.resident
+def _is_right(whole: Whole) -> bool:
+    """Looked at in the worker that takes it in."""
+    return whole.of.digest in {None, f"sha-256:{hashlib.sha256(whole.data).hexdigest()}"}

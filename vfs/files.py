@@ -54,8 +54,10 @@ class Files:
             raise IsAFolder(ino=node.ino)
         if flags & os.O_TRUNC:
             await self.truncate(node, 0, None)
+        else:
+            self._engine.prefetcher.opened(node, local=node.content_id is not None and node.held_bytes >= node.size)
+            await self._engine.prefetcher.arriving(node.ino)
         opened = await self._store.open_content(node)
-        self._engine.prefetcher.opened(node, opened)
         if self._engine.hydrator.policy is Policy.FULL and not opened.whole:
             try:
                 await self._engine.hydrator.ensure(opened, 0, opened.size)

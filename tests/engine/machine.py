@@ -86,6 +86,7 @@ async def machine(
         async with trio.open_nursery() as nursery:
             for part in (made.engine.hydrator, made.engine.prefetcher, made.engine.descender):
                 await nursery.start(part.run)
+            nursery.start_soon(made.engine.growth.run)
             yield made
             nursery.cancel_scope.cancel()
         await made.store.aclose()

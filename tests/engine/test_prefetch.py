@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from sync import prefetch
 from sync.batches import Feature
 from sync.remote import BadDigest, Refused, Unreachable
 from sync.traversal import BATCH_MIN
@@ -30,7 +31,7 @@ async def files(made: Machine, path: str = "many") -> list[Ino]:
 async def quiet(made: Machine) -> None:
     """No batch is under way any more."""
     await trio.testing.wait_all_tasks_blocked()
-    await until(lambda: len(made.store.opened) == 0)
+    await until(lambda: made.engine.prefetcher.coming == 0 and len(made.store.opened) == 0)
 
 
 async def test_a_walk_of_300_files_takes_few_requests(tmp_path: Path) -> None:
@@ -100,6 +101,22 @@ async def test_who_needs_a_file_that_is_in_a_batch_waits_for_it(tmp_path: Path) 
         fault.gate.set()
         await until(lambda: bool(got))
         assert (got, made.asked("read")) == ([body(5)], 3)
+
+
+async def test_who_needs_a_file_of_a_batch_that_stands_still_asks_by_himself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefetch, "PATIENCE_S", 0.05)
+    async with machine(tmp_path, flat(60)) as made:
+        inos, fault = await in_flight(made)
+        before = made.asked("read")
+        assert await made.read(inos[BATCH_MIN]) == body(BATCH_MIN)
+        assert made.asked("read") == before + 1
+        assert made.engine.prefetcher.coming >= BATCH_MIN
+        assert fault.gate is not None
+        fault.gate.set()
+        await quiet(made)
+        assert await made.read(inos[BATCH_MIN]) == body(BATCH_MIN)
 
 
 async def test_a_batch_that_is_cut_fails_nobody(tmp_path: Path) -> None:
@@ -195,5 +212,6 @@ async def test_leaving_in_mid_batch_lets_everything_go(tmp_path: Path) -> None:
     drive: FakeDrive = flat(60)
     async with machine(tmp_path, drive) as made:
         await in_flight(made)
-        assert len(made.store.opened) >= BATCH_MIN
+        assert made.engine.prefetcher.coming >= BATCH_MIN
+    assert made.engine.prefetcher.coming == 0
     assert len(made.store.opened) == 0

@@ -16,6 +16,7 @@ from cache.store import LocalStore
 from cache.tree import child
 from sync import hydrator as hydration
 from sync.absorb import Absorber
+from sync.growth import TOLD_AFTER_S, Growth
 from sync.hydrator import Hydrator, Policy
 from sync.planner import Conflicts
 from sync.readahead import BLOCK_BYTES
@@ -65,7 +66,8 @@ async def bench(directory: Path, data: bytes = DATA, policy: Policy = Policy.PAR
     remote = FakeRemote(drive)
     store = LocalStore(directory, runner=inline)
     news: list[NodeChanged] = []
-    hydrator = Hydrator(remote, store, news.extend, policy)
+    growth = Growth(news.extend)
+    hydrator = Hydrator(remote, store, news.extend, growth, policy)
     here = Bench(drive, remote, store, hydrator)
     here.news = news
 
@@ -79,6 +81,7 @@ async def bench(directory: Path, data: bytes = DATA, policy: Policy = Policy.PAR
     assert node is not None
     async with trio.open_nursery() as nursery:
         await nursery.start(hydrator.run)
+        nursery.start_soon(growth.run)
         here.opened = await store.open_content(node)
         try:
             yield here
@@ -169,8 +172,14 @@ def test_a_read_that_nobody_answers_ends(tmp_path: Path) -> None:
     trio.run(scenario, clock=MockClock(autojump_threshold=0.01))
 
 
-async def test_blocks_that_arrived_are_told_to_the_kernel(tmp_path: Path) -> None:
-    async with bench(tmp_path) as here:
-        await here.hydrator.read(here.opened, 0, 4096)
-        await here.quiet()
-        assert NodeChanged(here.opened.ino) in here.news
+def test_blocks_that_arrived_are_told_to_the_kernel_late_and_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with bench(tmp_path) as here:
+            for start in (0, 2 * MIB):
+                await here.hydrator.read(here.opened, start, start + 4096)
+                await here.quiet()
+            assert here.news == []
+            await trio.sleep(TOLD_AFTER_S + 0.1)
+            assert here.news == [NodeChanged(here.opened.ino)]
+
+    trio.run(scenario, clock=MockClock(autojump_threshold=0.01))
