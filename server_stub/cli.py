@@ -26,6 +26,8 @@ from server_stub.migrations import StateUnusable
 from server_stub.service import open_service
 from server_stub.serving import TOKENS_NAME, StateInUse, is_loopback, serve, state_lock
 from server_stub.settings import DAY_S, Settings
+from server_stub.sqlite_activity import read_activity
+from server_stub.watching.status import WatchMode
 
 EX_TRY_AGAIN = 75
 EX_CONFIG = 78
@@ -86,6 +88,10 @@ def serve_command(
     listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 picks a free one.")] = "127.0.0.1:8420",
     tokens: Annotated[Path | None, typer.Option(help="The tokens file (mode 0600).")] = None,
     no_auth: Annotated[bool, typer.Option("--no-auth", help="Ask for no token; on loopback only.")] = False,
+    watch: Annotated[
+        WatchMode, typer.Option(help="How to learn at once of changes that others make in the directory.")
+    ] = WatchMode.AUTO,
+    samba_log: Annotated[Path | None, typer.Option(help="Where Samba's full_audit writes who did what.")] = None,
     scan_interval: Annotated[float, typer.Option(help="Seconds between scans; 0: none by timer.", min=0)] = 60.0,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve HTTPS.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
@@ -141,6 +147,8 @@ def serve_command(
         stall_timeout_s=stall_timeout,
         ready_file=ready_file,
         scan_interval_s=scan_interval,
+        watch=watch,
+        samba_log=samba_log,
     )
     set_up_logs(log_format, verbose=verbose)
     run_server(settings)
@@ -243,6 +251,27 @@ def doctor_command(
         typer.echo("\n".join(finding.line() for finding in findings))
     if any(finding.verdict is Verdict.WRONG for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command("activity")
+def activity_command(
+    root: RootOption,
+    state: StateOption = None,
+    *,
+    item: Annotated[str | None, typer.Option(help="Only of the item with this id.")] = None,
+    limit: Annotated[int, typer.Option(help="Lines at most.", min=1)] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object per line.")] = False,
+) -> None:
+    """Tell what others changed in the directory, the newest first, and who it was, as far as known."""
+    database = (state or default_state(checked_root(root))).expanduser().absolute() / "drive.db"
+    if not database.exists():
+        fail(f"{database.parent} holds no state yet; it is made by the first 'serve'", EX_CONFIG)
+    try:
+        entries = read_activity(database, item_id=item, limit=limit)
+    except sqlite3.Error as error:
+        fail(str(error))
+    for entry in entries:
+        typer.echo(entry.json() if as_json else entry.line())
 
 
 def main() -> None:

@@ -11,6 +11,9 @@ import socket
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from server_stub.external.doubts import Actor
 from server_stub.external.scan import RootReplaced
 
 if TYPE_CHECKING:
@@ -61,7 +64,8 @@ async def _serve(service: Service, reader: asyncio.StreamReader, writer: asyncio
 
 async def _obey(service: Service, line: bytes) -> dict[str, object]:
     try:
-        command = json.loads(line).get("command")
+        order = json.loads(line)
+        command = order.get("command")
     except (ValueError, AttributeError):
         return {"error": "not a command"}
     if command == "scan":
@@ -71,8 +75,34 @@ async def _obey(service: Service, line: bytes) -> dict[str, object]:
             return {"error": str(error)}
     if command == "status":
         items, tombstones = await service.read(lambda view: view.counts())
-        return {"items": items, "tombstones": tombstones, "seq": service.notifier.newest_seq}
+        watch = service.outside.status.text
+        return {"items": items, "tombstones": tombstones, "seq": service.notifier.newest_seq, "watch": watch}
+    if command == "changed":
+        return await _reconcile(service, order)
     return {"error": "unknown command"}
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a program that shares the tree has just done: paths below the root, both ends of a rename among them."""
+
+    command: str
+    paths: list[str]
+    user: str | None = None
+    protocol: str = "local"
+    machine: str = ""
+
+
+async def _reconcile(service: Service, order: object) -> dict[str, object]:
+    try:
+        changed = msgspec.convert(order, Changed)
+        actor = None
+        if changed.user is not None:
+            actor = Actor(user=changed.user, protocol=changed.protocol, machine=changed.machine)
+        paths = [tuple(name for name in path.split("/") if name) for path in changed.paths]
+        report = await service.outside.tell(paths, actor)
+    except (msgspec.ValidationError, RootReplaced, OSError) as error:
+        return {"error": str(error)}
+    return {"report": report.as_dict()}
 
 
 def ask(state: Path, command: str, *, timeout_s: float = 3600.0) -> dict[str, object]:

@@ -177,7 +177,9 @@ def _server(patient: Patient) -> Iterator[tuple[Verdict, str]]:
     except NotRunning:
         yield Verdict.WORTH_KNOWING, "not running"
         return
+    watch = str(told.pop("watch", ""))
     yield Verdict.FINE, "running, " + ", ".join(f"{name} {value}" for name, value in told.items())
+    yield (Verdict.WORTH_KNOWING if "down" in watch.split(":", maxsplit=1)[0] else Verdict.FINE), f"watch: {watch}"
 
 
 def _opened(patient: Patient) -> sqlite3.Connection:

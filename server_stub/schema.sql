@@ -127,3 +127,17 @@ CREATE TABLE webhooks (
     token_id   TEXT NOT NULL,
     body       BLOB NOT NULL            -- the whole webhook, JSON
 ) STRICT, WITHOUT ROWID;
+
+-- Who changed what behind the server's back, for people to ask: no part of the feed.
+CREATE TABLE activity (
+    activity_id INTEGER PRIMARY KEY,
+    at_ns       INTEGER NOT NULL,
+    outcome     TEXT NOT NULL,          -- added, changed, moved, removed
+    item_id     TEXT NOT NULL,
+    path        TEXT NOT NULL,          -- below the root; of something removed, where it was
+    user        TEXT,                   -- NULL: not told
+    protocol    TEXT,
+    machine     TEXT
+) STRICT;
+CREATE INDEX activity_by_item ON activity (item_id, activity_id);
+CREATE INDEX activity_by_age ON activity (at_ns);

@@ -23,6 +23,8 @@ from server_stub.tree import Tree
 from server_stub.uploads.desk import Desk
 from server_stub.values import Principal
 from server_stub.vault import Vault, vault_path
+from server_stub.watching.outside import Outside
+from server_stub.watching.status import WatchMode
 from server_stub.webhooks.courier import Courier
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ class Service:
         self._drive = Drive(tree, vault, self._scanner.refresh)
         self.uploads = Desk(self)
         self.courier = Courier(self)
+        self.outside = Outside(self)
 
     async def start(self) -> None:
         """Recover, and import a tree that is new to the state."""
@@ -98,8 +101,8 @@ class Service:
         return await self._scanner.reconcile(doubts)
 
     async def scan_for_ever(self) -> None:
-        """The start-up scan, unless everything was imported a moment ago; then the timer."""
-        just_imported = self.last_scan is not None
+        """The start-up scan, unless everything was imported a moment ago or a watch begins with one; then the timer."""
+        just_imported = self.last_scan is not None or self.settings.watch is not WatchMode.OFF
         while True:
             try:
                 if not just_imported:

@@ -146,6 +146,7 @@ async def serve(settings: Settings) -> None:
         async with open_service(settings) as service, control_socket(service):
             listener = Listener(_config(service, settings), service, url)
             works = (
+                service.outside.run(),
                 service.scan_for_ever(),
                 forget_for_ever(service),
                 digest_for_ever(service),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from server_stub.watching.status import WatchMode
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -26,6 +28,9 @@ class Settings:
     log_requests: bool = True
     ready_file: Path | None = None
     scan_interval_s: float = 60.0  # 0: no timer
+    watch: WatchMode = WatchMode.OFF  # for changes that others make, between scans
+    samba_log: Path | None = None  # where vfs_full_audit writes who did what
+    activity_max: int = 100_000  # lines about who did what; the oldest go first
     retention_s: int = 30 * DAY_S  # of versions, tombstones and idempotency keys
     feed_max_rows: int = 1_000_000  # tombstones, and moves, that the feed keeps; the oldest go first
     feed_examine_max: int = 5_000  # rows that one page of a scope looks at

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from server_stub.sqlite_activity import ActivityWrites
 from server_stub.sqlite_rows import lineage_text
 from server_stub.sqlite_trash import TrashWrites
 from server_stub.sqlite_uploads import UploadWrites
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _PUT: Final = "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-class SqliteTx(SqliteView, WebhookWrites, UploadWrites, TrashWrites):
+class SqliteTx(SqliteView, ActivityWrites, WebhookWrites, UploadWrites, TrashWrites):
     """`store.Tx` between BEGIN and COMMIT."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from server_stub.keys import Answer, Keyed
+from server_stub.sqlite_activity import ActivityRows
 from server_stub.sqlite_feed import FeedRows
 from server_stub.sqlite_rows import SELECT_ITEM, SELECT_TOMBSTONE, Row, item_of, tombstone_of
 from server_stub.sqlite_trash import TrashRows
@@ -48,7 +49,7 @@ WITH RECURSIVE up (item_id, parent_id, depth) AS (
 """
 
 
-class SqliteView(FeedRows, WebhookRows, UploadRows, TrashRows, WalkRows):
+class SqliteView(FeedRows, ActivityRows, WebhookRows, UploadRows, TrashRows, WalkRows):
     """`store.View` over one connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

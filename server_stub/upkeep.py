@@ -46,6 +46,7 @@ async def forget(service: Service) -> None:
         with ledger.transaction() as tx:
             tx.forget_kept(surplus)
             tx.forget_before(before_ns)
+            tx.forget_activity(before_ns=before_ns, max_rows=settings.activity_max)
         return surplus
 
     await lift_floor(service, before_ns)

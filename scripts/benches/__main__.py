@@ -5,13 +5,24 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from scripts.benches import hydrate, kernel, server
-from scripts.benches.report import markdown, write_json
+from scripts.benches import hydrate, kernel, outside, server
 from scripts.benches.running import BenchFailedError, ended_in_order
 from scripts.benches.settings import QUICK_RUNS, RUNS, Settings
 
-BENCHES = {"hydrate": hydrate.run, "kernel": kernel.run, "server": server.run}
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scripts.benches.latency import LatencyReport
+    from scripts.benches.report import Report
+
+BENCHES: dict[str, Callable[[Settings], Report | LatencyReport]] = {
+    "hydrate": hydrate.run,
+    "kernel": kernel.run,
+    "outside": outside.run,
+    "server": server.run,
+}
 DISK = "/var/tmp"  # noqa: S108 - by the file system hierarchy standard on a disk, where /tmp may be memory
 
 
@@ -33,10 +44,10 @@ def main() -> int:
     except BenchFailedError as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1
-    print(markdown(report))
+    print(report.markdown())
     if given.json is not None:
-        write_json(report, given.json)
-        given.json.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
+        report.write_json(given.json)
+        given.json.with_suffix(".md").write_text(report.markdown(), encoding="utf-8")
     return 0
 
 

@@ -22,17 +22,30 @@ class Report:
     compared: list[tuple[str, str]]
     series: list[Series]
 
+    def markdown(self) -> str:
+        """The facts, then one row per measure."""
+        return markdown(self)
+
+    def write_json(self, path: Path) -> None:
+        """Every sample in seconds, and what was made of them."""
+        write_json(self, path)
+
 
 def markdown(report: Report) -> str:
     """The facts, then one row per measure."""
     heads = ["measure", *report.places, *(f"{place} / {than}, time" for place, than in report.compared), "bar"]
-    rows = [heads, *(_row(report, series) for series in report.series)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    lines = [_line(heads, widths), "|" + "|".join("-" * (width + 2) for width in widths) + "|"]
-    lines += [_line(row, widths) for row in rows[1:]]
+    lines = table([heads, *(_row(report, series) for series in report.series)])
     facts = [f"- {key}: {value}" for key, value in report.facts.items()]
     legend = "Medians, ± the farthest run in percent. Ratios are taken run by run: median (lowest … highest)."
     return "\n".join([f"# scripts/bench {report.bench}", "", *facts, "", legend, "", *lines, ""])
+
+
+def table(rows: list[list[str]]) -> list[str]:
+    """Lines of Markdown; the first row are the heads."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    heads, *rest = (_line(row, widths) for row in rows)
+    return [heads, rule, *rest]
 
 
 def write_json(report: Report, path: Path) -> None:

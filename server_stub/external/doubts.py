@@ -24,6 +24,7 @@ class Actor:
 
     user: str
     protocol: str  # "smb", "nfs", "local"
+    machine: str = ""  # the client's name or address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from server_stub.openapi.parts import Operation, answered, ref
+from server_stub.watching.status import WatchState
 
 _TAG: Final = "server"
+_HEALTH: Final = {
+    "type": "object",
+    "properties": {"status": {"const": "ok"}, "watch": {"enum": [state.value for state in WatchState]}},
+    "required": ["status", "watch"],
+}
 
 OPERATIONS: Final = (
     Operation(
@@ -23,7 +29,7 @@ OPERATIONS: Final = (
         name="getHealth",
         tag=_TAG,
         summary="Whether the server answers, index included",
-        answers={200: answered("It does.", {"type": "object", "properties": {"status": {"const": "ok"}}})},
+        answers={200: answered("It does.", _HEALTH)},
         is_open=True,
     ),
     Operation(

@@ -64,6 +64,7 @@ async def metrics(request: Request, service: Service, principal: Principal) -> R
     figures.note_drive(newest_seq=service.notifier.newest_seq, free_bytes=free_bytes)
     if service.last_scan is not None:
         figures.note_scan(service.last_scan)
+    figures.note_watch(service.outside.status)
     return Response(figures.rendered(), media_type=CONTENT_TYPE)
 
 

@@ -24,9 +24,10 @@ async def space(_request: Request, service: Service, _principal: Principal) -> R
 
 
 async def healthz(request: Request) -> Response:
-    """Answers when the index answers; needs no token."""
-    await service_of(request).read(lambda view: view.newest_seq())
-    return json_response({"status": "ok"})
+    """Answers when the index answers, and says how current it is with what others do; needs no token."""
+    service = service_of(request)
+    await service.read(lambda view: view.newest_seq())
+    return json_response({"status": "ok", "watch": service.outside.status.state})
 
 
 routes = [Route("/v1/space", space, methods=["GET"]), Route("/healthz", healthz, methods=["GET"])]

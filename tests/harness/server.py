@@ -30,7 +30,13 @@ class ServerProcess:
     """`with ServerProcess(tmp_path) as server:` serves `server.root`; reaped however the block ends."""
 
     def __init__(
-        self, folder: Path, *, options: tuple[str, ...] = (), auth: bool = True, scan_interval_s: float = 0.0
+        self,
+        folder: Path,
+        *,
+        options: tuple[str, ...] = (),
+        auth: bool = True,
+        scan_interval_s: float = 0.0,
+        watch: str = "off",
     ) -> None:
         self.root = folder / "root"
         self.state = folder / "state"
@@ -38,6 +44,7 @@ class ServerProcess:
         self.options = options
         self.auth = auth
         self.scan_interval_s = scan_interval_s
+        self.watch = watch
         self.url = ""
         self.token: str | None = None
         self.token_file: Path | None = None
@@ -105,7 +112,7 @@ class ServerProcess:
             str(self.state),
         ]
         command += ["--listen", self._listen, "--ready-file", str(self._ready)]
-        command += ["--scan-interval", str(self.scan_interval_s)]
+        command += ["--scan-interval", str(self.scan_interval_s), "--watch", self.watch]
         return [*command, *([] if self.auth else ["--no-auth"]), *self.options]
 
     def stop(self, within_s: float = STOP_WITHIN_S) -> int:

@@ -105,7 +105,7 @@ def test_raw_bytes_end_nothing(target: ServerProcess) -> None:
             except OSError:
                 continue
     await_descriptors(target, before)
-    assert httpx.get(f"{target.url}/healthz").json() == {"status": "ok"}
+    assert httpx.get(f"{target.url}/healthz").json() == {"status": "ok", "watch": "off"}
     assert target.pid == pid
     log = target.log_path.read_text()
     assert "Traceback" not in log

@@ -258,4 +258,4 @@ def test_no_symlink_leads_out_of_the_root(api: Api, home: Json, shared_server: S
 def test_space_and_health(api: Api) -> None:
     space = api.get("/v1/space").json()
     assert 0 <= space["free"] <= space["total"]
-    assert api.http.get("/healthz", headers={"authorization": ""}).json() == {"status": "ok"}
+    assert api.http.get("/healthz", headers={"authorization": ""}).json() == {"status": "ok", "watch": "off"}

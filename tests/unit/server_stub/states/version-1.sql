@@ -1,4 +1,14 @@
 BEGIN TRANSACTION;
+CREATE TABLE activity (
+    activity_id INTEGER PRIMARY KEY,
+    at_ns       INTEGER NOT NULL,
+    outcome     TEXT NOT NULL,          -- added, changed, moved, removed
+    item_id     TEXT NOT NULL,
+    path        TEXT NOT NULL,          -- below the root; of something removed, where it was
+    user        TEXT,                   -- NULL: not told
+    protocol    TEXT,
+    machine     TEXT
+) STRICT;
 CREATE TABLE answers (
     token_id    TEXT NOT NULL,
     key         TEXT NOT NULL,
@@ -123,4 +133,6 @@ CREATE INDEX kept_by_age ON kept (kept_ns);
 CREATE INDEX answers_by_age ON answers (created_ns);
 CREATE INDEX uploads_by_token ON uploads (token_id, state);
 CREATE INDEX uploads_by_expiry ON uploads (expires_ns);
+CREATE INDEX activity_by_item ON activity (item_id, activity_id);
+CREATE INDEX activity_by_age ON activity (at_ns);
 COMMIT;

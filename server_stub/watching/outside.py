@@ -1,0 +1,136 @@
+"""What the server does about changes that others make: watches for them, reconciles, and notes who did it.
+
+The watcher says where to look, the reconciliation finds out what changed, the log of the program that shares the tree
+says who it was. The activity is noted after the change is told: knowing who never delays what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from server_stub.external.doubts import Actor, Doubts, Told
+from server_stub.instants import NANOS
+from server_stub.watching.activity import entry_of
+from server_stub.watching.fanotify import FanotifySource
+from server_stub.watching.inotify import InotifySource
+from server_stub.watching.samba import AuditLog
+from server_stub.watching.status import WatchMode, WatchStatus
+from server_stub.watching.watcher import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from server_stub.external.scan import Report
+    from server_stub.service import Service
+    from server_stub.store import Ledger
+    from server_stub.watching.looks import Look
+    from server_stub.watching.notices import FolderNames, Source
+
+_SIGN_EVERY_S: Final = 1.0
+_SIGN_WITHIN_S: Final = 15.0  # after which a change stays unsigned
+_UNSIGNED_MAX: Final = 10_000
+
+
+class Outside:
+    """One server's eyes on its tree."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._audit: AuditLog | None = None
+        self._unsigned: dict[FolderNames, float] = {}  # changes whose author may still be told, since when
+        self._watcher: Watcher | None = None
+        self._off = WatchStatus()
+
+    @property
+    def status(self) -> WatchStatus:
+        """How the watch stands."""
+        return self._off if self._watcher is None else self._watcher.status
+
+    async def run(self) -> None:
+        """For as long as the server runs."""
+        settings, tree = self._service.settings, self._service.tree
+        if settings.watch is WatchMode.OFF:
+            return
+        if settings.samba_log is not None:
+            self._audit = AuditLog(settings.samba_log, settings.root)
+        found = settings.state.stat()
+        kinds: Mapping[str, Callable[[], Source]] = {
+            WatchMode.FANOTIFY: lambda: FanotifySource(tree.root_fd),
+            WatchMode.INOTIFY: lambda: InotifySource(tree.root_fd, frozenset({(found.st_dev, found.st_ino)})),
+        }
+        sources = list(kinds.values()) if settings.watch is WatchMode.AUTO else [kinds[settings.watch]]
+        self._watcher = Watcher(settings.root, tree.root_fd, sources=sources, look=self._look, scan=self._service.scan)
+        signing = asyncio.ensure_future(self._sign_for_ever())
+        try:
+            await self._watcher.run()
+        finally:
+            signing.cancel()
+            if self._audit is not None:
+                self._audit.close()
+
+    async def tell(self, paths: Iterable[FolderNames], actor: Actor | None) -> Report:
+        """A program that shares the tree says what it has just done; returns when the feed tells it. RootReplaced,
+        OSError.
+        """
+        told = frozenset(paths)
+        actors = {} if actor is None else dict.fromkeys(told, actor)
+        return await self._reconcile(Doubts(paths=told, actors=actors))
+
+    async def _look(self, look: Look) -> None:
+        paths = frozenset(look.paths)
+        actors = await self._actors(paths)
+        await self._reconcile(Doubts(paths=paths, renames=tuple(look.renames), actors=actors))
+
+    async def _actors(self, paths: Iterable[FolderNames]) -> dict[FolderNames, Actor]:
+        audit = self._audit
+        if audit is None:
+            return {}
+        await asyncio.to_thread(audit.read, time.monotonic())
+        return audit.actors(paths)
+
+    async def _reconcile(self, doubts: Doubts) -> Report:
+        report = await self._service.reconcile(doubts)
+        if report.told:
+            await self._note(report.told, doubts.actors)
+        return report
+
+    async def _note(self, told: list[Told], actors: Mapping[FolderNames, Actor]) -> None:
+        now_ns = time.time_ns()
+        entries = [entry_of(each, each.actor or actors.get(each.names), now_ns) for each in told]
+        if self._audit is not None and len(self._unsigned) < _UNSIGNED_MAX:
+            unsigned = (each.names for each, entry in zip(told, entries, strict=True) if entry.user is None)
+            self._unsigned |= dict.fromkeys(unsigned, time.monotonic())
+
+        def write(ledger: Ledger) -> None:
+            with ledger.transaction() as tx:
+                tx.note_activity(entries)
+
+        await self._service.store.write(write)
+
+    async def _sign_for_ever(self) -> None:
+        """Lines that came after the change was looked at."""
+        while True:
+            await asyncio.sleep(_SIGN_EVERY_S)
+            if self._unsigned:
+                await self._sign()
+
+    async def _sign(self) -> None:
+        late = await self._actors(self._unsigned)
+        if late:
+            await self._service.store.write(partial(_sign, late))
+        now_s = time.monotonic()
+        self._unsigned = {
+            names: since_s
+            for names, since_s in self._unsigned.items()
+            if names not in late and now_s - since_s < _SIGN_WITHIN_S
+        }
+
+
+def _sign(late: Mapping[FolderNames, Actor], ledger: Ledger) -> None:
+    since_ns = time.time_ns() - int(2 * _SIGN_WITHIN_S) * NANOS
+    with ledger.transaction() as tx:
+        for names, actor in late.items():
+            tx.sign_activity("/".join(names), actor, since_ns=since_ns)

@@ -1,0 +1,266 @@
+"""What others do in the directory is in the feed at once, by fanotify and by inotify, without a scan."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness.server import CHECKOUT, ServerProcess
+from tests.harness.waiting import until
+
+from .conftest import Api, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KINDS = [
+    pytest.param(
+        "fanotify", marks=pytest.mark.skipif(os.geteuid() != 0, reason="fanotify on a file system needs root")
+    ),
+    "inotify",
+]
+
+
+QUEUE_EVENTS = 1 + max(
+    int(Path("/proc/sys/fs", name, "max_queued_events").read_text()) for name in ("fanotify", "inotify")
+)
+
+
+def watch_state(server: ServerProcess) -> str:
+    """What the server's health says of the watch."""
+    with server.client() as client:
+        return str(client.get("/healthz").json()["watch"])
+
+
+def figure(server: ServerProcess, name: str) -> float:
+    """A figure of the watch."""
+    with server.client() as client:
+        lines = client.get("/metrics").text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"anchorfs_watch_{name} "))
+
+
+def run_server_command(*words: str) -> str:
+    """What `anchorfs-server` says, whatever its exit status."""
+    command = [sys.executable, "-m", "server_stub", *words]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False).stdout
+
+
+def doctor(server: ServerProcess) -> str:
+    """What the doctor finds."""
+    return run_server_command("doctor", "--root", str(server.root), "--state", str(server.state))
+
+
+def send(state: Path, line: object) -> dict[str, object]:
+    """One line to the control socket, and its answer."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(20)
+        connection.connect(os.path.relpath(state / "control.sock"))
+        connection.sendall(json.dumps(line).encode() + b"\n")
+        answer: dict[str, object] = json.loads(connection.makefile().readline())
+    return answer
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that watches, and whose scan at the start is over."""
+    with ServerProcess(tmp_path_factory.mktemp("watched"), watch=request.param) as server:
+        until(lambda: watch_state(server) == "watching", "the watch to have caught up")
+        yield server
+
+
+@pytest.fixture
+def api(watched: ServerProcess) -> Iterator[Api]:
+    with watched.client() as client:
+        yield Api(client)
+
+
+@pytest.fixture
+def home(watched: ServerProcess, api: Api, request: pytest.FixtureRequest) -> Path:
+    """A folder of this test's own, on disk; the drive knows it."""
+    folder: Json = api.folder(request.node.name.replace("/", "_"))
+    return watched.root / folder["name"]
+
+
+class Seen:
+    """The drive's view of one folder on disk."""
+
+    def __init__(self, api: Api, home: Path) -> None:
+        self._api = api
+        self._top = home.name
+
+    def item(self, path: str) -> Json | None:
+        """By the names below the folder, now."""
+        at = self._api.children(self._api.root()["item_id"])[self._top]
+        for name in path.split("/"):
+            children = self._api.children(at["item_id"])
+            if name not in children:
+                return None
+            at = children[name]
+        return at
+
+    def await_item(self, path: str, **members: object) -> Json:
+        """Once it is there and has these members."""
+
+        def agrees() -> bool:
+            item = self.item(path)
+            return item is not None and all(item[name] == value for name, value in members.items())
+
+        until(agrees, f"{path} with {members}")
+        item = self.item(path)
+        assert item is not None
+        return item
+
+    def await_gone(self, path: str) -> None:
+        """Once it is not there."""
+        until(lambda: self.item(path) is None, f"the end of {path}")
+
+
+@pytest.fixture
+def seen(api: Api, home: Path) -> Seen:
+    return Seen(api, home)
+
+
+def test_create_edit_rename_move_delete(home: Path, seen: Seen) -> None:
+    (home / "a").write_text("one")
+    first = seen.await_item("a", size=3)
+    (home / "a").write_text("longer")
+    second = seen.await_item("a", size=6)
+    assert second["item_id"] == first["item_id"]
+    assert second["content_version"] != first["content_version"]
+    (home / "a").rename(home / "b")
+    seen.await_item("b")
+    (home / "d").mkdir()
+    (home / "b").rename(home / "d" / "c")
+    seen.await_item("d/c")
+    assert seen.item("b") is None
+    (home / "d" / "c").unlink()
+    seen.await_gone("d/c")
+
+
+def test_the_first_name_of_a_saved_file_never_shows_as_another_item(home: Path, seen: Seen) -> None:
+    """Editors write beside the file and rename over it."""
+    (home / "text").write_text("first")
+    first = seen.await_item("text", size=5)
+    (home / ".text.new").write_text("second, longer")
+    (home / ".text.new").replace(home / "text")
+    second = seen.await_item("text", size=14)
+    assert second["item_id"] == first["item_id"]
+    assert seen.item(".text.new") is None
+
+
+def test_a_new_subtree_is_seen_whole(home: Path, seen: Seen) -> None:
+    deep = home / "a" / "b" / "c"
+    deep.mkdir(parents=True)
+    for number in range(20):
+        (deep / str(number)).write_text("x" * number)
+    seen.await_item("a/b/c/19", size=19)
+    for number in range(20):
+        seen.await_item(f"a/b/c/{number}", size=number)
+
+
+def test_a_folder_that_comes_from_elsewhere_is_seen_and_watched(home: Path, seen: Seen, tmp_path: Path) -> None:
+    (tmp_path / "tree" / "deep").mkdir(parents=True)
+    (tmp_path / "tree" / "deep" / "file").write_text("x")
+    (tmp_path / "tree").rename(home / "tree")
+    seen.await_item("tree/deep/file", size=1)
+    (home / "tree" / "deep" / "file").write_text("more")
+    seen.await_item("tree/deep/file", size=4)
+    (home / "tree").rename(tmp_path / "back")
+    seen.await_gone("tree")
+
+
+def test_changes_below_a_folder_that_is_being_renamed_are_not_lost(home: Path, seen: Seen) -> None:
+    (home / "0").mkdir()
+    (home / "0" / "file").write_text("")
+    seen.await_item("0/file")
+    for number in range(1, 31):
+        (home / str(number - 1) / "file").write_text("x" * number)
+        (home / str(number - 1)).rename(home / str(number))
+        (home / str(number) / f"new-{number}").write_text("x")
+    seen.await_item("30/file", size=30)
+    for number in range(1, 31):
+        seen.await_item(f"30/new-{number}", size=1)
+
+
+def test_an_open_file_is_seen_before_it_is_closed(home: Path, seen: Seen) -> None:
+    with (home / "log").open("w") as log:
+        log.write("one line")
+        log.flush()
+        seen.await_item("log", size=8)
+        log.write(", another")
+        log.flush()
+        seen.await_item("log", size=17)
+
+
+def test_truncate_and_modes_are_seen(home: Path, seen: Seen) -> None:
+    (home / "file").write_text("content")
+    before = seen.await_item("file", size=7)
+    os.truncate(home / "file", 3)
+    seen.await_item("file", size=3)
+    (home / "file").chmod(0o600)
+    seen.await_item("file", mode=0o600, item_id=before["item_id"])
+
+
+def test_what_a_client_does_is_told_once(api: Api, home: Path, seen: Seen) -> None:
+    """The server's own writes raise no changes of their own."""
+    folder = api.children(api.root()["item_id"])[home.name]
+    anchor = api.anchor()
+    item = api.create(folder["item_id"], "ours").json()
+    moved = api.patch(item, name="renamed").json()
+    (home / "marker").write_text("x")
+    seen.await_item("marker", size=1)  # whatever was told of ours has been looked at by now
+    told = [change["item"] for change in api.changes(anchor)["changes"] if change["item"]["item_id"] == item["item_id"]]
+    assert told == [moved]
+
+
+def test_a_queue_that_overflows_is_said_and_scanned_for(watched: ServerProcess, home: Path, api: Api) -> None:
+    before = figure(watched, "overflows")
+    os.kill(watched.pid, signal.SIGSTOP)
+    try:
+        for number in range(QUEUE_EVENTS // 2 + 500):
+            (home / str(number)).write_bytes(b"")
+    finally:
+        os.kill(watched.pid, signal.SIGCONT)
+    until(lambda: figure(watched, "overflows") > before, "the overflow to be told")
+    until(lambda: watch_state(watched) == "watching", "the scan to be done")
+    want = {path.name for path in home.iterdir()}
+    folder_id = api.children(api.root()["item_id"])[home.name]["item_id"]
+    lines = api.get(f"/v1/items/{folder_id}/descendants?depth=1").text.splitlines()
+    found = {told["item"]["name"] for told in map(json.loads, lines) if "item" in told}
+    assert found == want
+    assert "overflowed" in watched.log_tail()
+
+
+def test_a_root_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, watch="inotify") as server:
+        until(lambda: watch_state(server) == "watching", "the watch")
+        (server.root / "kept").write_text("x")
+        away = server.root.rename(tmp_path / "away")
+        server.root.mkdir()  # as an empty mount point
+        until(lambda: watch_state(server) == "down", "the loss to be noticed")
+        told = doctor(server)
+        assert "a disk not mounted?" in told
+        server.root.rmdir()
+        away.rename(server.root)
+        until(lambda: watch_state(server) == "watching", "the root to be back")
+        with server.client() as client:
+            api = Api(client)
+            assert set(api.children(api.root()["item_id"])) == {"kept"}
+
+
+def test_a_program_that_shares_the_tree_may_say_what_it_did(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path) as server, server.client() as client:
+        (server.root / "told").write_text("x")
+        line = {"command": "changed", "paths": ["told"], "user": "alice", "protocol": "smb", "machine": "desk"}
+        assert "report" in send(server.state, line)
+        api = Api(client)
+        assert set(api.children(api.root()["item_id"])) == {"told"}
+        assert "error" in send(server.state, {"command": "changed", "paths": "told"})
