@@ -3,7 +3,8 @@
 This module keeps bytes and knows nothing of versions: which bytes of a file mean anything is recorded
 elsewhere. Everything here is synchronous and touches the disk; the caller chooses the thread. An OSError
 passes as it is. A file is created exclusively and its name is never used again, so an open descriptor always
-means one content.
+means one content. A file whose bytes may exist nowhere else is *marked* in its mode: a second witness beside the
+catalog, so that whoever finds it without its row does not delete it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import ctypes
 import errno
 import fcntl
 import os
-from contextlib import contextmanager
+import stat
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cache.model import ContentId
@@ -28,6 +30,7 @@ _FALLOC_FL_PUNCH_HOLE = 0x02
 _COPY_CHUNK_BYTES = 1 << 20  # the plain copy's buffer: hides the system calls, small beside a thread
 _NO_REFLINK = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS})
 _STAT_BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's own block is
+_PLAIN, _UNSENT = 0o600, 0o600 | stat.S_ISVTX  # Linux gives the sticky bit of a plain file no meaning: it is free
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate
@@ -50,14 +53,15 @@ class Blobs:
         """Where the bytes of `content_id` are."""
         return self._root / f"{content_id % _FOLDERS:02x}" / str(content_id)
 
-    def create(self, content_id: ContentId, size: int) -> None:
-        """A new file of `size` bytes that takes no room. Raises FileExistsError: an id is used once."""
-        with self._new(content_id) as fd:
+    def create(self, content_id: ContentId, size: int, *, unsent: bool = False) -> None:
+        """A new file of `size` bytes that takes no room, marked if `unsent`. Raises FileExistsError: an id is used
+        once."""
+        with self._new(content_id, _UNSENT if unsent else _PLAIN) as fd:
             os.ftruncate(fd, size)
 
     def write_whole(self, content_id: ContentId, data: bytes) -> None:
-        """A file of these bytes; what a transaction that was rolled back left under this id is overwritten."""
-        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        """A new file of these bytes. Raises FileExistsError."""
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(self.path(content_id), flags, 0o600)
         try:
             written = 0
@@ -65,6 +69,25 @@ class Blobs:
                 written += os.write(fd, data[written:] if written else data)
         finally:
             os.close(fd)
+
+    @staticmethod
+    def mark(fd: int) -> None:
+        """The bytes behind `fd` may exist nowhere else from here on."""
+        os.fchmod(fd, _UNSENT)
+
+    def unmark(self, content_id: ContentId) -> None:
+        """The bytes exist elsewhere too, or nobody wants them. Nothing happens when the file is not there."""
+        with suppress(FileNotFoundError):
+            self.path(content_id).chmod(_PLAIN)
+
+    def is_marked(self, content_id: ContentId) -> bool:
+        """Whether the bytes may exist nowhere else. Raises FileNotFoundError."""
+        return bool(self.path(content_id).stat().st_mode & stat.S_ISVTX)
+
+    def give_away(self, content_id: ContentId, target: Path) -> None:
+        """Move the file to `target`, a place outside the store on the same file system."""
+        self.unmark(content_id)
+        self.path(content_id).rename(target)
 
     def open(self, content_id: ContentId, writable: bool) -> int:
         """A descriptor of its own; the caller closes it. Raises FileNotFoundError."""
@@ -95,6 +118,13 @@ class Blobs:
         """The file's length, holes included."""
         return self.path(content_id).stat().st_size
 
+    def length(self, content_id: ContentId) -> int | None:
+        """The same; None when there is no file."""
+        try:
+            return self.size(content_id)
+        except FileNotFoundError:
+            return None
+
     def mtime_ns(self, content_id: ContentId) -> int:
         """When the file's bytes last changed."""
         return self.path(content_id).stat().st_mtime_ns
@@ -113,13 +143,18 @@ class Blobs:
 
     def ids(self) -> Iterator[ContentId]:
         """Every content id that has a file here, in no order. Files of other names are passed over."""
-        for folder in self._root.iterdir():
-            if not folder.is_dir():
-                continue
-            for entry in folder.iterdir():
-                name = entry.name
-                if name.isascii() and name.isdecimal() and self.path(ContentId(int(name))) == entry:
-                    yield ContentId(int(name))
+        for content_id, _ in self.census():
+            yield content_id
+
+    def census(self) -> Iterator[tuple[ContentId, bool]]:
+        """The same, each with whether it is marked; costs a stat of each."""
+        for number in range(_FOLDERS):
+            with suppress(FileNotFoundError), os.scandir(self._root / f"{number:02x}") as entries:
+                for entry in entries:
+                    name = entry.name
+                    if name.isascii() and name.isdecimal() and (int(name) % _FOLDERS, str(int(name))) == (number, name):
+                        mode = entry.stat(follow_symlinks=False).st_mode
+                        yield ContentId(int(name)), bool(mode & stat.S_ISVTX)
 
     def copy(self, content_id: ContentId, new_id: ContentId) -> None:
         """A second file with the same bytes and holes, sharing the disk blocks where the file system can.
@@ -153,10 +188,10 @@ class Blobs:
             os.close(fd)
 
     @contextmanager
-    def _new(self, content_id: ContentId) -> Iterator[int]:
+    def _new(self, content_id: ContentId, mode: int = _PLAIN) -> Iterator[int]:
         path = self.path(content_id)
         self._ensure_folder(path.parent)
-        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         try:
             yield fd
         except BaseException:

@@ -39,12 +39,16 @@ _COLUMNS = "content_id, ino, version, size, resident, dirty, durable, last_use_s
 
 def _content(row: tuple[object, ...]) -> Content:
     content_id, ino, version, size, resident, dirty, durable, last_use_s = row
+    try:
+        held = ranges.decode(resident)  # type: ignore[arg-type]  # the STRICT schema guarantees the types of the row
+    except ValueError:  # damaged: what is clean is fetched again, what is dirty is whole
+        held = ((0, size),) if dirty == 1 and size else ()  # type: ignore[assignment]
     return Content(
-        content_id=content_id,  # type: ignore[arg-type]  # the STRICT schema guarantees the types of the row
+        content_id=content_id,  # type: ignore[arg-type]
         ino=ino,  # type: ignore[arg-type]
         version=version,  # type: ignore[arg-type]
         size=size,  # type: ignore[arg-type]
-        resident=ranges.decode(resident),  # type: ignore[arg-type]
+        resident=held,
         dirty=dirty == 1,
         durable=durable == 1,
         last_use_s=last_use_s,  # type: ignore[arg-type]
@@ -93,7 +97,8 @@ def set_dirty(connection: sqlite3.Connection, content_id: ContentId) -> None:
     row = connection.execute("SELECT size FROM content WHERE content_id = ?", (content_id,)).fetchone()
     resident: ranges.Ranges = ((0, row[0]),) if row is not None and row[0] else ()
     connection.execute(
-        "UPDATE content SET dirty = 1, durable = 0, resident = ? WHERE content_id = ?",
+        """UPDATE content SET dirty = 1, durable = 0, was_durable = iif(dirty, was_durable, 0), resident = ?
+           WHERE content_id = ?""",
         (ranges.encode(resident), content_id),
     )
 
@@ -163,18 +168,35 @@ def least_recently_used(
     ]
 
 
-def unsynced(connection: sqlite3.Connection, limit: int) -> list[ContentId]:
-    """Contents whose bytes are not yet known to be on the disk."""
-    rows = connection.execute("SELECT content_id FROM content WHERE durable = 0 LIMIT ?", (limit,)).fetchall()
+def unsynced(connection: sqlite3.Connection, limit: int, *, after: int, dirty_only: bool) -> list[ContentId]:
+    """Contents beyond `after` whose bytes are not yet known to be on the disk, in the order of their ids."""
+    kind = "AND dirty = 1" if dirty_only else ""
+    rows = connection.execute(
+        f"SELECT content_id FROM content WHERE durable = 0 {kind} AND content_id > ? ORDER BY content_id LIMIT ?",  # noqa: S608
+        (after, limit),
+    ).fetchall()
     return [ContentId(row[0]) for row in rows]
 
 
-def set_durable(connection: sqlite3.Connection, contents: list[Content]) -> None:
-    """These ranges were synced; a row that has grown since is left for the next round."""
-    connection.executemany(
-        "UPDATE content SET durable = 1 WHERE content_id = ? AND resident = ? AND dirty = 0",
-        [(content.content_id, ranges.encode(content.resident)) for content in contents],
+def set_durable(connection: sqlite3.Connection, content_id: ContentId, *, unchanged: bool) -> None:
+    """A state of these bytes was synced; `unchanged`: it is the one that the row tells of."""
+    connection.execute(
+        "UPDATE content SET durable = max(durable, ?), was_durable = 1 WHERE content_id = ?", (unchanged, content_id)
     )
+
+
+def set_not_resident(connection: sqlite3.Connection, content_ids: list[ContentId]) -> None:
+    """The disk did not keep these clean bytes: what reads as them now may be gone tomorrow. Fetch them again."""
+    connection.executemany(
+        "UPDATE content SET resident = ?, held_bytes = 0, durable = 0 WHERE content_id = ? AND dirty = 0",
+        [(ranges.encode(()), content_id) for content_id in content_ids],
+    )
+
+
+def dirty(connection: sqlite3.Connection) -> list[ContentId]:
+    """Contents that hold bytes which exist nowhere else."""
+    rows = connection.execute("SELECT content_id FROM content WHERE dirty = 1").fetchall()
+    return [ContentId(row[0]) for row in rows]
 
 
 def orphans(connection: sqlite3.Connection, after: int, limit: int) -> tuple[list[ContentId], int | None]:
@@ -191,6 +213,12 @@ def orphans(connection: sqlite3.Connection, after: int, limit: int) -> tuple[lis
 def dropped(connection: sqlite3.Connection) -> list[ContentId]:
     """Contents without a row whose blobs may still be there."""
     return [ContentId(row[0]) for row in connection.execute("SELECT content_id FROM dropped")]
+
+
+def is_dropped(connection: sqlite3.Connection, content_id: ContentId) -> bool:
+    """Whether its row went on purpose."""
+    row = connection.execute("SELECT 1 FROM dropped WHERE content_id = ?", (content_id,)).fetchone()
+    return row is not None
 
 
 def blobs_deleted(connection: sqlite3.Connection, content_ids: list[ContentId]) -> None:

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cache import ranges, tree
+from cache import ranges, strays, tree
 from cache.model import ContentId, Ino, ItemId, Version
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cache.blobs import Blobs
+    from cache.rescue import Rescue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def placeholder(connection: sqlite3.Connection, ino: Ino) -> Placeholder | None:
     return Placeholder(ino=Ino(number), item_id=item_id, version=version, size=size, digest=digest)
 
 
-def deposit(connection: sqlite3.Connection, blobs: Blobs, arrived: Iterable[Whole]) -> list[Ino]:
+def deposit(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, arrived: Iterable[Whole]) -> list[Ino]:
     """Take these in, within a transaction; returns the nodes that hold theirs now. Raises OSError."""
     now_s = int(time.time())
     taken: list[Ino] = []
@@ -62,6 +63,7 @@ def deposit(connection: sqlite3.Connection, blobs: Blobs, arrived: Iterable[Whol
         if placeholder(connection, whole.of.ino) != whole.of:
             continue
         content_id = _insert(connection, whole.of, now_s)
+        strays.clear(blobs, rescue, content_id)  # what an earlier transaction left that rolled back
         blobs.write_whole(content_id, whole.data)
         tree.set_content(connection, whole.of.ino, content_id, whole.of.size)
         taken.append(whole.of.ino)

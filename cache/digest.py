@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import TYPE_CHECKING
 
 import trio
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SLICE_BYTES = 64 << 20  # some tenths of a second
 CHUNK_BYTES = 1 << 20
@@ -25,3 +29,12 @@ async def digest_of(fd: int) -> tuple[int, str]:
     while added := await trio.to_thread.run_sync(add_slice):
         position += added
     return position, f"sha-256:{hasher.hexdigest()}"
+
+
+def digest_of_file(path: Path) -> str:
+    """`sha-256:<hex>` of a whole file, on this thread; raises OSError."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            hasher.update(chunk)
+    return f"sha-256:{hasher.hexdigest()}"

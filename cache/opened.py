@@ -6,6 +6,7 @@ resident; the catalog is told later (residency) or before (dirtiness). No `await
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -118,7 +119,10 @@ class OpenContents:
         if opened is None:
             fd = self._blobs.open(content.content_id, writable=True)
             # The blob is the truth about dirty bytes: what a close could not write down is written down now.
-            size = os.fstat(fd).st_size if content.dirty else content.size
+            size = os.fstat(fd).st_size
+            if size != content.size and not content.dirty:  # somebody damaged it: as good as gone
+                os.close(fd)
+                raise FileNotFoundError(errno.ENOENT, "a content of another length than it had")
             opened = OpenContent(
                 content_id=content.content_id,
                 ino=content.ino,

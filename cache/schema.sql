@@ -56,7 +56,8 @@ CREATE TABLE content (
     held_bytes INTEGER NOT NULL CHECK (held_bytes >= 0),
     dirty      INTEGER NOT NULL CHECK (dirty IN (0, 1)),  -- holds bytes that exist nowhere else
     durable    INTEGER NOT NULL CHECK (durable IN (0, 1)),  -- the resident bytes are known to be on the disk
-    last_use_s INTEGER NOT NULL
+    last_use_s INTEGER NOT NULL,
+    was_durable INTEGER NOT NULL DEFAULT 0 CHECK (was_durable IN (0, 1))  -- dirty: a state of them was on the disk once
 ) STRICT;
 CREATE INDEX content_lru ON content (last_use_s) WHERE dirty = 0 AND held_bytes > 0;
 CREATE INDEX content_dirty ON content (content_id) WHERE dirty = 1;

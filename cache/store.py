@@ -1,16 +1,16 @@
 """What one mount holds on this machine: the state directory, opened once, by one process.
 
     DIR/lock        flock of the owner, with its pid       DIR/state.db    the catalog; DIR/pins: what to keep here
-    DIR/blobs/      contents by id                         DIR/rescued/    dirty bytes that lost their catalog row
+    DIR/blobs/      contents by id                         DIR/seal        what an orderly close says of the catalog
+    DIR/rescued/    unsent bytes without a row             DIR/quarantine/ catalogs that were damaged
     DIR/set-aside/  bytes that lost, for a person (`cache.aside`)
 
-The janitor task does behind everybody's back what nobody should wait for: residency is written down, bytes are synced
-and then called durable, contents and nodes that lost their last user are deleted.
+The janitor does behind everybody's back what nobody should wait for: it writes down, syncs, searches and deletes.
 """
 
 from __future__ import annotations
 
-import errno
+import logging
 import os
 import time
 from dataclasses import replace
@@ -19,19 +19,22 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import content_edits, contents, items, lock, ranges, recovery, tree
+from cache import content_edits, contents, items, lock, ranges, recovery, seal, strays, tree
 from cache.aside import Aside
 from cache.blobs import Blobs
 from cache.changing import Clock
 from cache.db import Database, Runner, get_meta, in_worker, set_meta
 from cache.deposits import Whole, deposit
-from cache.errors import NotFound
+from cache.durability import DIRTY_SYNC_INTERVAL_S, Durability
+from cache.errors import LocalError, NotFound
 from cache.evict import kept
 from cache.failpoints import reached
 from cache.opened import OpenContent, OpenContents
+from cache.opening import CATALOG, move_damaged_aside
 from cache.pins import Pins
+from cache.rescue import Rescue
 from cache.sweep import Sweep
-from cache.tidying import Work, bring_to_disk, tidy
+from cache.tidying import Work, punch_holes, tidy
 from cache.untold import Untold
 
 if TYPE_CHECKING:
@@ -41,9 +44,7 @@ if TYPE_CHECKING:
 
     from cache.model import Content, ContentId, Ino, Item, Node
 
-# How old un-synced residency may get: power loss costs at most a new download of it. By then the kernel has written
-# most of it by itself; sooner, a sync per file stands in the way of those who wait for the disk.
-SYNC_INTERVAL_S = 30.0
+log = logging.getLogger(__name__)
 
 
 class LocalStore:
@@ -55,10 +56,12 @@ class LocalStore:
         self.write_back_delay_s = write_back_delay_s
         self._lock = lock.take(directory)
         try:
-            self.db = Database(directory / "state.db", runner=runner)
             self.blobs = Blobs(directory / "blobs")
             self.aside = Aside(directory / "set-aside", self.blobs)
-            recovery.recover(self.db, self.blobs, directory)
+            self._rescue = Rescue(directory, self.blobs)
+            checked = move_damaged_aside(directory, self.blobs, self._rescue)
+            self.db = Database(directory / CATALOG, runner=runner, checked=checked)
+            recovery.recover(self.db, self.blobs, self._rescue)
         except BaseException:
             os.close(self._lock)
             raise
@@ -70,9 +73,11 @@ class LocalStore:
         self._work = trio.Event()
         self._saving = trio.Lock()
         self._deleted: list[ContentId] = []  # blobs that are gone, which the catalog was not told of yet
-        self._sweep = Sweep(self.db.reader, self.blobs)
+        self._durability = Durability(self.db, self.blobs, self.opened)
+        self._sweep = Sweep(self.db.reader, self.blobs, self._rescue, self.opened)
         if self._sweep.due:
             self._loose.update(self.db.write_now(self._sweep.step))
+        self._rescue.report()
 
     def clock(self, delay_s: float | None = None) -> Clock:
         """Now, and when a change made now may be pushed; with a delay of 0, now by the clock of the outbox.
@@ -105,7 +110,7 @@ class LocalStore:
 
         In a worker: on a busy disk the creation of a blob takes a millisecond.
         """
-        return await self.db.write(lambda connection: deposit(connection, self.blobs, arrived))
+        return await self.db.write(lambda connection: deposit(connection, self.blobs, self._rescue, arrived))
 
     def content(self, content_id: ContentId) -> Content:
         """A content row, with residency that the catalog has not been told yet."""
@@ -145,13 +150,10 @@ class LocalStore:
         self.fresh_blob(content_id, node.size)
         tree.set_content(connection, node.ino, content_id, node.size)
 
-    def fresh_blob(self, content_id: ContentId, size: int) -> None:
-        """The blob of a content whose row was just inserted, within the same transaction.
-
-        An earlier transaction that rolled back may have left one under the same number.
-        """
-        self.blobs.delete(content_id)
-        self.blobs.create(content_id, size)
+    def fresh_blob(self, content_id: ContentId, size: int, *, unsent: bool = False) -> None:
+        """The blob of a content whose row was just inserted, within the same transaction; `unsent`: of dirty bytes."""
+        strays.clear(self.blobs, self._rescue, content_id)  # what an earlier transaction left that rolled back
+        self.blobs.create(content_id, size, unsent=unsent)
         reached("blob-created")
 
     async def settle(self, opened: OpenContent, *, closed: bool = False) -> None:
@@ -161,6 +163,7 @@ class LocalStore:
         """
         if opened.dirty and (closed or not opened.settled):
             opened.settled = True  # before the await: a write during it makes it unsettled again
+            self._durability.changed(opened.content_id)
             try:
                 stat, size, clock = opened.stat(), opened.size, self.clock()
                 await self.db.write_here(
@@ -172,6 +175,11 @@ class LocalStore:
             except BaseException:  # a full disk, or cancelled: still to be done
                 opened.settled = False
                 raise
+
+    async def sync(self, opened: OpenContent) -> None:
+        """fsync: content, then its row and its name are on the disk when this returns. Raises OSError, NoSpaceLeft."""
+        await self.settle(opened)
+        await self._durability.sync(opened)
 
     def set_time(self, node: Node, mtime_ns: int) -> None:
         """The time of dirty bytes is that of their blob, open or not: what is told, sent, and found after a crash."""
@@ -199,18 +207,16 @@ class LocalStore:
 
     async def run_janitor(self) -> None:
         """Work until cancelled."""
-        last_sync_s = trio.current_time()
+        await self.db.check()
         while True:
-            with trio.move_on_after(SYNC_INTERVAL_S):
+            with trio.move_on_after(DIRTY_SYNC_INTERVAL_S):
                 await self._work.wait()
             self._work = trio.Event()
             if self._sweep.due:
                 self.tidy(await self.db.write(self._sweep.step))
+                self._rescue.report()
             await self.save()
-            if trio.current_time() - last_sync_s >= SYNC_INTERVAL_S:
-                await bring_to_disk(self.db, self.blobs)
-                await self.db.checkpoint()
-                last_sync_s = trio.current_time()
+            await self._durability.sync_due()
             await trio.sleep(0.05)  # what comes in a burst is written together
 
     async def save(self) -> None:
@@ -237,7 +243,7 @@ class LocalStore:
                 await self.db.write(lambda connection: contents.shed(connection, content_id, left), durable=True)
                 reached("shed-told")
                 if opened.users == 1 and not opened.dirty:
-                    return self._punch(content_id, before, left)
+                    return punch_holes(self.blobs, content_id, before, left)
                 for start, stop in before:
                     opened.arrived(start, stop)
             finally:
@@ -246,27 +252,16 @@ class LocalStore:
                     self.untold.unused(content_id)  # this was no use of it
         return True
 
-    def _punch(self, content_id: ContentId, before: ranges.Ranges, left: ranges.Ranges) -> bool:
-        """On the trio thread: nobody may open the content and bring bytes meanwhile."""
-        try:
-            for held in before:
-                for start, stop in ranges.missing(left, *held):
-                    self.blobs.punch(content_id, start, stop)
-        except OSError as error:
-            if error.errno != errno.EOPNOTSUPP:
-                raise
-            return False
-        return True
-
     async def _save(self) -> None:
         resident, used = self.untold.take()
+        self._durability.changed(*resident)
         loose = {content_id for content_id in self._loose if self.opened.get(content_id) is None}
         nameless = {ino for ino in self._nameless if not self.opened.of_node(ino)}
-        self._loose -= loose
-        self._nameless -= nameless
         gone, self._deleted = self._deleted, []
         if not (resident or loose or nameless or used or gone):
             return
+        self._loose -= loose
+        self._nameless -= nameless
         work = Work(
             now_s=self.clock().now_s, resident=resident, used=used, loose=loose, nameless=nameless, blobs_deleted=gone
         )
@@ -285,10 +280,16 @@ class LocalStore:
         self.untold.told(resident)
 
     async def aclose(self) -> None:
-        """Write everything down and leave an orderly mark."""
-        with trio.CancelScope(shield=True):
-            await self.save()
-            await bring_to_disk(self.db, self.blobs)
-            await self.db.write(lambda connection: set_meta(connection, "clean", "1"), durable=True)
-        self.db.close()
-        os.close(self._lock)
+        """Write everything down and leave an orderly mark; what a failing disk prevents is left to the next opening."""
+        try:
+            with trio.CancelScope(shield=True):
+                await self.save()
+                await self._durability.sync_all()
+                await self.db.write(lambda connection: set_meta(connection, "clean", "1"), durable=True)
+                self.db.close()
+                await trio.to_thread.run_sync(seal.put, self.directory)
+        except (LocalError, OSError) as error:
+            log.warning("the state in %s was not closed in order: %s", self.directory, error)
+        finally:
+            self.db.close()
+            os.close(self._lock)

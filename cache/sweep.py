@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from cache import contents
+from cache import contents, strays
 from cache.db import get_meta, set_meta
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from cache.blobs import Blobs
     from cache.model import ContentId
+    from cache.opened import OpenContents
+    from cache.rescue import Rescue
 
 PIECE = 5000  # rows, or blobs, looked at in one transaction: some tens of milliseconds
 
@@ -24,10 +26,11 @@ PIECE = 5000  # rows, or blobs, looked at in one transaction: some tens of milli
 class Sweep:
     """One search through everything; begun again by the next opening when it does not come to its end."""
 
-    def __init__(self, connection: sqlite3.Connection, blobs: Blobs) -> None:
+    def __init__(self, connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, opened: OpenContents) -> None:
         self._blobs = blobs
         self._after: int | None = 0
-        self._files = blobs.ids()
+        self._rescue, self._opened = rescue, opened
+        self._files = blobs.census()
         self.due = get_meta(connection, "sweep") == "due"
 
     def step(self, connection: sqlite3.Connection) -> list[ContentId]:
@@ -37,10 +40,18 @@ class Sweep:
             loose, self._after = contents.orphans(connection, self._after, PIECE)
         if self._after is None:
             seen = list(islice(self._files, PIECE))
-            for content_id in seen:
+            for content_id, marked in seen:
                 if not contents.exists(connection, content_id):
-                    self._blobs.delete(content_id)
+                    self._clear(connection, content_id)
+                elif marked and self._opened.get(content_id) is None:
+                    strays.compare(connection, self._blobs, self._rescue, content_id)
             if len(seen) < PIECE:
                 set_meta(connection, "sweep", "done")
                 self.due = False
         return loose
+
+    def _clear(self, connection: sqlite3.Connection, content_id: ContentId) -> None:
+        if contents.is_dropped(connection, content_id):  # somebody is about to delete it
+            self._blobs.delete(content_id)
+        else:
+            strays.clear(self._blobs, self._rescue, content_id)

@@ -1,13 +1,10 @@
-"""What the janitor does in one go: write down residency and uses, end what nobody has any more, bring bytes to the
-disk."""
+"""What the janitor does in one transaction: write down residency and uses, end what nobody has any more."""
 
 from __future__ import annotations
 
-import os
+import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import trio
 
 from cache import contents, ranges, tree
 from cache.model import ROOT_INO, ContentId, Ino
@@ -17,9 +14,6 @@ if TYPE_CHECKING:
     import sqlite3
 
     from cache.blobs import Blobs
-    from cache.db import Database
-
-SYNC_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,23 +50,17 @@ def tidy(connection: sqlite3.Connection, work: Work) -> list[ContentId]:
     return deleted
 
 
-async def bring_to_disk(db: Database, blobs: Blobs) -> None:
-    """Sync a batch of contents, and only then call them durable."""
-    batch = [contents.get(db.reader, each) for each in contents.unsynced(db.reader, SYNC_BATCH)]
-    clean = [content for content in batch if content is not None and not content.dirty]
-    if not clean:
-        return
-    await trio.to_thread.run_sync(_sync_blobs, blobs, [content.content_id for content in clean])
-    await db.write(lambda connection: contents.set_durable(connection, clean))
+def punch_holes(blobs: Blobs, content_id: ContentId, before: ranges.Ranges, left: ranges.Ranges) -> bool:
+    """Give the room of what is in `before` and not in `left` back; False where the disk cannot make holes.
 
-
-def _sync_blobs(blobs: Blobs, content_ids: list[ContentId]) -> None:
-    for content_id in content_ids:
-        try:
-            fd = blobs.open(content_id, writable=False)
-        except FileNotFoundError:
-            continue  # deleted meanwhile, its row too
-        try:
-            blobs.sync(fd)
-        finally:
-            os.close(fd)
+    On the trio thread: nobody may open the content and bring bytes meanwhile. Raises OSError.
+    """
+    try:
+        for held in before:
+            for start, stop in ranges.missing(left, *held):
+                blobs.punch(content_id, start, stop)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return False
+    return True

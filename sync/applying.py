@@ -144,13 +144,17 @@ class Applier:
         """The outbox knows of an edit before its first byte is written; raises NotPermitted, NotFound."""
 
         def change(connection: sqlite3.Connection) -> list[News]:
+            self._store.blobs.mark(opened.fd)
             if content_edits.displaces(connection, opened.content_id):
                 return settle.edit_beside(connection, opened.content_id, clock, self._host)
             back = settle.bring_back(connection, opened.ino, clock, self._host)
             moved_on = content_edits.begin_edit(connection, opened.content_id, clock)
             return [*back, NodeChanged(opened.ino, content=True)] if moved_on else back
 
-        news = await self._store.db.write_here(change)
+        if opened.size:  # the first changed bytes must not reach the disk before the row that says so
+            news = await self._store.db.write(change, durable=True)
+        else:
+            news = await self._store.db.write_here(change)
         content = contents.get(self._store.db.reader, opened.content_id)
         opened.dirty, opened.ino = True, opened.ino if content is None else content.ino
         self._store.untold.overruled(opened.content_id)  # what was resident before is no news any more

@@ -103,9 +103,9 @@ class Engine:
             await nursery.start(self.hydrator.run)
             await nursery.start(self.prefetcher.run)
             await nursery.start(self.descender.run)
-            nursery.start_soon(self.uploader.run)
             nursery.start_soon(self.growth.run)
-            for part in (self.puller.run, self.evictor.run, self.store.run_janitor, self.keeper.run):
+            parts = (self.puller.run, self.uploader.run, self.evictor.run, self.store.run_janitor, self.keeper.run)
+            for part in parts:
                 nursery.start_soon(self._keep_running, part)
             task_status.started()
 

@@ -166,16 +166,9 @@ class Files:
 
     async def fsync(self, fh: int, datasync: bool) -> None:  # noqa: ARG002  # the journal row is needed either way
         """Content, then the journal row, then the blob's name: on the disk when this returns."""
-        opened = self.handles.file(fh).opened
-        if not opened.dirty:
-            return
-        await self._store.settle(opened)
-        await trio.to_thread.run_sync(self._sync_blob, opened)
-        await self._store.db.make_durable()
-
-    def _sync_blob(self, opened: OpenContent) -> None:
-        self._store.blobs.sync(opened.fd)
-        self._store.blobs.sync_name(opened.content_id)
+        handle = self.handles.file(fh)
+        if handle.writable or handle.opened.dirty:
+            await self._store.sync(handle.opened)
 
     async def _acquire(self, node: Node, fh: int | None) -> OpenContent:
         """The content that a truncation is about: the handle's own, or the node's."""
@@ -205,7 +198,7 @@ class Files:
                 if tree.by_ino(connection, opened.ino) is None:
                     raise NotFound(ino=opened.ino)
                 content_id = content_edits.new_content(connection, opened.ino, clock)
-                self._store.fresh_blob(content_id, 0)
+                self._store.fresh_blob(content_id, 0, unsent=True)
                 return content_id
 
             content_id = await self._store.db.write_here(change)

@@ -156,7 +156,7 @@ class Filesystem:
         def change(connection: sqlite3.Connection) -> Node:
             node = edits.make(connection, parent, name, kind, clock, mode=mode & 0o7777, target=target)
             if node.content_id is not None:
-                self._store.fresh_blob(node.content_id, 0)
+                self._store.fresh_blob(node.content_id, 0, unsent=True)
             return node
 
         node = await self._store.db.write_here(change)

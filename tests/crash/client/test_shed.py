@@ -26,7 +26,7 @@ async def main():
     store = LocalStore(Path(sys.argv[1]), runner=inline)
     def fill(connection):
         connection.execute("INSERT INTO node VALUES (1, NULL, '', 'folder', 0, 493, 0, 0, NULL, NULL, NULL, 1, 1)")
-        connection.execute("INSERT INTO content VALUES (7, 2, 'v', 4194304, x'', 0, 0, 0, 5)")
+        connection.execute("INSERT INTO content VALUES (7, 2, 'v', 4194304, x'', 0, 0, 0, 5, 0)")
         connection.execute("INSERT INTO node VALUES (2, 1, 'f', 'file', 4194304, 420, 0, 0, NULL, 7, NULL, 0, 1)")
         contents.set_resident(connection, ContentId(7), ((0, 4194304),), 5)
     await store.db.write(fill)

@@ -31,7 +31,7 @@ def fill(directory: Path, count: int) -> None:
         connection.execute("INSERT INTO node VALUES (1, NULL, '', 'folder', 0, 493, 0, 0, 'root', NULL, NULL, 1, 1)")
         numbers = range(2, count + 2)
         connection.executemany(
-            "INSERT INTO content VALUES (?, ?, 'v', 4096, x'', 4096, 0, 1, 5)", [(each, each) for each in numbers]
+            "INSERT INTO content VALUES (?, ?, 'v', 4096, x'', 4096, 0, 1, 5, 0)", [(each, each) for each in numbers]
         )
         connection.executemany(
             "INSERT INTO node VALUES (?, 1, ?, 'file', 4096, 420, 0, 0, ?, ?, NULL, 0, 1)",
@@ -56,8 +56,8 @@ def steps_to_open(directory: Path, monkeypatch: pytest.MonkeyPatch, *, orderly: 
         looks += 1
         return 0
 
-    def watched(path: Path) -> sqlite3.Connection:
-        connection = connect(path)
+    def watched(path: Path, factory: type[sqlite3.Connection]) -> sqlite3.Connection:
+        connection = connect(path, factory)
         connection.set_progress_handler(look, STEPS)
         return connection
 

@@ -1,0 +1,144 @@
+"""Brings bytes to the disk, and only then calls them durable.
+
+A sync that failed is never made good by a later one that succeeds: the kernel tells of a lost page once, and may have
+dropped it. Clean bytes are then fetched again. Dirty bytes are the only copy: they are kept and sent as they read, but
+every fsync of them fails from there on, until the remote has them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+import trio
+
+from cache import contents
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from cache.blobs import Blobs
+    from cache.db import Database
+    from cache.model import ContentId
+    from cache.opened import OpenContent, OpenContents
+
+log = logging.getLogger(__name__)
+
+BATCH = 256
+DIRTY_SYNC_INTERVAL_S = 5.0  # bytes that exist nowhere else
+# How old other residency may get: power loss costs at most a new download of it. By then the kernel has written most of
+# it by itself; sooner, a sync per file stands in the way of those who wait for the disk.
+SYNC_INTERVAL_S = 30.0
+
+
+class Durability:
+    """Syncs contents of one store; owned by the trio thread."""
+
+    def __init__(self, db: Database, blobs: Blobs, opened: OpenContents) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._opened = opened
+        self._refused: dict[ContentId, OSError] = {}  # dirty contents that the disk would not keep
+        self._all_at_s = self._dirty_at_s = 0.0
+        self._unchanged: set[ContentId] = set()  # being synced, and not changed since that began
+
+    def changed(self, *content_ids: ContentId) -> None:
+        """Their rows are told of other bytes: what is being synced at this moment is not all of them."""
+        self._unchanged.difference_update(content_ids)
+
+    async def sync(self, opened: OpenContent) -> None:
+        """Return when the bytes, their row and their name are on the disk; raises OSError, also for an earlier
+        failure."""
+        content_id = opened.content_id
+        if content_id in self._refused:
+            raise self._refused[content_id]
+        self._unchanged.add(content_id)
+        try:
+            await trio.to_thread.run_sync(self._sync_open, opened.fd, content_id)
+        except OSError as error:
+            await self._doubt({content_id: error})
+            raise
+        await self._db.write(lambda connection: self._call_durable(connection, [content_id]), durable=True)
+
+    async def sync_due(self) -> None:
+        """Sync what is old enough, and fold the catalog's log into its file."""
+        now_s = trio.current_time()
+        if now_s - self._all_at_s >= SYNC_INTERVAL_S:
+            self._all_at_s = self._dirty_at_s = now_s
+            await self.sync_all()
+            await self._db.checkpoint()
+        elif now_s - self._dirty_at_s >= DIRTY_SYNC_INTERVAL_S:
+            self._dirty_at_s = now_s
+            await self.sync_all(dirty_only=True)
+
+    async def sync_all(self, *, dirty_only: bool = False) -> None:
+        """Sync every content that nobody writes; what the disk refuses is doubted, and nothing is raised for it."""
+        after = 0
+        while rows := contents.unsynced(self._db.reader, BATCH, after=after, dirty_only=dirty_only):
+            after = rows[-1]
+            batch = [content_id for content_id in rows if self._is_quiet(content_id)]
+            self._unchanged.update(batch)
+            failed = await trio.to_thread.run_sync(self._sync_closed, batch)
+            await self._doubt(failed)
+            synced = [content_id for content_id in batch if content_id not in failed]
+            if synced:
+                await self._db.write(lambda connection, synced=synced: self._call_durable(connection, synced))  # type: ignore[misc]
+
+    def _is_quiet(self, content_id: ContentId) -> bool:
+        """A writer would have to wait for the disk; and what was refused once is not asked again while it is dirty."""
+        if content_id in self._refused:
+            content = contents.get(self._db.reader, content_id)
+            if content is not None and content.dirty:
+                return False
+        opened = self._opened.get(content_id)
+        return opened is None or not opened.writers
+
+    def _call_durable(self, connection: sqlite3.Connection, content_ids: list[ContentId]) -> None:
+        for content_id in content_ids:
+            content = contents.get(connection, content_id)
+            if content is None:
+                continue
+            contents.set_durable(connection, content_id, unchanged=content_id in self._unchanged)
+            if not content.dirty:
+                self._blobs.unmark(content_id)
+        self._unchanged.difference_update(content_ids)
+
+    def _sync_open(self, fd: int, content_id: ContentId) -> None:
+        self._blobs.sync(fd)
+        self._blobs.sync_name(content_id)
+
+    def _sync_closed(self, content_ids: list[ContentId]) -> dict[ContentId, OSError]:
+        failed: dict[ContentId, OSError] = {}
+        folders: dict[object, ContentId] = {}
+        for content_id in content_ids:
+            try:
+                fd = self._blobs.open(content_id, writable=False)
+            except FileNotFoundError:
+                continue  # deleted meanwhile, its row too
+            try:
+                self._blobs.sync(fd)
+                folders[self._blobs.path(content_id).parent] = content_id
+            except OSError as error:
+                failed[content_id] = error
+            finally:
+                os.close(fd)
+        for content_id in folders.values():
+            self._blobs.sync_name(content_id)
+        return failed
+
+    async def _doubt(self, failed: dict[ContentId, OSError]) -> None:
+        if not failed:
+            return
+        log.warning("the disk did not keep what was written to it: %s", next(iter(failed.values())))
+        for content_id, error in failed.items():
+            self._unchanged.discard(content_id)
+            content = contents.get(self._db.reader, content_id)
+            if content is not None and content.dirty:
+                self._refused[content_id] = error
+        clean = [content_id for content_id in failed if content_id not in self._refused]
+        for content_id in clean:
+            opened = self._opened.get(content_id)
+            if opened is not None:
+                opened.resident, opened.hashed = (), False
+        await self._db.write(lambda connection: contents.set_not_resident(connection, clean))

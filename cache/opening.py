@@ -1,0 +1,117 @@
+"""Looks at the catalog of a state directory before it is opened: a damaged one is moved aside, never deleted.
+
+found                                                   | done
+--------------------------------------------------------+-------------------------------------------------------------
+no catalog, no blobs                                    | a new one
+one that is sealed and is what was sealed               | used
+one without a seal, that SQLite finds whole             | used; `cache.recovery` puts right what a crash left
+not what was sealed; SQLite finds it damaged; gone,     | moved to quarantine/DATE/; a new one is filled by the remote,
+while its log or contents are there                     | nothing remote is deleted, unsent bytes go to rescued/
+of a newer version                                      | StateUnusable, nothing is touched
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from cache import seal, strays
+from cache.db import DAMAGED, SCHEMA_VERSION
+from cache.errors import StateUnusable
+from cache.rescue import Rescue, dated
+from cache.seal import Seal
+from cache.wreck import Wreck
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cache.blobs import Blobs
+
+log = logging.getLogger(__name__)
+
+CATALOG = "state.db"
+_FILES = (CATALOG, f"{CATALOG}-wal", f"{CATALOG}-shm", f"{CATALOG}-journal", "seal", DAMAGED)
+_MAGIC = b"SQLite format 3\0"
+_VERSION_AT = 60  # https://www.sqlite.org/fileformat2.html, "the database header": user_version
+CHECKED_BYTES = 32 << 20  # up to this size SQLite checks all of it here: 0.2 s. Above, 4 s per GB, behind the start
+
+
+def move_damaged_aside(directory: Path, blobs: Blobs, rescue: Rescue, *, suspect: bool = False) -> bool:
+    """Make way for a new catalog if the one there cannot be used; the caller holds the lock. Returns whether what is
+    there now was looked at as a whole: a large one that was not closed in order is to be checked while it is used.
+
+    `suspect`: it is known to be damaged. Raises StateUnusable, OSError.
+    """
+    whole = seal.look(directory)
+    reason = damage(directory, whole) or ("its laws are broken" if suspect else None)
+    if reason is not None:
+        with closing(Wreck(_moved_aside(directory, reason) / CATALOG)) as wreck:
+            strays.clear_all(blobs, rescue, wreck)
+    seal.take_off(directory)
+    path = directory / CATALOG
+    return whole is Seal.WHOLE or not path.exists() or path.stat().st_size <= CHECKED_BYTES
+
+
+def damage(directory: Path, found: Seal) -> str | None:
+    """Why the catalog cannot be used, or None; raises StateUnusable for one of a newer version, OSError."""
+    path = directory / CATALOG
+    if not path.exists():
+        log_left = (directory / f"{CATALOG}-wal").exists()
+        return "the state file is gone" if log_left or _has_blobs(directory) else None
+    if (directory / DAMAGED).exists():
+        return "it was found damaged while it was used"
+    if found is Seal.BROKEN:
+        return "the state file is not what was closed"
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header and not (directory / f"{CATALOG}-wal").exists() and not _has_blobs(directory):
+        return None  # killed while it was made
+    if header[: len(_MAGIC)] != _MAGIC:
+        return "the state file is no catalog"
+    _refuse_newer(path, int.from_bytes(header[_VERSION_AT : _VERSION_AT + 4], "big"))
+    return None if found is Seal.WHOLE else _complaint(path)
+
+
+def _has_blobs(directory: Path) -> bool:
+    return any((directory / "blobs").glob("*/*"))
+
+
+def _refuse_newer(path: Path, version: int) -> None:
+    if version > SCHEMA_VERSION:
+        raise StateUnusable("the state was written by a newer AnchorFS", path=str(path), version=version)
+
+
+def _complaint(path: Path) -> str | None:
+    """What SQLite says against a catalog that no seal vouches for; its log is read too."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            _refuse_newer(path, version)
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if (version == 0) != (tables == 0):
+                return "the state file has no version"
+            if path.stat().st_size > CHECKED_BYTES:
+                return None
+            (word,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
+            raise OSError(f"{path} cannot be read: {error}") from error
+        return str(error)
+    except (sqlite3.DatabaseError, ValueError) as error:  # its words about damage may be no UTF-8
+        return str(error)
+    return None if word == "ok" else str(word)
+
+
+def _moved_aside(directory: Path, reason: str) -> Path:
+    folder = dated(directory / "quarantine")
+    for name in _FILES:
+        if (directory / name).exists():
+            (directory / name).rename(folder / name)
+    seal.sync_folder(directory)
+    log.warning(
+        "what was known of the drive on this machine is damaged (%s): it was moved to %s, and is told by the server "
+        "again", reason, folder,
+    )  # fmt: skip
+    return folder
