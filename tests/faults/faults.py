@@ -81,7 +81,28 @@ class Flip:
     at: int
 
 
-Fault = Reset | Refuse | LoseAnswer | CutRequest | CutAnswer | HoldRequest | HoldAnswer | Flip
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Nothing moves for a while before the request goes on."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drip:
+    """The answer comes in small pieces, with a pause before each; after `pieces` of them it flows."""
+
+    piece_bytes: int
+    pause_s: float
+    pieces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Twice:
+    """The request arrives twice, one after the other; only the second answer is heard."""
+
+
+Fault = Reset | Refuse | LoseAnswer | CutRequest | CutAnswer | HoldRequest | HoldAnswer | Flip | Stall | Drip | Twice
 
 
 def mutation(request: Request) -> bool:

@@ -11,11 +11,13 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from tests.faults.faults import (
     CutAnswer,
     CutRequest,
+    Drip,
     Fault,
     Flip,
     Gate,
@@ -25,6 +27,8 @@ from tests.faults.faults import (
     Refuse,
     Request,
     Reset,
+    Stall,
+    Twice,
 )
 from tests.faults.messages import Broken, Message, read_message
 
@@ -44,7 +48,7 @@ class FaultProxy:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._cut = False
-        self._closed = False
+        self._closed = threading.Event()
         self.rule: Callable[[Request], Fault | None] | None = None
         self.requests: list[Request] = []
         threading.Thread(target=self._accept, daemon=True, name="fault-proxy").start()
@@ -65,7 +69,7 @@ class FaultProxy:
 
     def close(self) -> None:
         """End everything."""
-        self._closed = True
+        self._closed.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -80,7 +84,7 @@ class FaultProxy:
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
-            while not self._closed:
+            while not self._closed.is_set():
                 client, _ = self._listener.accept()
                 self._keep(client)
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
@@ -88,7 +92,7 @@ class FaultProxy:
     def _keep(self, connection: socket.socket) -> None:
         with self._lock:
             self._open.add(connection)
-        if self._cut or self._closed:
+        if self._cut or self._closed.is_set():
             self._reset(connection)
 
     def _reset_all(self) -> None:
@@ -141,20 +145,41 @@ class FaultProxy:
         if isinstance(fault, Refuse):
             _refuse(message, client, fault)
             return
-        upstream.sendall(message.head)
-        for block in _request_body(message, fault):
-            upstream.sendall(block)
-        answer = answer_of(message.method)
-        if answer is None:
-            raise Broken
+        if isinstance(fault, Stall):
+            self._closed.wait(fault.seconds)
+        answer = _answered(message, fault, upstream, answer_of)
         if isinstance(fault, LoseAnswer):
             _drain(answer)
             raise Broken
-        client.sendall(answer.head)
-        for block in _answer_body(answer, fault):
-            client.sendall(block)
+        _send(client, answer.head, _answer_body(answer, fault))
         if answer.ends_with_connection:
             raise Broken
+
+
+def _send(connection: socket.socket, head: bytes, body: Iterator[bytes]) -> None:
+    connection.sendall(head)
+    for block in body:
+        connection.sendall(block)
+
+
+def _answered(
+    message: Message, fault: Fault | None, upstream: socket.socket, answer_of: Callable[[str], Message | None]
+) -> Message:
+    """The server's answer to a request that reached it, once or twice."""
+    body = _request_body(message, fault)
+    if isinstance(fault, Twice):
+        kept = list(body)
+        _send(upstream, message.head, iter(kept))
+        first = answer_of(message.method)
+        if first is None or first.ends_with_connection:
+            raise Broken
+        _drain(first)
+        body = iter(kept)
+    _send(upstream, message.head, body)
+    answer = answer_of(message.method)
+    if answer is None:
+        raise Broken
+    return answer
 
 
 def _refuse(message: Message, client: socket.socket, fault: Refuse) -> None:
@@ -182,6 +207,8 @@ def _answer_body(answer: Message, fault: Fault | None) -> Iterator[bytes]:
         return _cut_after(answer.body(), fault.after_bytes)
     if isinstance(fault, HoldAnswer):
         return _held_at(answer.body(), fault.gate, fault.after_bytes)
+    if isinstance(fault, Drip):
+        return _dripped(answer.body(), fault)
     if isinstance(fault, Flip):
         return _flipped(answer.body(), fault.at)
     return answer.body()
@@ -204,6 +231,18 @@ def _held_at(blocks: Iterator[bytes], gate: Gate, count: int) -> Iterator[bytes]
             gate.reached.set()
             gate.go.wait(HOLD_LIMIT_S)
             yield rest
+
+
+def _dripped(blocks: Iterator[bytes], fault: Drip) -> Iterator[bytes]:
+    left = fault.pieces
+    for block in blocks:
+        start = 0
+        while start < len(block) and left > 0:
+            time.sleep(fault.pause_s)
+            yield block[start : start + fault.piece_bytes]
+            start += fault.piece_bytes
+            left -= 1
+        yield block[start:]
 
 
 def _flipped(blocks: Iterator[bytes], at: int) -> Iterator[bytes]:
