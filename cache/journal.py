@@ -91,6 +91,18 @@ def unanswered_removals(connection: sqlite3.Connection, parent_id: ItemId | None
     )
 
 
+def unanswered_at(connection: sqlite3.Connection, parent_id: ItemId, name: str, ino: Ino) -> bool:
+    """Whether a creation that another row sent to that place may still turn out to have happened."""
+    row = connection.execute(
+        """SELECT 1 FROM journal WHERE base_parent_id = ?1 AND base_name = ?2 AND aspect = 'remove' AND item_id IS NULL
+           UNION ALL SELECT 1 FROM journal WHERE sent_parent_id = ?1 AND sent_name = ?2 AND aspect = 'create'
+               AND sent_generation >= 0 AND state <> 'parked' AND ino <> ?3
+           LIMIT 1""",
+        (parent_id, name, ino),
+    ).fetchone()
+    return row is not None
+
+
 def removals_in(connection: sqlite3.Connection, parent_id: ItemId) -> bool:
     """Whether a removal of something in that folder is pending: the folder itself must wait."""
     row = connection.execute(

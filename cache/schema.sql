@@ -125,6 +125,7 @@ CREATE TABLE journal (
 CREATE INDEX journal_by_time ON journal (not_before_ms) WHERE state = 'pending';
 CREATE INDEX journal_by_item ON journal (item_id);
 CREATE INDEX journal_by_base ON journal (base_parent_id, base_name);
+CREATE INDEX journal_by_sent ON journal (sent_parent_id, sent_name) WHERE sent_parent_id IS NOT NULL;
 
 -- What changed, and what was decided about it; bounded by age of row.
 CREATE TABLE activity (

@@ -180,7 +180,10 @@ class Absorber(Placing):
         """A local creation and a remote item have one name; folders merge, files are settled when ours is pushed."""
         create = journal.get(self.connection, mine.ino, Aspect.CREATE)
         under_way = create is not None and create.state is ChangeState.RUNNING
-        if mine.kind is Kind.FOLDER and told.kind is Kind.FOLDER and not under_way:
+        others = told.parent_id is not None and journal.unanswered_at(
+            self.connection, told.parent_id, told.name, mine.ino
+        )
+        if mine.kind is Kind.FOLDER and told.kind is Kind.FOLDER and not (under_way or others):
             self.after.news += settle.merge_folder(self.connection, mine, told, self.clock)
 
     # An item that has a node -----------------------------------------------------------------------------------

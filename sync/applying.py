@@ -40,6 +40,10 @@ class Heard(dict[ItemId, "ItemId | None"]):
         """Whether there may be newer news of an item."""
         return self.everything or item_id in self
 
+    def inside(self, folder: ItemId) -> bool:
+        """Whether there may be news of something in a folder."""
+        return self.everything or folder in self.values()
+
 
 DOUBT_ROUNDS = 16  # a doubt leads to another one along a path or a ring of names; more is a contradiction
 BATCH = 500

@@ -167,6 +167,8 @@ def _creation(connection: sqlite3.Connection, change: LocalChange, node: Node, p
     parent_id, name = _sent_place(connection, change) or (parent.item_id, node.name)
     if parent_id is None:
         return Wait("its folder comes first")
+    if journal.unanswered_at(connection, parent_id, name, change.ino):
+        return Wait("what an earlier creation may have made there is found out first")
     occupant = items.at_place(connection, parent_id, name)
     if occupant is None:
         return Create(node, parent_id, name)

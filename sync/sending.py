@@ -18,7 +18,7 @@ from cache.failpoints import reached
 from cache.model import Aspect, Item, Kind, LocalChange, Node
 from sync import push, settle
 from sync.deciding import decide
-from sync.remote import NewFile, Overwrite, Remote, Tombstone
+from sync.remote import Gone, NewFile, Overwrite, Remote, Tombstone
 from sync.upload_source import Snapshots, UploadSource
 
 if TYPE_CHECKING:
@@ -158,8 +158,6 @@ class Sender:
         def take_in(absorber: Absorber) -> None:
             connection, node = absorber.connection, tree.by_ino(absorber.connection, change.ino)
             absorber.after.touched[item.item_id] = item.parent_id
-            if change.aspect is Aspect.CREATE and change.in_doubt:
-                absorber.after.doubts.add(item.item_id)  # an answer of long ago: it may be gone since, as we were told
             removal = journal.get(connection, change.ino, Aspect.REMOVE)
             if node is None or node.parent is None:
                 if removal is not None:  # deleted here while it was under way
@@ -172,10 +170,20 @@ class Sender:
             if node.item_id == item.item_id and journal.get(connection, change.ino, Aspect.CONTENT) is not None:
                 node, told = absorber.overwritten(node, item)
             absorber.after.news += settle.adopt(connection, node, told, absorber.clock, clean=clean)
+            if change.aspect is Aspect.CREATE:
+                self._question(absorber, change, item)
             activity.note(connection, absorber.clock.now_s, change.ino, what, who=Who.HERE)
 
         await self._applier.apply_answer([item], self._heard, take_in)
         reached("concluded")
+
+    def _question(self, absorber: Absorber, change: LocalChange, item: Item) -> None:
+        """What the answer to a creation does not tell: whether it is of long ago, and the item gone again, as we were
+        told meanwhile; and what others were heard to put into a new folder."""
+        if change.in_doubt:
+            absorber.after.doubts.add(item.item_id)
+        if item.kind is Kind.FOLDER and (change.in_doubt or self._heard.inside(item.item_id)):
+            tree.set_listed(absorber.connection, change.ino, listed=False)
 
     async def _move(self, change: LocalChange, action: push.Move) -> None:
         key = await self._mark(change, action)
@@ -247,8 +255,11 @@ class Sender:
 
     async def _find(self, change: LocalChange, action: push.Find) -> None:
         """Did the creation happen whose answer we never heard? The folder tells."""
-        listing = await self._remote.children(action.parent_id)
-        found = [item for item in listing.items if item.name == action.name]
+        try:
+            listing = await self._remote.children(action.parent_id)
+            found = [item for item in listing.items if item.name == action.name]
+        except Gone:
+            found = []  # the folder, with all that was ever made in it
 
         def take_in(absorber: Absorber) -> None:
             for item in found:

@@ -133,6 +133,11 @@ class Machine:
         rows = self.store.db.reader.execute("SELECT content_id FROM content WHERE dirty").fetchall()
         return {self.store.blobs.path(content_id).read_bytes() for (content_id,) in rows}
 
+    def confirmed_bodies(self, drive: FakeDrive) -> set[bytes]:
+        """Contents that the server has told this machine of: from then on they are in its care."""
+        rows = self.store.db.reader.execute("SELECT item_id, content_version FROM item").fetchall()
+        return {drive.bodies[item_id, version] for item_id, version in rows if (item_id, version) in drive.bodies}
+
     def outbox(self) -> list[LocalChange]:
         """What is not pushed."""
         return journal.all_changes(self.store.db.reader)

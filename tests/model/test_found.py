@@ -59,6 +59,47 @@ FOUND = {
             },
         ),
     ],
+    "a name is not created again before what an earlier creation may have made there is known": [
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (0, 0, 0, 0)}),
+        Step("push_with_fault", {"who": 0, "fault": "unreachable", "which": 0}),
+        Step("program", {"who": 0, "kind": "rmdir", "picks": (0, 0, 0, 0)}),
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (0, 0, 0, 0)}),
+        Step(
+            "overlap",
+            {
+                "who": 0, "engine": "push", "which": 1, "late": True, "beside": "pull", "kind": "look",
+                "picks": (0, 0, 0, 0), "dies": 1,
+            },
+        ),
+        Step("expect", {"who": 0, "path": "/a"}),
+    ],
+    "a folder made where one in doubt was made before stays a folder of its own": [
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (0, 0, 0, 0)}),
+        Step("push_with_fault", {"who": 0, "fault": "lost", "which": 0}),
+        Step("program", {"who": 0, "kind": "rename", "picks": (0, 0, 1, 0)}),
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (0, 0, 0, 0)}),
+        Step("pull", {"who": 0}),
+        Step("expect", {"who": 0, "path": "/a"}),
+        Step("expect", {"who": 0, "path": "/b"}),
+    ],
+    "a removal of what may never have been is over when its folder is gone": [
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (9, 7, 11, 5)}),
+        Step("push_all", {"who": 0}),
+        Step("program", {"who": 0, "kind": "create", "picks": (11, 7, 10, 0)}),
+        Step("push_with_fault", {"who": 0, "fault": "unreachable", "which": 0}),
+        Step("program", {"who": 0, "kind": "unlink", "picks": (5, 11, 8, 6)}),
+        Step("on_the_server", {"kind": "delete", "picks": (0, 0, 0, 0)}),
+    ],
+    "a new folder is looked into when others were told of in it before its own answer came": [
+        Step("program", {"who": 1, "kind": "mkdir", "picks": (1, 7, 2, 9)}),
+        Step(
+            "overlap",
+            {
+                "who": 1, "engine": "push", "which": 2, "late": True, "beside": "news", "kind": "look",
+                "picks": (7, 5, 9, 10), "dies": 4,
+            },
+        ),
+    ],
 }  # fmt: skip
 
 

@@ -56,6 +56,7 @@ class World:
         self.server = ServerSide(self.drive, self.ledger)
         self.machines = [Machine(name, self.drive, self.directory / name, seed=seed) for name in NAMES[:machines]]
         self._touched: set[str] = set()
+        self._expected: list[tuple[Machine, str]] = []
 
     def __enter__(self) -> Self:
         for machine in self.machines:
@@ -109,7 +110,7 @@ class World:
         self.server.restore()
         left = {body for body in self.drive.tree().values() if isinstance(body, bytes)}
         for machine in self.machines:
-            left |= machine.unsent_bodies()
+            left |= machine.unsent_bodies() - machine.confirmed_bodies(self.drive)
         self.ledger.alive &= left
 
     def push_with_fault(self, who: int, fault: str, which: int) -> None:
@@ -152,6 +153,10 @@ class World:
         if machine.remote.online:
             self.time.run(machine.begin)
 
+    def expect(self, who: int, path: str) -> None:
+        """Not drawn: from here on a machine shows something there, in the end as well."""
+        self._expected.append((self._machine(who), path))
+
     # What must be true -------------------------------------------------------------------------------------------
 
     def examine(self) -> None:
@@ -190,6 +195,8 @@ class World:
             assert shown == told, f"{machine.name}: {shown.items() ^ told.items()}"
             assert self.time.run(lambda machine=machine: _inside(machine, machine.read_all)) == told  # type: ignore[misc]
             assert machine.faults() == []
+        for machine, path in self._expected:
+            assert path in machine.tree(), f"{path} is gone"
         lost = self.ledger.alive - set(told.values())
         assert not lost, f"lost: {lost}"
 
