@@ -57,9 +57,19 @@ def begin_edit(connection: sqlite3.Connection, content_id: ContentId, clock: Clo
 
 
 def settle(
-    connection: sqlite3.Connection, content_id: ContentId, clock: Clock, *, size: int, disk_bytes: int, mtime_ns: int
+    connection: sqlite3.Connection,
+    content_id: ContentId,
+    clock: Clock,
+    *,
+    size: int,
+    disk_bytes: int,
+    mtime_ns: int,
+    changed: bool = True,
 ) -> None:
-    """Write down the size, room and time of dirty bytes, and let the write-back delay run from now."""
+    """Write down the size, room and time of dirty bytes, and let the write-back delay run from now.
+
+    Without `changed` they stand there already, and only the delay is meant.
+    """
     content = contents.get(connection, content_id)
     if content is None or not content.dirty:
         return
@@ -69,7 +79,8 @@ def settle(
         return
     tree.set_content(connection, node.ino, content_id, size)
     tree.set_attributes(connection, node.ino, node.mode, mtime_ns, mtime_ns)
-    journal_content(connection, node, content_id, clock)
+    if changed or not journal.hasten(connection, node.ino, clock.push_after_ms):
+        journal_content(connection, node, content_id, clock)
 
 
 def journal_content(connection: sqlite3.Connection, node: Node, content_id: ContentId, clock: Clock) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from cache import contents, items, journal, names, tree
+from cache import contents, holding, items, journal, names, tree
 from cache.changing import Clock, existing, permit
 from cache.content_edits import journal_content
 from cache.errors import Exists, IsAFolder, NotAFolder, NotEmpty, NotFound, WouldCycle
@@ -207,12 +207,15 @@ def _adopt(connection: sqlite3.Connection, node: Node, target: Node, clock: Cloc
     tree.place(connection, target.ino, None, target.name)
     tree.set_item(connection, target.ino, None)
     journal.drop(connection, target.ino)
+    held = any(row.state is ChangeState.HELD for row in journal.of_node(connection, node.ino).values())
     journal.drop(connection, node.ino, Aspect.CREATE)
     tree.set_item(connection, node.ino, target.item_id)
     if base is not None:
         contents.set_version(connection, node.content_id, base)
     journal_content(connection, replace(node, item_id=target.item_id), node.content_id, clock)
     journal.inherit_sent(connection, node.ino, Aspect.CONTENT, rows.get(Aspect.CONTENT))
+    if held:
+        holding.hold(connection, node.ino)
 
 
 def _seen_version(rows: dict[Aspect, LocalChange], item: Item | None) -> Version | None:

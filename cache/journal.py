@@ -12,6 +12,7 @@ import hashlib
 import uuid
 from typing import TYPE_CHECKING
 
+from cache.holding import review_wanted
 from cache.model import Aspect, ChangeState, Ino, Item, ItemId, LocalChange, Version
 
 if TYPE_CHECKING:
@@ -112,6 +113,11 @@ def removals_in(connection: sqlite3.Connection, parent_id: ItemId) -> bool:
     return row is not None
 
 
+def leaving(connection: sqlite3.Connection, parent_id: ItemId) -> list[LocalChange]:
+    """Removals of what a folder of the remote holds, and moves out of it."""
+    return _select(connection, "base_parent_id = ? AND aspect IN ('remove', 'place')", (parent_id,))
+
+
 def new_key() -> str:
     """A fresh idempotency key."""
     return uuid.uuid4().hex
@@ -125,20 +131,25 @@ def record(
     now_s: int,
     *,
     not_before_ms: int = 0,
+    held: bool | None = None,
 ) -> None:
     """Note a local change; `item` is the remote state that it is based on (kept from the first change on).
 
     A further change of a row only raises its generation: a request under way goes on and the row stays behind it.
-    A parked row becomes pending again: the person changed something.
+    A parked row becomes pending again: the person changed something. `held`: whether it waits for approval; as
+    review is asked for, when not told. What is held stays held: only approval sends it.
     """
+    hold = review_wanted(connection) if held is None else held
     connection.execute(
         """INSERT INTO journal (ino, aspect, state, item_id, base_content, base_metadata, base_parent_id, base_name,
                generation, key, sent_generation, attempts, not_before_ms, queued_at_s)
-           VALUES (?, ?, 'pending', ?, ?, ?, ?, ?, 0, ?, -1, 0, ?, ?)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, -1, 0, ?, ?)
            ON CONFLICT (ino, aspect) DO UPDATE SET generation = generation + 1, not_before_ms = excluded.not_before_ms,
-               state = CASE state WHEN 'parked' THEN 'pending' ELSE state END""",
+               state = CASE
+                   WHEN journal.state = 'held' OR excluded.state = 'held' THEN 'held'
+                   WHEN journal.state = 'running' THEN 'running' ELSE 'pending' END""",
         (
-            ino, aspect,
+            ino, aspect, ChangeState.HELD if hold else ChangeState.PENDING,
             None if item is None else item.item_id,
             None if item is None else item.content_version,
             None if item is None else item.metadata_version,
@@ -194,7 +205,7 @@ def refused(connection: sqlite3.Connection, change: LocalChange, *, in_doubt: bo
     """
     connection.execute(
         """UPDATE journal SET key = ?, sent_generation = iif(?, sent_generation, -1)
-           WHERE seq = ? AND state = 'running'""",
+           WHERE seq = ? AND state IN ('running', 'held')""",
         (new_key(), in_doubt, change.seq),
     )
 
@@ -227,9 +238,9 @@ def create_to_removal(connection: sqlite3.Connection, ino: Ino, parent_id: ItemI
     """A creation that was sent, its answer unknown, of something deleted meanwhile: what it made must go again."""
     connection.execute(
         """UPDATE journal SET aspect = 'remove', base_parent_id = coalesce(sent_parent_id, ?),
-               base_name = coalesce(sent_name, ?), generation = generation + 1
+               base_name = coalesce(sent_name, ?), generation = generation + 1, state = iif(?, 'held', state)
            WHERE ino = ? AND aspect = 'create'""",
-        (parent_id, name, ino),
+        (parent_id, name, review_wanted(connection), ino),
     )
 
 
@@ -237,7 +248,7 @@ def failed(connection: sqlite3.Connection, change: LocalChange, reason: str, not
     """Try again later."""
     connection.execute(
         """UPDATE journal SET state = 'pending', attempts = attempts + 1, reason = ?, not_before_ms = ?
-           WHERE seq = ? AND state <> 'parked'""",
+           WHERE seq = ? AND state NOT IN ('parked', 'held')""",
         (reason, not_before_ms, change.seq),
     )
 
@@ -245,7 +256,7 @@ def failed(connection: sqlite3.Connection, change: LocalChange, reason: str, not
 def park(connection: sqlite3.Connection, change: LocalChange, reason: str) -> None:
     """Keep it, show it, and wait for a person or a change."""
     connection.execute(
-        "UPDATE journal SET state = 'parked', attempts = attempts + 1, reason = ? WHERE seq = ?",
+        "UPDATE journal SET state = 'parked', attempts = attempts + 1, reason = ? WHERE seq = ? AND state <> 'held'",
         (reason, change.seq),
     )
 
@@ -255,13 +266,26 @@ def retry_parked(connection: sqlite3.Connection) -> int:
     return connection.execute("UPDATE journal SET state = 'pending', not_before_ms = 0 WHERE state = 'parked'").rowcount
 
 
-def reopen(connection: sqlite3.Connection, ino: Ino, aspect: Aspect) -> None:
-    """What was sent has arrived, and the node went on since: the row is to be pushed again, as a new request."""
+def reopen(connection: sqlite3.Connection, ino: Ino, aspect: Aspect, *, approved: bool = False) -> None:
+    """What was sent has arrived, and the node went on since: the row is to be pushed again, as a new request.
+
+    `approved`: it is what a person wanted to be sent, also where changes wait for approval.
+    """
+    state = ChangeState.HELD if review_wanted(connection) and not approved else ChangeState.PENDING
     connection.execute(
-        """UPDATE journal SET state = 'pending', attempts = 0, sent_generation = -1, sent_digest = NULL
+        """UPDATE journal SET state = ?, attempts = 0, sent_generation = -1, sent_digest = NULL
            WHERE ino = ? AND aspect = ?""",
-        (ino, aspect),
+        (state, ino, aspect),
     )
+
+
+def hasten(connection: sqlite3.Connection, ino: Ino, not_before_ms: int) -> bool:
+    """The bytes of a node are as they will be: its upload waits no longer than this. False: there is none."""
+    row = connection.execute(
+        "UPDATE journal SET not_before_ms = ? WHERE ino = ? AND aspect IN ('create', 'content') RETURNING 1",
+        (not_before_ms, ino),
+    ).fetchone()
+    return row is not None
 
 
 def hurry(connection: sqlite3.Connection, *, backoff: bool = True) -> None:

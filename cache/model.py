@@ -152,6 +152,7 @@ class ChangeState(StrEnum):
 
     PENDING = "pending"
     RUNNING = "running"  # sent, the answer is not known: ask what happened before sending again
+    HELD = "held"  # waits for a person's approval, also while an earlier state of it is being sent
     PARKED = "parked"  # cannot be pushed as things are; kept and shown until retried or resolved
 
 

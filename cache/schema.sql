@@ -3,7 +3,7 @@
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,   -- url, root_id, anchor, boot_id, clean (1 after an orderly close), sweep (due | done),
-                              -- catalog (random: tells one catalog's inode numbers from another's)
+                              -- catalog (random: tells one catalog's inode numbers from another's), paused, push
     value TEXT NOT NULL
 ) STRICT;
 
@@ -104,7 +104,7 @@ CREATE TABLE journal (
     seq             INTEGER PRIMARY KEY AUTOINCREMENT,
     ino             INTEGER NOT NULL,
     aspect          TEXT NOT NULL CHECK (aspect IN ('create', 'content', 'place', 'attributes', 'remove')),
-    state           TEXT NOT NULL CHECK (state IN ('pending', 'running', 'parked')),
+    state           TEXT NOT NULL CHECK (state IN ('pending', 'running', 'parked', 'held')),
     item_id         TEXT,                              -- NULL: the remote has no id for it yet
     base_content    TEXT,                              -- versions and place that the change was made on
     base_metadata   TEXT,

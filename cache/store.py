@@ -80,10 +80,7 @@ class LocalStore:
         self._rescue.report()
 
     def clock(self, delay_s: float | None = None) -> Clock:
-        """Now, and when a change made now may be pushed; with a delay of 0, now by the clock of the outbox.
-
-        That clock only goes forward, whatever the machine's date is set to; its zero means nothing to another process.
-        """
+        """Now, and when a change made now may be pushed (delay 0: now), by a clock that nobody sets."""
         delay_s = self.write_back_delay_s if delay_s is None else delay_s
         push_after_ms = time.monotonic_ns() // 1_000_000 + int(delay_s * 1000)
         return Clock(now_ns=time.time_ns(), push_after_ms=push_after_ms)
@@ -162,14 +159,14 @@ class LocalStore:
         `closed`: nobody writes any more; the write-back delay, longer for an open file, ends soon.
         """
         if opened.dirty and (closed or not opened.settled):
-            opened.settled = True  # before the await: a write during it makes it unsettled again
+            changed, opened.settled = not opened.settled, True  # before the await: a write makes it unsettled again
             self._durability.changed(opened.content_id)
             try:
                 stat, size, clock = opened.stat(), opened.size, self.clock()
                 await self.db.write_here(
                     lambda connection: content_edits.settle(
                         connection, opened.content_id, clock,
-                        size=size, disk_bytes=stat.st_blocks * 512, mtime_ns=stat.st_mtime_ns,
+                        size=size, disk_bytes=stat.st_blocks * 512, mtime_ns=stat.st_mtime_ns, changed=changed,
                     )
                 )  # fmt: skip
             except BaseException:  # a full disk, or cancelled: still to be done

@@ -83,9 +83,10 @@ class Absorber(Placing):
         items.delete(self.connection, told.item_id)
         if self._survives(node):
             self.after.news += settle.put_back(self.connection, node, known, self.clock, self.host)
+            held = any(row.state is ChangeState.HELD for row in journal.of_node(self.connection, node.ino).values())
             tree.set_item(self.connection, node.ino, None)
             journal.drop(self.connection, node.ino)
-            journal.record(self.connection, node.ino, Aspect.CREATE, None, self.clock.now_s)
+            journal.record(self.connection, node.ino, Aspect.CREATE, None, self.clock.now_s, held=held or None)
             self.note(node.ino, What.EDIT_WINS, "deleted on the server, changed here: uploaded again")
             return
         self.note(node.ino, What.REMOVED, told.reason, who=Who.SERVER)

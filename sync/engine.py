@@ -27,6 +27,7 @@ from sync.keeper import Keeper, Kept
 from sync.prefetch import Prefetcher
 from sync.puller import Puller
 from sync.remote import NotSignedIn, Remote, RemoteError, Space
+from sync.steering import Steering
 from sync.uploader import DISK_RETRY_S, Uploader
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ class EngineStatistics:
     anchor_age_s: float  # since the feed was last known to be fully applied
     queue_pending: int
     queue_parked: int
+    queue_held: int  # waiting for approval
+    paused: bool
+    push: str  # auto | review
     uploads_active: int
     downloads_active: int
     bytes_up: int
@@ -91,6 +95,7 @@ class Engine:
         self.prefetcher.enabled = self.hydrator.policy is not Policy.PARTIAL
         self.fetcher = Fetcher(store, self.hydrator, self.prefetcher, self.evictor)
         self.keeper = Keeper(store, self.applier, self.fetcher, self.evictor, self.arrive)
+        self.steering = Steering(store, self.applier, self.uploader, self.hydrator, self.prefetcher, self.keeper)
         self._connection = "online"
         self._fresh_at_s = -math.inf
         self._last_error: str | None = None
@@ -153,15 +158,18 @@ class Engine:
     def statistics(self) -> EngineStatistics:
         """A snapshot; cheap enough for every second."""
         reader = self.store.db.reader
-        parked = journal.count(reader, ChangeState.PARKED)
+        parked, held = journal.count(reader, ChangeState.PARKED), journal.count(reader, ChangeState.HELD)
         age_s = trio.current_time() - self._fresh_at_s
         (conflicts,) = reader.execute("SELECT count(*) FROM conflict").fetchone()
         return EngineStatistics(
             connection=self._connection,
             anchor=self.puller.anchor or "",
             anchor_age_s=round(age_s, 3) if math.isfinite(age_s) else -1.0,
-            queue_pending=journal.count(reader) - parked,
+            queue_pending=journal.count(reader) - parked - held,
             queue_parked=parked,
+            queue_held=held,
+            paused=self.steering.paused,
+            push="review" if self.steering.reviewing else "auto",
             uploads_active=self.uploader.statistics.active,
             downloads_active=self.hydrator.statistics.active,
             bytes_up=self.uploader.statistics.bytes_up,

@@ -67,6 +67,7 @@ class Hydrator:
         self.filler = Filler(remote, store)
         self.statistics = self.filler.statistics
         self.policy = policy
+        self.paused = False
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
@@ -105,7 +106,7 @@ class Hydrator:
         while not opened.whole:
             if opened.rejected:
                 raise BadDigest("other bytes arrived than announced")
-            self.begin(opened)
+            self._begin(opened)
             behind = [each for each in _downloads(opened) if each.background]
             await _wait(opened, 0, opened.size)
             failed = next((each.error for each in behind if each.error is not None), None)
@@ -130,11 +131,24 @@ class Hydrator:
         ]
 
     def begin(self, opened: OpenContent) -> None:
-        """Fetch the rest of a content behind its readers, unless that is going on already."""
+        """Fetch the rest of a content behind its readers, unless that is going on already, or nothing is to be."""
+        if not self.paused:
+            self._begin(opened)
+
+    def _begin(self, opened: OpenContent) -> None:
         if opened.whole or any(each.background for each in _downloads(opened)):
             return
         first = ranges.missing(opened.resident, 0, opened.size)[0][0]
         self._start(opened, Download(first, opened.size, background=True))
+
+    def pause(self, *, paused: bool) -> None:
+        """Fetch nothing behind readers' backs, or do so again; a stream that runs ends where nobody waits for it."""
+        self.paused = paused
+        for opened in self._store.opened if paused else ():
+            for download in _downloads(opened):
+                if download.background:
+                    awaited = [min(waiter.stop, download.stop) for waiter in opened.waiters]
+                    download.stop = max([download.position, *awaited])
 
     def released(self, opened: OpenContent) -> None:
         """A handle was closed: nobody may want the rest any more."""

@@ -66,6 +66,8 @@ class Keeper:
         self._asked = trio.Event()  # somebody set a pin: no pause is waited for
         self._progress = Progress()
         self._too_many_bytes = 0
+        self._paused = False
+        self._bringing = trio.CancelScope()
         applier.observer = self.noticed
 
     @property
@@ -101,6 +103,16 @@ class Keeper:
                         self._tops.add(node.ino)
         if self._tops or self._store.pins.may_identify():
             self._wake.set()
+
+    def pause(self, *, paused: bool) -> None:
+        """Bring nothing, not even the rest of what is on its way; or look at every rule again."""
+        self._paused = paused
+        if paused:
+            self._bringing.cancel()
+            return
+        self._all = True
+        self._wake.set()
+        self._asked.set()
 
     def closed(self, ino: Ino) -> None:
         """Somebody closed a file; what nobody wants here may go when it was the last one."""
@@ -196,11 +208,14 @@ class Keeper:
         before, self._too_many_bytes = self._too_many_bytes, 0
         if not len(wanted):
             return True
-        await self._fetcher.fetch(wanted, progress)
+        if self._paused:
+            return False
+        with trio.CancelScope() as self._bringing:
+            await self._fetcher.fetch(wanted, progress)
         for ino, error in progress.failed:
             log.debug("pins: %s did not come: %s", tree.path_of(self._store.db.reader, ino), error)
         if any(isinstance(error, NoSpaceLeft) for _, error in progress.failed):
             self._too_many_bytes = wanted.total_bytes - progress.done_bytes
             if self._too_many_bytes != before:
                 log.info("%d pinned bytes do not fit: make the cache larger, or unpin some", self._too_many_bytes)
-        return not progress.failed_count
+        return not progress.failed_count and not self._bringing.cancelled_caught

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import trio
+
 from cache import activity, items, journal, paths, tree
 from cache.activity import What, Who
 from cache.edits import journal_place
@@ -18,7 +20,7 @@ from cache.failpoints import reached
 from cache.model import Aspect, Item, Kind, LocalChange, Node
 from sync import push, settle
 from sync.deciding import decide
-from sync.remote import Gone, NewFile, Overwrite, Remote, Tombstone
+from sync.remote import Gone, NewFile, Overwrite, Remote, Tombstone, Unknown
 from sync.upload_source import Snapshots, UploadSource
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Sender:
         self._busy = busy
         self._heard = heard
         self._snapshots = Snapshots(store.blobs)
+        self._transfer = trio.CancelScope()
         self.bytes_up = 0
 
     async def send(self, change: LocalChange) -> None:
@@ -64,6 +67,10 @@ class Sender:
                 await self._clash(change, action)
             case _:
                 await self._without_sending(change, action)
+
+    def interrupt(self) -> None:
+        """Give up sending bytes; whatever the remote took, the same request goes on from later."""
+        self._transfer.cancel()
 
     async def _send_new_bytes(self, change: LocalChange, action: push.Create | push.Overwriting) -> None:
         if action.node.kind is Kind.FILE:
@@ -131,10 +138,15 @@ class Sender:
             target = Overwrite(item_id=action.item.item_id, base=action.base)
         key = await self._mark(change, action, source.digest)
         reached("marked")
-        item = await self._remote.put(target, source, mtime_ns=source.mtime_ns, mode=action.node.mode, key=key)
+        item = await self._put(target, source, action.node.mode, key)
         reached("stored")
         self.bytes_up += source.size
         await self._landed(change, opened, source, item)
+
+    async def _put(self, target: NewFile | Overwrite, source: UploadSource, mode: int, key: str) -> Item:
+        with self._transfer:
+            return await self._remote.put(target, source, mtime_ns=source.mtime_ns, mode=mode, key=key)
+        raise Unknown("interrupted by a pause")
 
     async def _landed(self, change: LocalChange, opened: OpenContent, source: UploadSource, item: Item) -> None:
         """The remote holds these bytes. What is decided here without an await holds for the transaction after it:

@@ -61,7 +61,7 @@ def conflict_copy(connection: sqlite3.Connection, node: Node, told: Item, clock:
     ino = tree.insert(connection, copy)
     contents.set_owner(connection, node.content_id, ino)
     journal.drop(connection, node.ino, Aspect.CONTENT, Aspect.ATTRIBUTES)
-    journal.record(connection, ino, Aspect.CREATE, None, clock.now_s)
+    journal.record(connection, ino, Aspect.CREATE, None, clock.now_s, held=False)  # it was being sent
     tree.set_attributes(connection, node.ino, told.mode, told.mtime_ns, clock.now_ns)
     _remember(connection, ino, told.item_id, clock)
     activity.note(connection, clock.now_s, ino, What.CONFLICT_COPY, f"{node.name} was changed on the server too")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cache import contents, items, journal, tree
 from cache.activity import What
-from cache.model import Aspect, Ino, Item, Kind, LocalChange, Node, NodeChanged
+from cache.model import Aspect, ChangeState, Ino, Item, Kind, LocalChange, Node, NodeChanged
 from cache.placeholders import item_size
 from sync import settle
 
@@ -37,11 +37,11 @@ def client_wins(placing: Placing, node: Node, told: Item, row: LocalChange) -> N
     placing.note(node.ino, What.CLIENT_WINS, "the server's version is in its history or in its trash")
     if row.aspect is Aspect.CONTENT:
         journal.rebase_content(connection, node.ino, told.content_version)
-        journal.reopen(connection, node.ino, Aspect.CONTENT)
+        journal.reopen(connection, node.ino, Aspect.CONTENT, approved=True)
     elif row.aspect is Aspect.CREATE and node.kind is Kind.FILE and told.kind is Kind.FILE:
-        _become_version(placing, node, told)
+        _become_version(placing, node, told, row)
     else:
-        _overrule(placing, told)
+        _overrule(placing, told, row)
 
 
 def put_aside(placing: Placing, node: Node) -> str:
@@ -84,24 +84,29 @@ def _undo_move(placing: Placing, node: Node) -> None:
     placing.move(node, home, known)
 
 
-def _become_version(placing: Placing, node: Node, told: Item) -> None:
+def _become_version(placing: Placing, node: Node, told: Item, row: LocalChange) -> None:
     """A file made here takes over the item that holds its name, as its next content."""
     connection, clock = placing.connection, placing.clock
     _detach(placing, node.ino, told)
     items.put(connection, told)
     tree.set_item(connection, node.ino, told.item_id)
     journal.drop(connection, node.ino, Aspect.CREATE)
-    journal.record(connection, node.ino, Aspect.CONTENT, told, clock.now_s)
+    journal.record(connection, node.ino, Aspect.CONTENT, told, clock.now_s, held=_is_held(row))
     if node.content_id is not None and told.content_version is not None:
         contents.set_version(connection, node.content_id, told.content_version)
 
 
-def _overrule(placing: Placing, told: Item) -> None:
+def _overrule(placing: Placing, told: Item, row: LocalChange) -> None:
     """The item goes to the trash, so that its name is free for ours."""
     number = _fresh_ino(placing)
     _detach(placing, number, told)
     items.put(placing.connection, told)
-    journal.record(placing.connection, number, Aspect.REMOVE, told, placing.clock.now_s)
+    journal.record(placing.connection, number, Aspect.REMOVE, told, placing.clock.now_s, held=_is_held(row))
+
+
+def _is_held(row: LocalChange) -> bool:
+    """What follows from a change goes when it goes."""
+    return row.state is ChangeState.HELD
 
 
 def _detach(placing: Placing, heir: Ino, told: Item) -> None:

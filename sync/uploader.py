@@ -59,6 +59,7 @@ class Uploader:
         self._applier = applier
         self._chance = chance
         self._busy: set[Ino] = set()
+        self._senders: set[Sender] = set()
         self._remote = remote
         self._wake = trio.Event()
         self._idle = trio.Event()  # set, and replaced, whenever a row was concluded
@@ -83,6 +84,14 @@ class Uploader:
         """The remote was lost, or is back: then every pause that its absence caused is over."""
         self._online = online
         self._hurry = online
+        self._wake.set()
+
+    def pause(self, *, paused: bool) -> None:
+        """Send nothing more, not even the rest of what is under way; or go on."""
+        self.paused = paused
+        self._hurry = not paused
+        for sender in self._senders if paused else ():
+            sender.interrupt()
         self._wake.set()
 
     async def run(self) -> None:
@@ -131,17 +140,27 @@ class Uploader:
         return 3600.0 if when_ms is None else max((when_ms - now_ms) / 1000, 0.001)
 
     async def drained(self) -> bool:
-        """Return once nothing is pending: True, or False when what is left is parked."""
+        """Return once nothing is pending: True; or False when what is left waits for a person."""
         await self._write_down(journal.hurry)
         while True:
             self.wake()
             reader = self._store.db.reader
-            if not self._busy and journal.count(reader) == journal.count(reader, ChangeState.PARKED):
-                return journal.count(reader) == 0
+            if not self._busy and journal.count(reader) == 0:
+                return True
+            if not self._busy and (self.paused or self._stuck()):
+                return False
             idle = self._idle
             with trio.move_on_after(1.0):
                 await idle.wait()
             await self._write_down(lambda connection: journal.hurry(connection, backoff=False))
+
+    def _stuck(self) -> bool:
+        """Whether all that is left waits for a person, or for a row that does."""
+        reader = self._store.db.reader
+        if not journal.count(reader, ChangeState.PARKED) + journal.count(reader, ChangeState.HELD):
+            return False
+        pending = (row for row in journal.all_changes(reader) if row.state is ChangeState.PENDING)
+        return all(isinstance(push.plan(reader, row), push.Wait) for row in pending)
 
     # One row -----------------------------------------------------------------------------------------------------
 
@@ -168,6 +187,7 @@ class Uploader:
 
     async def _attempt(self, change: LocalChange, heard: Heard) -> None:
         sender = Sender(self._store, self._remote, self._applier, self._busy, heard)
+        self._senders.add(sender)
         try:
             await sender.send(change)
         except push.Superseded:
@@ -175,6 +195,7 @@ class Uploader:
         except RemoteError as error:
             await self._failed(change, error, heard)
         finally:
+            self._senders.discard(sender)
             self.statistics.bytes_up += sender.bytes_up
 
     # Failures ----------------------------------------------------------------------------------------------------

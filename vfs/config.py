@@ -11,18 +11,22 @@ import hashlib
 import os
 import re
 import stat
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
+from cache.holding import PushMode
 from sync.evictor import DEFAULT_FLOOR_BYTES
 from sync.hydrator import Policy
 from sync.planner import Conflicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_Word = TypeVar("_Word", bound=StrEnum)
 
 DEFAULT_CACHE_SIZE_BYTES = 10 << 30
 FLUSH_TIMEOUT_S = 60.0  # below the 90 s after which systemd kills a stopping service
@@ -80,6 +84,7 @@ class MountConfig(msgspec.Struct, frozen=True, kw_only=True):
     kernel_options: tuple[str, ...] = ()
     hydration: Policy = Policy.PROGRESSIVE
     conflicts: Conflicts = Conflicts.COPY
+    push: PushMode = PushMode.AUTO
     poll_interval_s: float = 30.0
     write_back_delay_s: float = 1.0
     flush_timeout_s: float = FLUSH_TIMEOUT_S
@@ -102,6 +107,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     free_space: str | None = None
     hydration: Policy | None = None
     conflicts: Conflicts | None = None
+    push: PushMode | None = None
     poll_interval_s: float | None = None
     write_back_delay_s: float | None = None
     flush_timeout_s: float | None = None
@@ -165,18 +171,24 @@ def parse_seconds(text: str) -> float:
 
 def parse_policy(text: str) -> Policy:
     """A hydration policy by name."""
-    try:
-        return Policy(text)
-    except ValueError:
-        raise ConfigError(f"hydration={text!r} is not one of {', '.join(Policy)}") from None
+    return _one_of(Policy, "hydration", text)
 
 
 def parse_conflicts(text: str) -> Conflicts:
     """What becomes of conflicts, by name."""
+    return _one_of(Conflicts, "conflicts", text)
+
+
+def parse_push(text: str) -> PushMode:
+    """Whether changes are sent by themselves, by name."""
+    return _one_of(PushMode, "push", text)
+
+
+def _one_of(words: type[_Word], option: str, text: str) -> _Word:
     try:
-        return Conflicts(text)
+        return words(text)
     except ValueError:
-        raise ConfigError(f"conflicts={text!r} is not one of {', '.join(Conflicts)}") from None
+        raise ConfigError(f"{option}={text!r} is not one of {', '.join(words)}") from None
 
 
 def parse_log_level(text: str) -> str:
@@ -194,6 +206,7 @@ _VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "free_space": ("free_space", str),
     "hydration": ("hydration", parse_policy),
     "conflicts": ("conflicts", parse_conflicts),
+    "push": ("push", parse_push),
     "poll_interval": ("poll_interval_s", parse_seconds),
     "write_back_delay": ("write_back_delay_s", parse_seconds),
     "flush_timeout": ("flush_timeout_s", parse_seconds),

@@ -19,12 +19,14 @@ import trio
 
 from cache.model import Ino
 from vfs.failure import Failure, Told, describe
+from vfs.steering import SteeringAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from sync.engine import QueuedChange
+    from sync.steering import Steering
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,13 @@ class Verb(StrEnum):
     RETRY = "retry"
     UNMOUNT = "unmount"
     NUDGE = "nudge"
+    PAUSE = "pause"
+    RESUME = "resume"
+    APPROVE = "approve"
+    REJECT = "reject"
+    CONFLICTS = "conflicts"
+    RESOLVE = "resolve"
+    ACTIVITY = "activity"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,6 +62,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     path: str = ""  # for messages only
     timeout_s: float | None = None
     flush: bool = True
+    paths: tuple[str, ...] = ()  # below the mount point, "" the whole of it
+    keep: str = ""
+    after_seq: int = 0
+    limit: int = 100
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +86,11 @@ class Statistics(Protocol):
     @property
     def queue_pending(self) -> int:
         """Local changes not yet sent."""
+        ...
+
+    @property
+    def queue_held(self) -> int:
+        """Local changes that wait for approval."""
         ...
 
     @property
@@ -108,6 +126,11 @@ class Engine(Protocol):
         """The outbox."""
         ...
 
+    @property
+    def steering(self) -> Steering:
+        """What a person decides."""
+        ...
+
     async def retry(self) -> int:
         """Un-park what is parked; how many."""
         ...
@@ -137,6 +160,7 @@ class Control:
             Verb.RETRY: self._retry,
             Verb.UNMOUNT: self._leave,
             Verb.NUDGE: self._nudge,
+            **{Verb(word): answer for word, answer in SteeringAnswers(lambda: engine.steering).handlers().items()},
         }
 
     async def serve(self, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

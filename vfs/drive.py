@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import tree
+from cache import holding, tree
 from cache.db import get_meta, set_meta
 from cache.errors import StateUnusable
+from cache.holding import PushMode
 from cache.model import ROOT_INO, News
 from cache.store import LocalStore
 from sync.engine import Engine
@@ -56,6 +57,7 @@ class DriveConfig:
     hydration: Policy = Policy.PROGRESSIVE
     free_space: int = DEFAULT_FLOOR_BYTES
     conflicts: Conflicts = Conflicts.COPY
+    push: PushMode = PushMode.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
     send, receive = trio.open_memory_channel[News](math.inf)  # bounded by the applier, which waits when it is long
     try:
         _check_same_drive(store, config)
+        await store.db.write(lambda connection: holding.switch(connection, config.push))
         engine = Engine(
             store, remote, send, config.cache_size, config.poll_interval_s,
             policy=config.hydration, floor_bytes=config.free_space,

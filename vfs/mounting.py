@@ -46,11 +46,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     pending: int
     parked: int
+    held: int = 0  # for a person's approval
 
     @property
     def complete(self) -> bool:
         """Whether the server has everything."""
-        return not self.pending and not self.parked
+        return not (self.pending or self.parked or self.held)
 
 
 def fuse_options(config: MountConfig) -> set[str]:
@@ -76,6 +77,7 @@ def drive_config(config: MountConfig) -> DriveConfig:
         mountpoint=Path(config.mountpoint),
         hydration=config.hydration,
         conflicts=config.conflicts,
+        push=config.push,
         poll_interval_s=config.poll_interval_s,
         write_back_delay_s=config.write_back_delay_s,
     )
@@ -278,4 +280,4 @@ class Session:
 
 def outcome_of(statistics: Statistics) -> Outcome:
     """What the numbers say is not on the server."""
-    return Outcome(pending=statistics.queue_pending, parked=statistics.queue_parked)
+    return Outcome(pending=statistics.queue_pending, parked=statistics.queue_parked, held=statistics.queue_held)

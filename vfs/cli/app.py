@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vfs.cli import doctor, fsck, mount, run, state
+from vfs.cli import doctor, fsck, mount, run, state, steer
 
 app = typer.Typer(
     name="anchorfs",
@@ -22,6 +22,12 @@ app.command()(state.queue)
 app.command()(state.retry)
 app.command()(state.hydrate)
 app.command()(state.evict)
+app.command()(steer.pause)
+app.command()(steer.resume)
+app.command()(steer.approve)
+app.command()(steer.reject)
+app.command()(steer.conflicts)
+app.command()(steer.activity)
 app.command()(doctor.doctor)
 app.command()(fsck.fsck)
 

@@ -87,8 +87,8 @@ def the_mount(mountpoint: str | None) -> str:
     raise Failure("which-mount", f"several mounts are running: {names}", hint="name one", status=ExitStatus.USAGE)
 
 
-def ask_about(path: str, verb: Verb) -> dict[str, object]:
+def ask_about(path: str, verb: Verb, *, keep: str = "") -> dict[str, object]:
     """Ask the mount that holds `path` about that file or folder."""
     mountpoint = mount_of(path)
     status = os.lstat(path)
-    return ask(mountpoint, Request(verb=verb, ino=status.st_ino, path=path))
+    return ask(mountpoint, Request(verb=verb, ino=status.st_ino, path=path, keep=keep))

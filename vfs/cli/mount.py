@@ -38,6 +38,7 @@ def mount(
     free_space: options.FreeSpace = None,
     token_file: options.TokenFile = None,
     read_only: options.ReadOnly = False,
+    push: options.Push = None,
     log_level: options.LogLevel = None,
     as_json: Json = False,
 ) -> int:
@@ -52,6 +53,7 @@ def mount(
         free_space=free_space,
         token_file=token_file,
         read_only=read_only,
+        push=push,
         log_level=log_level,
     )
     config = options.make_config(given, environment)
@@ -81,28 +83,29 @@ def _stay(config: MountConfig) -> int:
     def ready() -> None:
         err.print(f"{escape(config.url)} is mounted on {escape(config.mountpoint)}; Ctrl-C flushes and unmounts")
 
-    async def body() -> tuple[int, int]:
+    async def body() -> tuple[int, int, int]:
         outcome = await serve(config, registry(), ready)
-        return outcome.pending, outcome.parked
+        return outcome.pending, outcome.parked, outcome.held
 
     try:
-        pending, parked = trio.run(body)
+        pending, parked, held = trio.run(body)
     except Exception as error:
         failure = describe(error, about=config.url)
         if failure.told.kind == "internal":
             raise
         raise failure from error
-    return say_left(pending, parked, config.cache_dir)
+    return say_left(pending, parked, config.cache_dir, held)
 
 
-def say_left(pending: int, parked: int, cache_dir: str) -> int:
+def say_left(pending: int, parked: int, cache_dir: str, held: int = 0) -> int:
     """Say what the server does not have; the exit status."""
-    if not pending and not parked:
+    if not (pending or parked or held):
         return ExitStatus.DONE
     stuck = f" ({parked} of them parked: see `anchorfs queue` when it is mounted again)" if parked else ""
+    then = "are sent at the next mount" if not held else f"{held} of them wait for `anchorfs approve`"
     err.print(
-        f"anchorfs: {pending + parked} changes are not on the server{stuck}; nothing is lost: they are in"
-        f" {escape(cache_dir)} and are sent at the next mount"
+        f"anchorfs: {pending + parked + held} changes are not on the server{stuck}; nothing is lost: they are in"
+        f" {escape(cache_dir)} and {then}"
     )
     return ExitStatus.TRY_AGAIN
 
@@ -130,7 +133,7 @@ def unmount(
 
 def _status_of(left: dict[str, object], record: Record, *, flushed: bool) -> int:
     pending, parked = int(str(left.get("pending", 0))), int(str(left.get("parked", 0)))
-    status = say_left(pending, parked, record.cache_dir)
+    status = say_left(pending, parked, record.cache_dir, int(str(left.get("held", 0))))
     return status if flushed else ExitStatus.DONE
 
 

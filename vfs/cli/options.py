@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cache.holding import PushMode
 from sync.evictor import DEFAULT_FLOOR_BYTES
 from sync.hydrator import Policy
 from sync.planner import Conflicts
@@ -21,6 +22,7 @@ from vfs.config import (
     parse_floor,
     parse_log_level,
     parse_options,
+    parse_push,
     parse_size,
     parse_url,
     read_token,
@@ -45,6 +47,7 @@ TokenFile = Annotated[
     str | None, typer.Option(help="Private file (0600) with the token; else ANCHORFS_TOKEN.", metavar="FILE")
 ]
 ReadOnly = Annotated[bool, typer.Option("--read-only", help="Nothing can be changed through the mount.")]
+Push = Annotated[str | None, typer.Option(help="auto, or review: changes wait for `anchorfs approve`.", metavar="MODE")]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.", metavar="LEVEL")]
 
 
@@ -60,6 +63,7 @@ class Given:
     free_space: str | None = None
     token_file: str | None = None
     read_only: bool = False
+    push: str | None = None
     log_level: str | None = None
 
 
@@ -84,6 +88,7 @@ def make_config(given: Given, environment: dict[str, str]) -> MountConfig:
             kernel_options=said.kernel_options,
             hydration=said.hydration or Policy.PROGRESSIVE,
             conflicts=said.conflicts or Conflicts.COPY,
+            push=parse_push(given.push) if given.push else said.push or PushMode.AUTO,
             poll_interval_s=said.poll_interval_s or 30.0,
             write_back_delay_s=said.write_back_delay_s or 1.0,
             flush_timeout_s=said.flush_timeout_s or FLUSH_TIMEOUT_S,

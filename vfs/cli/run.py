@@ -43,6 +43,7 @@ def run(
     free_space: options.FreeSpace = None,
     token_file: options.TokenFile = None,
     read_only: options.ReadOnly = False,
+    push: options.Push = None,
     log_level: options.LogLevel = None,
     as_json: Json = False,  # noqa: ARG001 - read by `reporting`
 ) -> int:
@@ -57,6 +58,7 @@ def run(
             free_space=free_space,
             token_file=token_file,
             read_only=read_only,
+            push=push,
             log_level=log_level,
         )
         environment = dict(os.environ)
@@ -146,7 +148,8 @@ def _leave(config: MountConfig, child: subprocess.Popen[bytes]) -> int:
     ended = child.wait()
     if child.stdin is not None:
         child.stdin.close()
-    status = say_left(int(str(left.get("pending", 0))), int(str(left.get("parked", 0))), config.cache_dir)
+    pending, parked, held = (int(str(left.get(word, 0))) for word in ("pending", "parked", "held"))
+    status = say_left(pending, parked, config.cache_dir, held)
     if status or ended == ExitStatus.DONE:
         return status
     err.print(f"anchorfs: the mount's process ended with {ended}; what was not sent stays in {config.cache_dir}")

@@ -66,7 +66,7 @@ def _status_lines(report: dict[str, object]) -> list[tuple[str, str]]:
 
     lines = [
         ("connection", f"{report.get('connection')} (anchor {number('anchor_age_s')} s old)"),
-        ("queue", f"{number('queue_pending')} pending, {number('queue_parked')} parked"),
+        ("queue", _queue_line(report)),
         ("transfers", f"{number('uploads_active')} up, {number('downloads_active')} down"),
         ("moved", f"{show_bytes(number('bytes_up'))} up, {show_bytes(number('bytes_down'))} down"),
         ("cache", f"{show_bytes(number('cache_bytes'))} of {show_bytes(number('cache_limit'))}"),
@@ -76,6 +76,13 @@ def _status_lines(report: dict[str, object]) -> list[tuple[str, str]]:
     if report.get("last_error"):
         lines.append(("last error", str(report["last_error"])))
     return lines
+
+
+def _queue_line(report: dict[str, object]) -> str:
+    line = f"{report.get('queue_pending')} pending, {report.get('queue_parked')} parked"
+    if report.get("queue_held") or report.get("push") == "review":
+        line += f", {report.get('queue_held')} held for review"
+    return f"{line}; paused" if report.get("paused") else line
 
 
 @reporting
@@ -94,9 +101,13 @@ def queue(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
     for row in changes:
         waiting = f"{max(0, now_s - float(row.get('queued_at_s') or now_s)):.0f} s"
         name = str(row.get("path") or row.get("base_name") or f"inode {row.get('ino')}")
-        grid.add_row(str(row["state"]), str(row["aspect"]), escape(name), waiting, escape(str(row.get("reason") or "")))
+        grid.add_row(str(row["state"]), str(row["aspect"]), escape(name), waiting, escape(_why(row)))
     out.print(grid)
     return ExitStatus.DONE
+
+
+def _why(row: dict[str, object]) -> str:
+    return "waits for `anchorfs approve`" if row["state"] == "held" else str(row.get("reason") or "")
 
 
 @reporting
@@ -113,16 +124,24 @@ def sync(
         return ExitStatus.DONE
     result = ask(where, Request(verb=Verb.SYNC, timeout_s=timeout))
     if not result.get("settled"):
-        waiting = f"{result.get('queue_pending')} pending, {result.get('queue_parked')} parked"
-        raise Failure(
-            "still-pending",
-            f"{where} is not in step with its server: {waiting}, connection {result.get('connection')}",
-            hint="`anchorfs queue` shows what waits and why",
-            status=ExitStatus.TRY_AGAIN,
-        )
+        raise _not_in_step(where, result)
     if as_json:
         print_json(result)
     return ExitStatus.DONE
+
+
+def _not_in_step(where: str, result: dict[str, object]) -> Failure:
+    kind, hint = "still-pending", "`anchorfs queue` shows what waits and why"
+    if result.get("paused"):
+        kind, hint = "paused", f"`anchorfs resume {where}` lets changes go"
+    elif result.get("queue_held") and not result.get("queue_pending"):
+        kind, hint = "held", "`anchorfs approve` sends them, `anchorfs reject` undoes them"
+    return Failure(
+        kind,
+        f"{where} is not in step with its server: {_queue_line(result)}, connection {result.get('connection')}",
+        hint=hint,
+        status=ExitStatus.TRY_AGAIN,
+    )
 
 
 @reporting

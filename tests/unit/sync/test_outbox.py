@@ -1,4 +1,4 @@
-"""What the outbox promises, on a real catalog and a drive in memory: it is a set of differences, not a log of calls."""
+"""[S6.6] The outbox holds differences, not calls; nothing is given up. On a real catalog and a drive in memory."""
 
 from __future__ import annotations
 

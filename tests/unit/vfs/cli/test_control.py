@@ -29,6 +29,7 @@ class Numbers:
     connection: str = "online"
     queue_pending: int = 2
     queue_parked: int = 0
+    queue_held: int = 0
 
 
 @dataclass

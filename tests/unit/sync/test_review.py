@@ -1,0 +1,222 @@
+"""[S6.2] Nothing leaves before it is approved, with what it needs; what is rejected is undone, and kept."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cache import holding, journal
+from cache.holding import PushMode
+from cache.model import Aspect, ChangeState
+from tests.fakes.drive import FakeDrive
+from tests.model.desk import Desk
+from tests.model.machine import Machine
+from vfs.attributes import AttributeChange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+BEFORE = {"/f": b"old", "/g": b"other", "/d": None, "/d/in": b"in", "/e": None}
+
+
+async def mode(machine: Machine, wanted: PushMode) -> None:
+    """As the next mount says."""
+    await machine.store.db.write(lambda connection: holding.switch(connection, wanted))
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """BEFORE, known here; changes wait for approval."""
+    drive = FakeDrive()
+    machine = Machine("ann", drive, tmp_path / "ann")
+    try:
+        desk = Desk(drive, machine)
+        for path, data in BEFORE.items():
+            desk.there(path, data)
+        await machine.begin()
+        await mode(machine, PushMode.REVIEW)
+        async with machine.running():
+            await machine.read_all()
+            yield desk
+    finally:
+        machine.remove()
+
+
+async def work(desk: Desk) -> None:
+    """One change of each kind."""
+    await desk.write("/f", b"mine")
+    await desk.mkdir("/n")
+    await desk.machine.create("/n/file", b"new")
+    await desk.rename("/g", "/e/moved")
+    await desk.unlink("/d/in")
+    await desk.rmdir("/d")
+
+
+async def nothing_goes(desk: Desk) -> None:
+    """Whatever is tried."""
+    before, asked = desk.drive.tree(), len(desk.machine.remote.requests)
+    assert not await desk.machine.push_all(5.0)
+    assert desk.drive.tree() == before
+    assert not {"put", "move", "remove", "make_folder"} & set(desk.machine.remote.requests[asked:])
+
+
+def kept(desk: Desk) -> dict[str, bytes]:
+    """What was put aside, by name."""
+    return {each.name: each.read_bytes() for each in desk.machine.store.aside.root.rglob("*") if each.is_file()}
+
+
+async def test_nothing_leaves_before_it_is_approved(desk: Desk) -> None:
+    await work(desk)
+    await nothing_goes(desk)
+    assert {row.state for row in desk.machine.outbox()} == {ChangeState.HELD}
+    told = desk.machine.engine.statistics()
+    assert (told.queue_pending, told.queue_held, told.push) == (0, len(desk.machine.outbox()), "review")
+    await desk.machine.engine.retry()
+    await nothing_goes(desk)
+    desk.machine.crash()
+    await nothing_goes(desk)
+
+
+async def test_all_is_sent_when_all_is_approved(desk: Desk) -> None:
+    await work(desk)
+    await desk.machine.engine.steering.approve([])
+    assert await desk.meet() == {"/f": b"mine", "/n": None, "/n/file": b"new", "/e": None, "/e/moved": b"other"}
+    assert desk.decided().count("approved") == 6
+
+
+async def test_a_file_takes_its_new_folder_along(desk: Desk) -> None:
+    await work(desk)
+    done = await desk.machine.engine.steering.approve(["/n/file"])
+    assert {each.path for each in done} == {"/n", "/n/file"}
+    assert not await desk.machine.push_all(5.0)
+    assert desk.drive.tree() == BEFORE | {"/n": None, "/n/file": b"new"}
+
+
+async def test_a_removed_folder_takes_what_it_held_along(desk: Desk) -> None:
+    await work(desk)
+    await desk.machine.engine.steering.approve(["/d"])
+    assert not await desk.machine.push_all(5.0)
+    assert "/d" not in desk.drive.tree()
+
+
+async def test_what_takes_a_name_takes_along_what_leaves_it(desk: Desk) -> None:
+    await desk.rename("/f", "/e/f")
+    await desk.rename("/g", "/f")
+    done = await desk.machine.engine.steering.approve(["/f"])
+    assert {each.path for each in done} == {"/e/f", "/f"}
+    assert await desk.machine.push_all(5.0)
+
+
+async def test_what_is_written_after_the_approval_waits_again(desk: Desk) -> None:
+    await desk.write("/f", b"mine")
+    await desk.machine.engine.steering.approve(["/f"])
+    await desk.write("/f", b"mine, later")
+    await nothing_goes(desk)
+
+
+async def test_closing_a_file_is_no_further_change(desk: Desk) -> None:
+    fh = (await desk.do.open(desk.machine.at("/f").ino, os.O_RDWR | os.O_TRUNC)).fh
+    await desk.do.write(fh, 0, b"mine")
+    await desk.machine.engine.steering.approve(["/f"])
+    await desk.do.release(fh)
+    assert await desk.machine.push_all(5.0)
+    assert desk.drive.tree()["/f"] == b"mine"
+
+
+async def test_all_is_as_before_when_all_is_rejected(desk: Desk) -> None:
+    await work(desk)
+    await desk.do.setattr(desk.machine.at("/e").ino, AttributeChange(mode=0o700), None)
+    done = await desk.machine.engine.steering.reject([])
+    assert desk.machine.outbox() == []
+    assert desk.machine.tree() == BEFORE
+    assert kept(desk) == {"f": b"mine", "file": b"new"}
+    assert {each.kept.endswith("/n/file") for each in done if each.path == "/n/file"} == {True}
+    assert await desk.meet() == BEFORE
+    assert desk.decided().count("rejected") == 7
+
+
+async def test_a_rejected_swap_of_names_is_swapped_back(desk: Desk) -> None:
+    await desk.rename("/f", "/t")
+    await desk.rename("/g", "/f")
+    await desk.rename("/t", "/g")
+    await desk.machine.engine.steering.reject([])
+    assert desk.machine.tree() == BEFORE
+    assert desk.copies() == {}
+
+
+async def test_what_goes_back_takes_its_removed_folder_along(desk: Desk) -> None:
+    await desk.rename("/d/in", "/e/in")
+    await desk.rmdir("/d")
+    done = await desk.machine.engine.steering.reject(["/e/in"])
+    assert {each.path for each in done} == {"/d", "/e/in"}
+    assert desk.machine.tree() == BEFORE
+    assert await desk.meet() == BEFORE
+
+
+async def test_only_what_is_named_is_rejected(desk: Desk) -> None:
+    await work(desk)
+    await desk.machine.engine.steering.reject(["/n"])
+    assert "/n" not in desk.machine.tree()
+    assert {row.aspect for row in desk.machine.outbox()} == {Aspect.CONTENT, Aspect.PLACE, Aspect.REMOVE}
+
+
+async def test_a_saved_copy_renamed_over_an_item_is_rejected_to_the_item(desk: Desk) -> None:
+    item_id = desk.machine.at("/f").item_id
+    await desk.machine.create("/tmp", b"saved")
+    await desk.rename("/tmp", "/f")
+    await desk.machine.engine.steering.reject(["/f"])
+    assert (desk.machine.tree(), desk.machine.at("/f").item_id) == (BEFORE, item_id)
+    assert kept(desk) == {"f": b"saved"}
+
+
+async def test_a_switch_of_mode_sends_nothing(desk: Desk) -> None:
+    """[S6.3] What was held stays held under the other mode, whatever the server does meanwhile."""
+    await work(desk)
+    await mode(desk.machine, PushMode.AUTO)
+    await nothing_goes(desk)
+    desk.deleted("/f")
+    desk.edited("/d/in", b"theirs")
+    await desk.machine.pull()
+    await nothing_goes(desk)
+    await desk.machine.create("/auto", b"sent")
+    assert not await desk.machine.push_all(5.0)
+    assert desk.drive.tree()["/auto"] == b"sent"
+
+
+async def test_a_switch_to_review_holds_what_was_not_sent(desk: Desk) -> None:
+    await mode(desk.machine, PushMode.AUTO)
+    await desk.write("/f", b"mine")
+    await mode(desk.machine, PushMode.REVIEW)
+    await nothing_goes(desk)
+    await desk.machine.engine.steering.approve(["/f"])
+    await mode(desk.machine, PushMode.REVIEW)
+    assert (await desk.meet())["/f"] == b"mine"
+
+
+async def test_an_approved_conflict_goes_on_as_a_copy(desk: Desk) -> None:
+    await desk.write("/f", b"mine")
+    desk.edited("/f", b"theirs")
+    await desk.machine.engine.steering.approve(["/f"])
+    assert (await desk.meet())["/f"] == b"theirs"
+    assert list(desk.copies().values()) == [b"mine"]
+
+
+async def test_a_rejected_edit_shows_what_the_server_has_now(desk: Desk) -> None:
+    await desk.write("/f", b"mine")
+    desk.edited("/f", b"theirs")
+    await desk.machine.pull()
+    await desk.machine.engine.steering.reject(["/f"])
+    assert (await desk.meet())["/f"] == b"theirs"
+    assert kept(desk) == {"f": b"mine"}
+
+
+async def test_a_parked_change_can_be_rejected(desk: Desk) -> None:
+    await mode(desk.machine, PushMode.AUTO)
+    await desk.write("/f", b"mine")
+    (row,) = desk.machine.outbox()
+    await desk.machine.store.db.write(lambda connection: journal.park(connection, row, "refused"))
+    await desk.machine.engine.steering.reject(["/f"])
+    assert await desk.meet() == BEFORE

@@ -1,0 +1,158 @@
+"""`pause`, `resume`, `approve`, `reject`, `conflicts`, `activity`: what a person decides, and what was decided."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from sync.steering import Keep  # noqa: TC001 - typer reads the annotation
+from vfs.cli.asking import ask, ask_about, mount_of, the_mount
+from vfs.cli.printing import Json, out, print_json, reporting
+from vfs.control import Request, Verb
+from vfs.failure import ExitStatus, Failure
+from vfs.mountpoint import absolute
+
+FOLLOW_EVERY_S = 0.5
+
+Mountpoint = Annotated[str | None, typer.Argument(help="A mount point, or any path in the mount.")]
+Paths = Annotated[list[str] | None, typer.Argument(help="Files or folders in a mount; none: all of it.")]
+
+
+@reporting
+def pause(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
+    """Send nothing, and fetch only what is read, until `resume`."""
+    where = the_mount(mountpoint)
+    result = ask(where, Request(verb=Verb.PAUSE))
+    if as_json:
+        print_json(result)
+    else:
+        out.print(f"{escape(where)} is paused: changes are kept here, files are fetched when they are read")
+    return ExitStatus.DONE
+
+
+@reporting
+def resume(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
+    """Go on after `pause`."""
+    where = the_mount(mountpoint)
+    result = ask(where, Request(verb=Verb.RESUME))
+    if as_json:
+        print_json(result)
+    else:
+        out.print(f"{escape(where)} goes on")
+    return ExitStatus.DONE
+
+
+@reporting
+def approve(paths: Paths = None, as_json: Json = False) -> int:
+    """Send changes that `--push=review` holds."""
+    return _review(paths, Verb.APPROVE, "approved", as_json=as_json)
+
+
+@reporting
+def reject(paths: Paths = None, as_json: Json = False) -> int:
+    """Undo changes that are held or parked; their bytes are kept, and it is told where."""
+    return _review(paths, Verb.REJECT, "rejected", as_json=as_json)
+
+
+def _review(paths: list[str] | None, verb: Verb, word: str, *, as_json: bool) -> int:
+    where, below = _split(paths or [])
+    done = ask(where, Request(verb=verb, paths=below, path=where))[word]
+    rows = [row for row in done if isinstance(row, dict)] if isinstance(done, list) else []
+    if as_json:
+        print_json({word: rows})
+        return ExitStatus.DONE
+    for row in rows:
+        kept = f", kept in {row['kept']}" if row.get("kept") else ""
+        out.print(escape(f"{word}: {row['aspect']} {row['path']}{kept}"))
+    return ExitStatus.DONE
+
+
+def _split(paths: list[str]) -> tuple[str, tuple[str, ...]]:
+    """The one mount of these paths, and the paths below its mount point; they need not exist any more."""
+    if not paths:
+        return the_mount(None), ()
+    found = {path: mount_of(path) for path in paths}
+    if len(set(found.values())) > 1:
+        raise Failure(
+            "several-mounts", "these paths lie in several mounts", hint="one at a time", status=ExitStatus.USAGE
+        )
+    where = found[paths[0]]
+    return where, tuple(absolute(path).removeprefix(where).rstrip("/") for path in paths)
+
+
+@reporting
+def conflicts(
+    action: Annotated[str, typer.Argument(help="list, or resolve.")] = "list",
+    path: Annotated[str | None, typer.Argument(help="list: a mount. resolve: the copy, or the original.")] = None,
+    keep: Annotated[Keep | None, typer.Option(help="Which side stays.")] = None,
+    as_json: Json = False,
+) -> int:
+    """List conflict copies, or settle one."""
+    if action == "resolve":
+        return _resolve(path, keep, as_json=as_json)
+    if action != "list":
+        raise Failure("usage", f"conflicts {action}: it is `list` or `resolve`", status=ExitStatus.USAGE)
+    where = the_mount(path)
+    told = ask(where, Request(verb=Verb.CONFLICTS))["conflicts"]
+    rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
+    if as_json:
+        print_json({"conflicts": rows})
+    elif not rows:
+        out.print("no conflict is open")
+    else:
+        grid = Table("copy", "original", "since", box=None)
+        for row in rows:
+            grid.add_row(escape(row["copy"]), escape(row["original"] or "(gone)"), _when(row["at_s"]))
+        out.print(grid)
+    return ExitStatus.DONE
+
+
+def _resolve(path: str | None, keep: Keep | None, *, as_json: bool) -> int:
+    if path is None or keep is None:
+        raise Failure("usage", "conflicts resolve PATH --keep original|copy|both", status=ExitStatus.USAGE)
+    result = ask_about(path, Verb.RESOLVE, keep=keep)
+    if as_json:
+        print_json(result)
+    else:
+        out.print(f"{escape(path)}: settled, {keep} kept")
+    return ExitStatus.DONE
+
+
+@reporting
+def activity(
+    path: Annotated[str | None, typer.Argument(help="A mount, or a file or folder in it.")] = None,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on telling what happens.")] = False,
+    limit: Annotated[int, typer.Option(help="How many of the newest.", min=1, max=1000)] = 100,
+    as_json: Json = False,
+) -> int:
+    """What changed, who changed it, and what was decided; --json prints a document per line."""
+    where, below = _split([] if path is None else [path])
+    after = _print_activity(where, below, 0, limit, as_json=as_json)
+    while follow:
+        time.sleep(FOLLOW_EVERY_S)
+        after = _print_activity(where, below, after, 1000, as_json=as_json)
+    return ExitStatus.DONE
+
+
+def _print_activity(where: str, below: tuple[str, ...], after: int, limit: int, *, as_json: bool) -> int:
+    told = ask(where, Request(verb=Verb.ACTIVITY, paths=below, after_seq=after, limit=limit))["entries"]
+    for row in told if isinstance(told, list) else []:
+        after = max(after, int(row["seq"]))
+        if as_json:
+            out.file.write(msgspec.json.encode(row).decode() + "\n")
+        else:
+            detail = f"  {row['detail']}" if row["detail"] else ""
+            out.print(escape(f"{_when(row['at_s'])}  {row['who']:6}  {row['what']:17}  {row['path']}{detail}"))
+    out.file.flush()
+    return after
+
+
+def _when(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
