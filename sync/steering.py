@@ -51,7 +51,7 @@ class ConflictTold:
 class Steering:
     """See the module."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self, store: LocalStore, applier: Applier, uploader: Uploader, hydrator: Hydrator, prefetcher: Prefetcher,
         keeper: Keeper,
     ) -> None:  # fmt: skip

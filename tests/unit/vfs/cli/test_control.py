@@ -99,7 +99,7 @@ async def _serve(nursery: trio.Nursery, path: Path) -> tuple[Control, FakeEngine
 async def test_status_tells_the_mount_and_its_numbers(tmp_path: Path, nursery: trio.Nursery) -> None:
     await _serve(nursery, tmp_path / "s")
     reply = await _ask(tmp_path / "s", Request(verb=Verb.STATUS))
-    expected = {"mountpoint": "/m", "connection": "online", "queue_pending": 2, "queue_parked": 0}
+    expected = {"mountpoint": "/m", "connection": "online", "queue_pending": 2, "queue_parked": 0, "queue_held": 0}
     assert reply.result == expected
 
 
