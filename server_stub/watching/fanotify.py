@@ -174,6 +174,8 @@ class FanotifySource:
             path = _path_of(fd)
             if path.endswith(_DELETED) and not os.fstat(fd).st_nlink:
                 return None
+        except FileNotFoundError:  # a folder on the way was removed meanwhile
+            return None
         finally:
             os.close(fd)
         root = _path_of(self._root_fd).rstrip("/")
@@ -210,7 +212,34 @@ def _own_handle(fd: int) -> bytes:
 
 
 def _path_of(fd: int) -> str:
-    return os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - a Path would change what the kernel tells
+    """The path of an open folder. FileNotFoundError when it vanishes meanwhile."""
+    names: list[str] = []
+    at = os.dup(fd)
+    try:
+        while True:
+            try:
+                path = os.readlink(f"/proc/self/fd/{at}")  # noqa: PTH115 - a Path would change what the kernel tells
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:  # the kernel writes out 4,096 bytes at most
+                    raise
+            else:
+                return "/".join((path.rstrip("/"), *reversed(names))) if names else path
+            above = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
+            try:
+                names.append(_name_in(above, os.fstat(at).st_ino))
+            finally:
+                os.close(at)
+                at = above
+    finally:
+        os.close(at)
+
+
+def _name_in(folder_fd: int, ino: int) -> str:
+    with os.scandir(folder_fd) as entries:
+        for entry in entries:
+            if entry.inode() == ino:
+                return entry.name
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def _last_error(call: str) -> str:

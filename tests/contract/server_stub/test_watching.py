@@ -190,6 +190,33 @@ def test_changes_below_a_folder_that_is_being_renamed_are_not_lost(home: Path, s
         seen.await_item(f"30/new-{number}", size=1)
 
 
+def test_a_path_longer_than_the_kernel_tells_is_watched(watched: ServerProcess, home: Path) -> None:
+    names = ["n" * 200] * 25
+    fd = os.open(home, os.O_RDONLY)
+    for name in names:
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    with watched.client() as client:
+        api = Api(client)
+
+        def deepest() -> set[str] | None:
+            found = api.children(api.root()["item_id"])
+            for name in (home.name, *names):
+                if name not in found:
+                    return None
+                found = api.children(found[name]["item_id"])
+            return set(found)
+
+        until(lambda: deepest() == set(), "the chain of folders")
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+        os.close(fd)
+        until(lambda: deepest() == {"file"}, "the file at its end")
+    assert watch_state(watched) == "watching"
+    assert "name too long" not in watched.log_path.read_text()
+
+
 def test_an_open_file_is_seen_before_it_is_closed(home: Path, seen: Seen) -> None:
     with (home / "log").open("w") as log:
         log.write("one line")
