@@ -94,7 +94,8 @@ class Engine:
         self.prefetcher = Prefetcher(store, remote, self.growth, self.hydrator.statistics, self.evictor.room_bytes)
         self.prefetcher.enabled = self.hydrator.policy is not Policy.PARTIAL
         self.fetcher = Fetcher(store, self.hydrator, self.prefetcher, self.evictor)
-        self.keeper = Keeper(store, self.applier, self.fetcher, self.evictor, self.arrive)
+        everything = policy is Policy.ALWAYS_FULL
+        self.keeper = Keeper(store, self.applier, self.fetcher, self.evictor, self.arrive, everything=everything)
         self.steering = Steering(store, self.applier, self.uploader, self.hydrator, self.prefetcher, self.keeper)
         self._connection = "online"
         self._fresh_at_s = -math.inf

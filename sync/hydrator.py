@@ -45,6 +45,12 @@ class Policy(StrEnum):
     PROGRESSIVE = "progressive"  # open returns at once, reads get their ranges, the rest comes behind
     PARTIAL = "partial"  # only what is read, and what the way of reading announces
     FULL = "full"  # open waits for every byte
+    ALWAYS_FULL = "always-full"  # and every file is brought as soon as it is known, while there is room
+
+    @property
+    def waits_for_all(self) -> bool:
+        """Whether a file is opened only when every byte is here."""
+        return self in {Policy.FULL, Policy.ALWAYS_FULL}
 
 
 class Hydrator:
@@ -76,10 +82,10 @@ class Hydrator:
             task_status.started()
             await trio.sleep_forever()
 
-    async def read(self, opened: OpenContent, start: int, stop: int) -> None:
+    async def read(self, opened: OpenContent, start: int, stop: int, patience_s: float = WAIT_DEADLINE_S) -> None:
         """A reader needs [start, stop): return when it is resident, having arranged for what it will need next.
 
-        Raises RemoteError, OSError. The wait is bounded by WAIT_DEADLINE_S without progress.
+        Raises RemoteError, OSError. The wait is bounded by `patience_s` without a new byte of this content.
         """
         pattern = self._patterns.setdefault(opened.content_id, AccessPattern())
         pattern.expected = ranges.first_missing(
@@ -95,7 +101,7 @@ class Hydrator:
         self._order(opened, strides, near, least=BLOCK_BYTES)
         if rest:  # after the reader's own stream, which gets the connection that is open
             self.begin(opened)
-        await self._await(opened, start, stop, near)
+        await self._await(opened, start, stop, near, patience_s)
 
     async def ensure(self, opened: OpenContent, start: int, stop: int) -> None:
         """Return when bytes [start, stop) are resident, all of them wanted; as `read` otherwise."""
@@ -113,12 +119,14 @@ class Hydrator:
             if failed is not None and not opened.whole:
                 raise failed
 
-    async def _await(self, opened: OpenContent, start: int, stop: int, near: int) -> None:
+    async def _await(
+        self, opened: OpenContent, start: int, stop: int, near: int, patience_s: float = WAIT_DEADLINE_S
+    ) -> None:
         while not opened.holds(start, stop):
             if opened.rejected:
                 raise BadDigest("other bytes arrived than announced")
             serving = self._serve(opened, start, stop, stop, near)
-            await _wait(opened, start, stop)
+            await _wait(opened, start, stop, patience_s)
             failed = next((each.error for each in serving if each.error is not None), None)
             if failed is not None and not opened.holds(start, stop):
                 raise failed
@@ -245,14 +253,14 @@ class Hydrator:
             raise BadDigest("other bytes arrived than announced")
 
 
-async def _wait(opened: OpenContent, start: int, stop: int) -> None:
-    """Until the bytes are here, a download ended, or nothing arrived for WAIT_DEADLINE_S."""
+async def _wait(opened: OpenContent, start: int, stop: int, patience_s: float = WAIT_DEADLINE_S) -> None:
+    """Until the bytes are here, a download ended, or nothing arrived for `patience_s`."""
     waiter = Waiter(start, stop)
     opened.waiters.add(waiter)
     try:
         while not waiter.woken.is_set():
             before = opened.resident
-            with trio.move_on_after(WAIT_DEADLINE_S) as waiting:
+            with trio.move_on_after(patience_s) as waiting:
                 await waiter.woken.wait()
             if waiting.cancelled_caught and opened.resident is before:
                 raise Unreachable("no byte arrived in time")

@@ -15,7 +15,7 @@ import trio
 
 from cache import tree
 from cache.errors import LocalError, NoSpaceLeft, NotFound
-from cache.model import EntryChanged, Ino, ItemId, NodeChanged
+from cache.model import ROOT_INO, EntryChanged, Ino, ItemId, NodeChanged
 from cache.pinfile import PinState
 from sync.below import Below
 from sync.fetching import Progress, Wanted
@@ -52,9 +52,10 @@ class Keeper:
 
     def __init__(
         self, store: LocalStore, applier: Applier, fetcher: Fetcher, evictor: Evictor,
-        arrive: Callable[[Node], Awaitable[None]],
+        arrive: Callable[[Node], Awaitable[None]], *, everything: bool = False,
     ) -> None:  # fmt: skip
         self._store = store
+        self._everything = everything  # all that nothing was said of is brought too, where there is room for it
         self._applier = applier
         self._fetcher = fetcher
         self._evictor = evictor
@@ -91,7 +92,7 @@ class Keeper:
 
     def noticed(self, news: Sequence[News]) -> None:
         """Something changed at the remote or here: cheap, as it is called often."""
-        if not self._store.pins.rules:
+        if not (self._store.pins.rules or self._everything):
             return
         for each in news:
             match each:
@@ -121,7 +122,7 @@ class Keeper:
 
     def look_at(self, ino: Ino) -> None:
         """It came to another place."""
-        if self._store.pins.rules:
+        if self._store.pins.rules or self._everything:
             self._tops.add(ino)
             self._wake.set()
 
@@ -152,7 +153,7 @@ class Keeper:
             if everything:
                 await self._meet()
                 nodes = [self._store.pins.node_of(rule) for rule in self._store.pins.rules]
-                tops |= {node.ino for node in nodes if node is not None}
+                tops |= {node.ino for node in nodes if node is not None} | ({ROOT_INO} if self._everything else set())
             return await self._look(tops)
         except (RemoteError, LocalError, OSError) as error:
             log.info("pins: %s; tried again later", error)
@@ -168,7 +169,7 @@ class Keeper:
             await self._applier.resolve_doubts()
 
     async def _look(self, tops: set[Ino]) -> set[Ino]:
-        pinned, unpinned = Wanted(), Wanted()
+        pinned, unpinned, others = Wanted(), Wanted(), Wanted()
         keep: set[Ino] = set()
         for top in sorted(tops):
             match self._store.pins.effective(top):
@@ -177,8 +178,12 @@ class Keeper:
                     await self._gather(top, pinned, self._arrive)
                 case PinState.UNPINNED:
                     await self._gather(top, unpinned, None)
+                case PinState.INHERIT if self._everything:
+                    await self._gather(top, others, self._arrive)
         in_use = await self._give_back(unpinned)
-        return in_use if await self._bring(pinned) else in_use | keep
+        left = in_use if await self._bring(pinned) else in_use | keep
+        await self._fetcher.fetch(others, Progress(), unused_since_s=0)  # nothing has to go for these
+        return left
 
     async def _gather(self, top: Ino, found: Wanted, arrive: Callable[[Node], Awaitable[None]] | None) -> None:
         below = Below(self._store, top, arrive, pass_over=self._has_rule)

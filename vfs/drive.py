@@ -92,6 +92,7 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
         filesystem = Filesystem(store, engine, uid=os.getuid(), gid=os.getgid(), read_only=config.read_only)
         async with trio.open_nursery() as nursery:
             await nursery.start(engine.run)
+            nursery.start_soon(filesystem.files.callers.run)
             yield Drive(filesystem, receive, engine)
             nursery.cancel_scope.cancel()
     finally:

@@ -19,6 +19,7 @@ import trio
 
 from cache import errors as local
 from sync import remote
+from vfs.callers import caller
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -110,6 +111,8 @@ def guarded(operations: type[_Operations]) -> type[_Operations]:
 def _guard(handler: Callable[_Arguments, Awaitable[_Answer]]) -> Callable[_Arguments, Awaitable[_Answer]]:
     @functools.wraps(handler)
     async def answer(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Answer:
+        context = arguments[-1]
+        caller.set(context.pid if isinstance(context, pyfuse3.RequestContext) else 0)
         try:
             return await handler(*arguments, **named)
         except pyfuse3.FUSEError:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import trio
 from msgspec.structs import replace
 
-from cache import content_edits, tree
+from cache import content_edits, ranges, tree
 from cache.errors import IsAFolder, NotFound, TooBig
 from cache.model import FILE_SIZE_MAX_BYTES, ContentId, Ino, Kind, Node, NodeChanged
-from sync.hydrator import Policy
+from sync.hydrator import WAIT_DEADLINE_S
 from vfs.attributes import OpenedFile
+from vfs.callers import Callers, caller
 from vfs.handles import FileHandle, Handles
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from cache.store import LocalStore
     from sync.engine import Engine
 
+AHEAD_MIN_BYTES = 64 << 10  # a page that a program waits for is asked for alone
+AHEAD_PATIENCE_S = 3.0
 DISK_AHEAD_BYTES = 4 << 20  # from the disk into memory, ahead of a reader
 OPEN_PUSH_DELAY_S = 30.0  # a file that stays open for writing is pushed as it stands this long after its first change
 
@@ -46,6 +49,7 @@ class Files:
         self._store = store
         self._engine = engine
         self.handles = Handles()
+        self.callers = Callers()
         self._paged: dict[Ino, _Paged] = {}
 
     async def open(self, node: Node, flags: int) -> OpenedFile:
@@ -58,9 +62,10 @@ class Files:
             self._engine.prefetcher.opened(node, local=node.content_id is not None and node.held_bytes >= node.size)
             await self._engine.prefetcher.arriving(node.ino)
         opened = await self._store.open_content(node)
-        if self._engine.hydrator.policy is Policy.FULL and not opened.whole:
+        if self._engine.hydrator.policy.waits_for_all and not opened.whole:
             try:
-                await self._engine.hydrator.ensure(opened, 0, opened.size)
+                with self.callers.waiting(caller.get()):
+                    await self._engine.hydrator.ensure(opened, 0, opened.size)
             except BaseException:
                 self._store.opened.release(opened)
                 raise
@@ -71,7 +76,9 @@ class Files:
         keep = paged is not None and paged.content_id == opened.content_id
         if not mixed:
             self._paged[node.ino] = _Paged(opened.content_id, node.mtime_ns)
-        return OpenedFile(fh=self.handles.add_file(opened, flags), keep_cache=keep or mixed, direct_io=mixed)
+        return OpenedFile(
+            fh=self.handles.add_file(opened, flags, caller.get()), keep_cache=keep or mixed, direct_io=mixed
+        )
 
     def as_paged(self, node: Node) -> Node:
         """A node as the kernel is told of it: while somebody reads an older version through its pages, as that one was.
@@ -101,21 +108,39 @@ class Files:
 
     async def read(self, fh: int, offset: int, size: int) -> bytes | memoryview:
         """Up to `size` bytes; fewer only at the end. Waits for bytes that are not here."""
-        opened = self.handles.file(fh).opened
+        handle = self.handles.file(fh)
+        opened = handle.opened
         stop = min(offset + size, opened.size)
         if stop <= offset:
             return b""
         if not opened.holds(offset, stop):
-            await self._engine.hydrator.read(opened, offset, stop)
+            with self.callers.waiting(handle.pid):
+                await self._bring(handle, offset, stop)
         return await _read(opened.fd, offset, stop - offset)
+
+    async def _bring(self, handle: FileHandle, start: int, stop: int) -> None:
+        """Have these bytes here. What the kernel only reads ahead is given up soon when nothing comes.
+
+        It has a dozen such requests under way for a whole mount, and reads of other files, held ones too, queue up
+        behind them. No program sees these errors: for a page that one really waits for the kernel asks again.
+        """
+        ahead = (
+            stop - start >= AHEAD_MIN_BYTES and not handle.direct and not ranges.covers(handle.given_up, start, stop)
+        )
+        try:
+            await self._engine.hydrator.read(handle.opened, start, stop, AHEAD_PATIENCE_S if ahead else WAIT_DEADLINE_S)
+        except BaseException:
+            handle.given_up = ranges.add(handle.given_up, start, stop)
+            raise
 
     async def write(self, fh: int, offset: int, data: bytes) -> int:
         """All of `data`, or an error."""
-        opened = self.handles.file(fh).opened
+        handle = self.handles.file(fh)
+        opened = handle.opened
         if offset + len(data) > FILE_SIZE_MAX_BYTES:
             raise TooBig(size_bytes=offset + len(data))
         if not opened.dirty or opened.edit.locked():
-            await self._begin_edit(opened)
+            await self._begin_edit(opened, handle.pid)
         written = 0
         while written < len(data):
             written += os.pwrite(opened.fd, data[written:] if written else data, offset + written)
@@ -133,7 +158,7 @@ class Files:
             if size == 0 and not opened.dirty and not opened.whole:
                 await self._empty(opened)
             else:
-                await self._begin_edit(opened)
+                await self._begin_edit(opened, caller.get())
                 os.ftruncate(opened.fd, size)
                 opened.changed(size)
             if opened.writers == 0:
@@ -178,12 +203,13 @@ class Files:
             return opened
         return await self._store.open_content(node)
 
-    async def _begin_edit(self, opened: OpenContent) -> None:
+    async def _begin_edit(self, opened: OpenContent, pid: int) -> None:
         """Return when bytes may be changed. Waits for the whole file, and for a snapshot that is being taken."""
         async with opened.edit:
             if opened.dirty:
                 return
-            await self._engine.hydrator.ensure(opened, 0, opened.size)
+            with self.callers.waiting(pid):
+                await self._engine.hydrator.ensure(opened, 0, opened.size)
             await self._engine.hydrator.verify(opened)  # an edit of damaged bytes would go up as a new version
             clock = self._store.clock(OPEN_PUSH_DELAY_S)
             await self._engine.applier.begin_edit(opened, clock)

@@ -20,6 +20,7 @@ from cache.model import ROOT_INO, ContentId, Ino, Kind, News, Node
 from cache.pinfile import PinState
 from vfs import xattrs
 from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile, of_node
+from vfs.callers import caller
 from vfs.files import OPEN_PUSH_DELAY_S, Files
 
 if TYPE_CHECKING:
@@ -292,5 +293,5 @@ class Filesystem:
         if node.kind is not Kind.FOLDER:
             raise NotAFolder(ino=ino)
         if not node.listed:
-            with trio.fail_after(LISTING_DEADLINE_S):
+            with self.files.callers.waiting(caller.get()), trio.fail_after(LISTING_DEADLINE_S):
                 await self._engine.ensure_listed(ino)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cache import ranges
     from cache.model import Ino
     from cache.opened import OpenContent
 
@@ -18,6 +19,9 @@ class FileHandle:
     opened: OpenContent
     writable: bool
     ino: Ino  # what was opened; the content may have gone over to a conflict copy since
+    pid: int = 0  # who opened it; 0: not known
+    direct: bool = False  # read round the kernel's pages
+    given_up: ranges.Ranges = ()  # asked for, and not brought
 
 
 @dataclass(slots=True, eq=False)
@@ -36,13 +40,13 @@ class Handles:
     _folders: dict[int, FolderHandle] = field(default_factory=dict)
     _of_inode: dict[Ino, list[OpenContent]] = field(default_factory=dict)  # one entry per handle
 
-    def add_file(self, opened: OpenContent, flags: int) -> int:
+    def add_file(self, opened: OpenContent, flags: int, pid: int = 0, *, direct: bool = False) -> int:
         """A new number for an open file."""
         writable = flags & os.O_ACCMODE != os.O_RDONLY
         opened.writers += writable
         opened.handles += 1
         number, self._next = self._next, self._next + 1
-        self._files[number] = FileHandle(opened, writable, opened.ino)
+        self._files[number] = FileHandle(opened, writable, opened.ino, pid, direct)
         self._of_inode.setdefault(opened.ino, []).append(opened)
         return number
 

@@ -13,6 +13,7 @@ from cache.db import inline
 from cache.model import ROOT_INO, Ino, ItemId, Kind
 from cache.store import LocalStore
 from sync.engine import Engine
+from sync.hydrator import Policy
 from tests.fakes.drive import FakeDrive
 from tests.fakes.remote import FakeRemote
 from vfs.filesystem import Filesystem
@@ -29,11 +30,11 @@ DEADLINE_S = 20.0
 class Machine:
     """Store, engine and file system; only what brings bytes and listings runs."""
 
-    def __init__(self, directory: Path, drive: FakeDrive, remote: FakeRemote, cache_bytes: int) -> None:
+    def __init__(self, directory: Path, drive: FakeDrive, remote: FakeRemote, cache_bytes: int, policy: Policy) -> None:
         self.drive, self.remote = drive, remote
         self.store = LocalStore(directory, runner=inline)
         send, self.news = trio.open_memory_channel(math.inf)
-        self.engine = Engine(self.store, remote, send, cache_bytes, 30.0, seed=1)
+        self.engine = Engine(self.store, remote, send, cache_bytes, 30.0, policy=policy, seed=1)
         self.filesystem = Filesystem(self.store, self.engine, uid=os.getuid(), gid=os.getgid())
 
     async def entries(self, folder: Ino) -> list[DirectoryEntry]:
@@ -77,11 +78,16 @@ class Machine:
 
 @asynccontextmanager
 async def machine(
-    directory: Path, drive: FakeDrive, remote: FakeRemote | None = None, *, cache_bytes: int = 1 << 30
+    directory: Path,
+    drive: FakeDrive,
+    remote: FakeRemote | None = None,
+    *,
+    cache_bytes: int = 1 << 30,
+    policy: Policy = Policy.PROGRESSIVE,
 ) -> AsyncIterator[Machine]:
     """A machine at work; a deadline over all of it."""
     with trio.fail_after(DEADLINE_S):
-        made = Machine(directory, drive, remote or FakeRemote(drive), cache_bytes)
+        made = Machine(directory, drive, remote or FakeRemote(drive), cache_bytes, policy)
         await made.engine.puller.begin(await made.remote.root())
         async with trio.open_nursery() as nursery:
             for part in (made.engine.hydrator, made.engine.prefetcher, made.engine.descender):
