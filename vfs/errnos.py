@@ -61,6 +61,7 @@ ERRNOS: dict[type[BaseException], int] = {
     remote.Denied: errno.EACCES,
     remote.NotSignedIn: errno.EACCES,
     remote.NameRefused: errno.EINVAL,
+    remote.UploadGone: errno.EIO,
     remote.QuotaFull: errno.EDQUOT,
     remote.AnchorExpired: errno.EIO,
     remote.BadDigest: errno.EIO,
