@@ -127,6 +127,21 @@ CREATE INDEX journal_by_item ON journal (item_id);
 CREATE INDEX journal_by_base ON journal (base_parent_id, base_name);
 CREATE INDEX journal_by_sent ON journal (sent_parent_id, sent_name) WHERE sent_parent_id IS NOT NULL;
 
+-- Uploads in pieces that are under way: written before a byte of them travels, so that they go on after a crash.
+CREATE TABLE upload (
+    seq          INTEGER PRIMARY KEY AUTOINCREMENT,
+    content_id   INTEGER UNIQUE,                       -- whose bytes; NULL: nobody's any more, the remote is to end it
+    digest       TEXT    NOT NULL,                     -- of the content as it is being sent
+    size         INTEGER NOT NULL CHECK (size >= 0),
+    stream_bytes INTEGER NOT NULL CHECK (stream_bytes >= 0),  -- that travel
+    over_item_id TEXT,                                 -- a delta: the base; NULL: the content itself travels
+    over_version TEXT,
+    over_size    INTEGER,
+    recipe       TEXT,                                 -- a delta: identity of its pieces
+    key          TEXT    NOT NULL,                     -- idempotency key of the request that begins it
+    remote_id    TEXT                                  -- its name there; NULL: asked for, the answer not known
+) STRICT;
+
 -- What changed, and what was decided about it; bounded by age of row.
 CREATE TABLE activity (
     seq    INTEGER PRIMARY KEY AUTOINCREMENT,

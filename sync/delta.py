@@ -16,7 +16,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
 MAGIC = b"AFDELTA1"
 BLOCK_MIN_BYTES = 16 << 10
@@ -53,8 +53,11 @@ def block_bytes_for(size: int) -> int:
     return block_bytes
 
 
-def compared(size: int, base: Base, digest_of: Callable[[int, int], bytes]) -> list[Piece]:
-    """Pieces of a content of `size` bytes; `digest_of(start, stop)` is the SHA-256 of a part of it, 32 bytes."""
+def comparing(size: int, base: Base, digest_of: Callable[[int, int], bytes]) -> Generator[None, None, list[Piece]]:
+    """Returns the pieces of a content of `size` bytes; yields after each block, for work that is done in slices.
+
+    `digest_of(start, stop)` is the SHA-256 of a part of the content, 32 bytes.
+    """
     places = {digest: index for index, digest in reversed(list(enumerate(base.digests)))}
     pieces: list[Piece] = []
     for start in range(0, size, base.block_bytes):
@@ -65,10 +68,13 @@ def compared(size: int, base: Base, digest_of: Callable[[int, int], bytes]) -> l
             _add(pieces, Piece(True, index * base.block_bytes, stop - start))
         else:
             _add(pieces, Piece(False, start, stop - start))
-    return _shifted(pieces, size - base.size, base, digest_of)
+        yield
+    return (yield from _shifted(pieces, size - base.size, base, digest_of))
 
 
-def _shifted(pieces: list[Piece], by: int, base: Base, digest_of: Callable[[int, int], bytes]) -> list[Piece]:
+def _shifted(
+    pieces: list[Piece], by: int, base: Base, digest_of: Callable[[int, int], bytes]
+) -> Generator[None, None, list[Piece]]:
     """The same, with the base's blocks found in the rest where they would lie after being moved `by` bytes."""
     last = len(base.digests) - 1
     rest = pieces[-1] if pieces else None
@@ -86,6 +92,7 @@ def _shifted(pieces: list[Piece], by: int, base: Base, digest_of: Callable[[int,
             _add(found, Piece(False, at, start - at))
             _add(found, Piece(True, index * base.block_bytes, length))
             at = start + length
+        yield
     _add(found, Piece(False, at, rest.offset + rest.length - at))
     return found
 

@@ -16,7 +16,7 @@ import trio
 
 from cache import contents, journal, paths, tree
 from cache.errors import IsAFolder, LocalError, NotFound
-from cache.model import ChangeState, Ino, Kind, LocalChange, News, Node
+from cache.model import Aspect, ChangeState, Ino, Kind, LocalChange, News, Node
 from sync.applying import Applier
 from sync.descent import Descender
 from sync.evictor import DEFAULT_FLOOR_BYTES, Evictor
@@ -31,9 +31,10 @@ from sync.steering import Steering
 from sync.uploader import DISK_RETRY_S, Uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from cache.store import LocalStore
+    from sync.upload_source import Progress
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class EngineStatistics:
     push: str  # auto | review
     uploads_active: int
     downloads_active: int
+    upload_bytes_sent: int  # of uploads under way
+    upload_bytes_total: int
     bytes_up: int
     bytes_down: int
     cache_bytes: int
@@ -71,6 +74,11 @@ class QueuedChange:
 
     path: str
     change: LocalChange
+    progress: Progress | None  # of its bytes, while they travel
+
+
+def _progress(moving: Mapping[Ino, Progress], row: LocalChange) -> Progress | None:
+    return moving.get(row.ino) if row.aspect in {Aspect.CREATE, Aspect.CONTENT} else None
 
 
 class Engine:
@@ -160,6 +168,7 @@ class Engine:
         """A snapshot; cheap enough for every second."""
         reader = self.store.db.reader
         parked, held = journal.count(reader, ChangeState.PARKED), journal.count(reader, ChangeState.HELD)
+        moving = self.uploader.files.moving.values()
         age_s = trio.current_time() - self._fresh_at_s
         (conflicts,) = reader.execute("SELECT count(*) FROM conflict").fetchone()
         return EngineStatistics(
@@ -173,7 +182,9 @@ class Engine:
             push="review" if self.steering.reviewing else "auto",
             uploads_active=self.uploader.statistics.active,
             downloads_active=self.hydrator.statistics.active,
-            bytes_up=self.uploader.statistics.bytes_up,
+            upload_bytes_sent=sum(each.sent_bytes for each in moving),
+            upload_bytes_total=sum(each.total_bytes for each in moving),
+            bytes_up=self.uploader.files.bytes_up,
             bytes_down=self.hydrator.statistics.bytes_down,
             cache_bytes=contents.usage(reader).held_bytes,
             cache_limit=self.evictor.limit_bytes,
@@ -229,7 +240,11 @@ class Engine:
     def queue(self) -> list[QueuedChange]:
         """The outbox, oldest first, with paths for people."""
         reader = self.store.db.reader
-        return [QueuedChange(path=paths.of_change(reader, row), change=row) for row in journal.all_changes(reader)]
+        moving = self.uploader.files.moving
+        return [
+            QueuedChange(path=paths.of_change(reader, row), change=row, progress=_progress(moving, row))
+            for row in journal.all_changes(reader)
+        ]
 
     async def retry(self) -> int:
         """Try everything parked or backing off again; returns how many were parked."""

@@ -18,8 +18,22 @@ from cache.activity import What
 from cache.errors import LocalError
 from cache.model import Aspect, ChangeState, Ino, ItemId, Kind, LocalChange
 from sync import push
-from sync.remote import BadDigest, Conflict, Gone, NotSignedIn, Permanent, QuotaFull, Remote, RemoteError
+from sync.file_sending import FileSender
+from sync.leftovers import Leftovers
+from sync.remote import (
+    BadDigest,
+    Conflict,
+    Gone,
+    NotSignedIn,
+    Permanent,
+    QuotaFull,
+    Remote,
+    RemoteError,
+    UploadGone,
+)
 from sync.sending import Sender
+from sync.slots import Slots
+from sync.transfers import Transfers
 
 if TYPE_CHECKING:
     import random
@@ -32,9 +46,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARALLEL = 6
-PARALLEL_BUSY = 2  # while programs are changing names and files: they share this thread, and go first
-BUSY_S = 0.1  # how long after a local change that holds
 PASS_ROWS = 64
 BACKOFF_MAX_S = 300.0
 QUOTA_RETRY_S = 60
@@ -47,7 +58,6 @@ class PushStatistics:
     """Counters since the start."""
 
     active: int = 0
-    bytes_up: int = 0  # of content that the remote took
     last_error: str | None = None
 
 
@@ -58,14 +68,16 @@ class Uploader:
         self._store = store
         self._applier = applier
         self._chance = chance
-        self._busy: set[Ino] = set()
-        self._senders: set[Sender] = set()
-        self._remote = remote
+        self._slots = Slots()
+        self._busy = self._slots.busy
+        self._transfers = Transfers(store, remote)
+        self.files = FileSender(store, remote, self._transfers)
+        self._sender = Sender(store, remote, applier, self.files, self._busy)
+        self._leftovers = Leftovers(store, remote)
         self._wake = trio.Event()
         self._idle = trio.Event()  # set, and replaced, whenever a row was concluded
         self._online = True
         self._hurry = False
-        self._changed_at = -math.inf
         self._sleeping_until = math.inf
         self.paused = False
         self.statistics = PushStatistics()
@@ -76,8 +88,8 @@ class Uploader:
 
     def changed(self, push_after_s: float) -> None:
         """A local change was made, to be pushed in so many seconds: nothing to do before, in a burst least of all."""
-        self._changed_at = trio.current_time()
-        if self._sleeping_until > self._changed_at + push_after_s:
+        self._slots.changed()
+        if self._sleeping_until > trio.current_time() + push_after_s:
             self._wake.set()
 
     def connected(self, *, online: bool) -> None:
@@ -90,13 +102,14 @@ class Uploader:
         """Send nothing more, not even the rest of what is under way; or go on."""
         self.paused = paused
         self._hurry = not paused
-        for sender in self._senders if paused else ():
-            sender.interrupt()
+        if paused:
+            self.files.interrupt()
         self._wake.set()
 
     async def run(self) -> None:
         """Until cancelled."""
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._leftovers.run)
             while True:
                 self._wake = trio.Event()
                 if self._hurry:
@@ -110,32 +123,31 @@ class Uploader:
                 with trio.move_on_after(pause_s):
                     await self._wake.wait()
 
-    @property
-    def _parallel(self) -> int:
-        """How many rows may be under way now."""
-        return PARALLEL if trio.current_time() - self._changed_at >= BUSY_S else PARALLEL_BUSY
-
     def _start_due(self, nursery: trio.Nursery, now_ms: int) -> None:
         """Start what may be sent now. No await: nothing changes between the plan and the mark in `_busy`."""
         reader, after = self._store.db.reader, -1
-        parallel = self._parallel
-        while len(self._busy) < parallel:
+        while not self._slots.all_taken():
             rows = journal.due(reader, now_ms, PASS_ROWS, after_seq=after)
             for change in rows:
-                if len(self._busy) >= parallel:
+                if self._slots.all_taken():
                     return
-                if change.ino not in self._busy and not isinstance(push.plan(reader, change), push.Wait):
-                    self._busy.add(change.ino)
+                if change.ino not in self._busy and self._takes_slot(change.ino, push.plan(reader, change)):
                     nursery.start_soon(self._push, change)
             if len(rows) < PASS_ROWS:
                 return
             after = rows[-1].seq
 
+    def _takes_slot(self, ino: Ino, action: push.Push) -> bool:
+        if isinstance(action, push.Wait):
+            return False
+        large = isinstance(action, push.Create | push.Overwriting) and self._transfers.takes(action.node.size)
+        return self._slots.take(ino, large=large)
+
     def _pause_s(self, now_ms: int) -> float:
-        if self.paused or not self._online or len(self._busy) >= PARALLEL:
+        if self.paused or not self._online:
             return 3600.0  # `wake` ends it
-        if len(self._busy) >= self._parallel:
-            return BUSY_S
+        if self._slots.all_taken():
+            return self._slots.pause_s or 3600.0
         when_ms = journal.next_due_ms(self._store.db.reader, now_ms)
         return 3600.0 if when_ms is None else max((when_ms - now_ms) / 1000, 0.001)
 
@@ -180,23 +192,19 @@ class Uploader:
             await self._write_down(lambda connection: self._park(connection, change, reason))
         finally:
             self.statistics.active -= 1
-            self._busy.discard(change.ino)
+            self._slots.release(change.ino)
+            self._leftovers.look()
             self._idle.set()
             self._idle = trio.Event()
             self.wake()
 
     async def _attempt(self, change: LocalChange, heard: Heard) -> None:
-        sender = Sender(self._store, self._remote, self._applier, self._busy, heard)
-        self._senders.add(sender)
         try:
-            await sender.send(change)
+            await self._sender.send(change, heard)
         except push.Superseded:
             await trio.lowlevel.checkpoint()
         except RemoteError as error:
             await self._failed(change, error, heard)
-        finally:
-            self._senders.discard(sender)
-            self.statistics.bytes_up += sender.bytes_up
 
     # Failures ----------------------------------------------------------------------------------------------------
 
@@ -212,7 +220,7 @@ class Uploader:
     async def _failed(self, change: LocalChange, error: RemoteError, heard: Heard) -> None:
         if isinstance(error, Permanent) and not isinstance(error, NotSignedIn):
             # What a creation met may be its own earlier attempt: it stays in doubt until that was looked at.
-            doubt = isinstance(error, Conflict) and change.aspect is Aspect.CREATE
+            doubt = isinstance(error, Conflict | UploadGone) and change.aspect is Aspect.CREATE
             await self._store.db.write(lambda connection: journal.refused(connection, change, in_doubt=doubt))
         match error:
             case Conflict():
@@ -225,6 +233,8 @@ class Uploader:
                 await self._later(change, error, QUOTA_RETRY_S)
             case NotSignedIn() | BadDigest():
                 await self._later(change, error, 5.0)
+            case UploadGone():
+                await self._later(change, error, 0.0)
             case Permanent():
                 self.statistics.last_error = str(error)
                 await self._store.db.write(lambda connection: self._park(connection, change, str(error)))

@@ -21,8 +21,8 @@ class Fault:
     twice: bool = False  # the request arrives twice; the second answer is told
     after: RemoteError | None = None  # raised after applying: the answer is lost (Unknown), or worse
     answer_gate: trio.Event | None = None  # waited for after applying, before answering
-    cut_after_bytes: int | None = None  # `read` only: Unreachable after so many bytes
-    piece_gate: trio.Event | None = None  # `read_many` only: waited for before each content
+    cut_after_bytes: int | None = None  # `read`, `append`: fails after so many bytes
+    piece_gate: trio.Event | None = None  # `read_many`: waited for before each content; `append`: after each piece
     whole: bool = False  # `read` only: the range is ignored, the whole content answered
     reached: trio.Event = field(default_factory=trio.Event)  # set when the request is there, before the gate
     applied: trio.Event = field(default_factory=trio.Event)  # set when it took effect

@@ -50,7 +50,7 @@ class SessionClient(ManyClient):
         return await self.perform("uploaded", lambda: len(_session(self.drive, upload_id).data))
 
     async def append(self, upload_id: UploadId, stream: Stream, start: int) -> int:
-        """Bytes one by one; a `cut_after_bytes` keeps what came before."""
+        """Piece by piece; a `cut_after_bytes` keeps what came before, a `piece_gate` holds after each."""
         fault = await self.arrive("append")
         session = _session(self.drive, upload_id)
         if start != len(session.data):
@@ -61,6 +61,9 @@ class SessionClient(ManyClient):
                 part = piece if left is None else piece[:left]
                 session.data += part
                 self.sent_bytes += len(part)
+                if fault.piece_gate is not None:
+                    fault.applied.set()
+                    await fault.piece_gate.wait()
                 if left is not None:
                     left -= len(part)
                     if left <= 0:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server_stub.uploads.delta import BadDelta, apply
-from sync.delta import BLOCKS_WISHED, MAGIC, Base, Piece, Recipe, block_bytes_for, compared
+from sync.delta import BLOCKS_WISHED, MAGIC, Base, Piece, Recipe, block_bytes_for, comparing
 
 BLOCK = 16
 KIB = 1 << 10
@@ -24,7 +24,12 @@ def base_of(data: bytes, block_bytes: int = BLOCK) -> Base:
 
 
 def recipe(base: bytes, new: bytes, block_bytes: int = BLOCK) -> Recipe:
-    return Recipe(compared(len(new), base_of(base, block_bytes), lambda a, b: hashlib.sha256(new[a:b]).digest()))
+    work = comparing(len(new), base_of(base, block_bytes), lambda a, b: hashlib.sha256(new[a:b]).digest())
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            return Recipe(done.value)
 
 
 def stream(told: Recipe, new: bytes, start: int = 0) -> bytes:

@@ -1,0 +1,168 @@
+"""Sends the bytes of files: small ones in one request, large ones in pieces that survive whatever happens on the way.
+
+For a large file the outbox row is marked as sent only when all its bytes are there: until then it may be renamed,
+deleted, or written on without anything in doubt, and the sending sees that and ends.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from cache import uploads
+from cache.activity import What
+from cache.failpoints import reached
+from sync import push
+from sync.remote import BadDigest, NewFile, Overwrite, Remote, Unknown
+from sync.upload_source import Progress, Snapshots, UploadSource, Watched, WatchedSource
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+
+    from cache.model import ContentId, Ino, Item, Node
+    from cache.opened import OpenContent
+    from cache.store import LocalStore
+    from sync.outgoing import Outgoing
+    from sync.sessions import Stream
+    from sync.transfers import Transfers
+
+
+class FileSender:
+    """One for all rows; `moving` tells how far each upload is, `bytes_up` what has travelled."""
+
+    def __init__(self, store: LocalStore, remote: Remote, transfers: Transfers) -> None:
+        self._store = store
+        self._remote = remote
+        self._transfers = transfers
+        self._snapshots = Snapshots(store.blobs)
+        self.moving: dict[Ino, Progress] = {}
+        self.bytes_up = 0
+        self._sending: set[trio.CancelScope] = set()
+
+    def interrupt(self) -> None:
+        """Let no more bytes travel; whatever the remote took, the same upload goes on from later."""
+        for scope in self._sending:
+            scope.cancel()
+
+    @contextmanager
+    def _travelling(self, interrupted: Exception) -> Iterator[None]:
+        """What sends bytes; raises `interrupted` when it was."""
+        with trio.CancelScope() as scope:
+            self._sending.add(scope)
+            try:
+                yield
+            finally:
+                self._sending.discard(scope)
+        if scope.cancelled_caught:
+            raise interrupted
+
+    async def send(self, out: Outgoing, node: Node) -> None:
+        """The content of a file as it is now; raises Superseded, RemoteError, LocalError, OSError."""
+        opened = await self._store.open_content(node)
+        try:
+            await self._store.settle(opened)
+            large = self._transfers.takes(opened.size)
+            # One that was written to while it was sent must not be overtaken for ever: now it is copied first.
+            async with self._snapshots.taken(opened, copied=large and out.change.attempts > 0) as source:
+                self.moving[node.ino] = Progress(0, source.size)
+                await (self._in_pieces if large else self._whole)(out, opened, source)
+        finally:
+            self.moving.pop(node.ino, None)
+            self._store.opened.release(opened)
+
+    async def same_bytes(self, out: Outgoing, clash: push.Clash) -> bool:
+        """If the remote holds the very bytes that are here, there is nothing to send and nothing to settle."""
+        opened = await self._store.open_content(clash.node)
+        try:
+            await self._store.settle(opened)
+            async with self._snapshots.taken(opened) as source:
+                if source.digest != clash.told.digest:
+                    return False
+                await self._landed(out, opened, source, clash.told)
+                return True
+        finally:
+            self._store.opened.release(opened)
+
+    async def _whole(self, out: Outgoing, opened: OpenContent, source: UploadSource) -> None:
+        action = _sendable(out)
+        key = await out.mark(action, source.digest)
+        reached("marked")
+        watched = WatchedSource(source, lambda: None, self.moving[out.change.ino])
+        try:
+            with self._travelling(Unknown("interrupted by a pause")):
+                item = await self._remote.put(
+                    _target(action), watched, mtime_ns=source.mtime_ns, mode=action.node.mode, key=key
+                )
+        finally:
+            self.bytes_up += watched.travelled_bytes
+        reached("stored")
+        await self._landed(out, opened, source, item)
+
+    async def _in_pieces(self, out: Outgoing, opened: OpenContent, source: UploadSource) -> None:
+        action, content_id = _sendable(out), opened.content_id
+        streams: list[Watched] = []
+
+        def watched(stream: Stream) -> Watched:
+            check = partial(_still_wanted, out, opened, source, content_id)
+            streams.append(Watched(stream, check, self.moving[out.change.ino]))
+            return streams[-1]
+
+        base = action.item if isinstance(action, push.Overwriting) else None
+        try:
+            with self._travelling(push.Superseded()):
+                brought = await self._transfers.bring(content_id, source, base, watched)
+        finally:
+            self.bytes_up += sum(each.travelled_bytes for each in streams)
+        _still_wanted(out, opened, source, content_id)
+        action = _sendable(out)
+        key = await out.mark(action, source.digest, brought.upload_id)
+        reached("marked")
+        item = await self._transfers.commit(
+            brought, _target(action), mtime_ns=source.mtime_ns, mode=action.node.mode, key=key
+        )
+        reached("stored")
+        await self._landed(out, opened, source, item, lambda connection: uploads.forget(connection, brought.row))
+
+    async def _landed(
+        self, out: Outgoing, opened: OpenContent, source: UploadSource, item: Item,
+        also: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> None:  # fmt: skip
+        """The remote holds these bytes. What is decided here without an await holds for the transaction after it:
+        a write that comes now finds the content clean, and queues its own transaction behind this one."""
+        clean = opened.writes == source.writes
+        if clean:
+            opened.dirty, opened.settled = False, True
+            opened.resident = ((0, source.size),) if source.size else ()
+        opened.item_id, opened.version, opened.digest, opened.hashed = (
+            item.item_id, item.content_version, item.digest if clean else None, clean,
+        )  # fmt: skip
+        try:
+            await out.conclude(item, What.UPLOADED, clean=clean, also=also)
+        except BaseException:
+            opened.dirty = True
+            raise
+
+
+def _sendable(out: Outgoing) -> push.Create | push.Overwriting:
+    action = out.planned()
+    if not isinstance(action, push.Create | push.Overwriting):
+        raise push.Superseded
+    return action
+
+
+def _target(action: push.Create | push.Overwriting) -> NewFile | Overwrite:
+    if isinstance(action, push.Create):
+        return NewFile(parent_id=action.parent_id, name=action.name)
+    return Overwrite(item_id=action.item.item_id, base=action.base)
+
+
+def _still_wanted(out: Outgoing, opened: OpenContent, source: UploadSource, content_id: ContentId) -> None:
+    """Raises Superseded when these bytes are not to be sent any more, BadDigest when they are not what they were."""
+    if not source.copied and opened.writes != source.writes:
+        raise BadDigest("the file was written to while it was sent")
+    if _sendable(out).node.content_id != content_id:
+        raise push.Superseded

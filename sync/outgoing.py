@@ -1,0 +1,95 @@
+"""One row of the outbox on its way out: marked as sent before, concluded by the answer after.
+
+A row is marked, with its key and digest, in a transaction that plans it again: what is sent is what the catalog said
+at that moment. The answer is taken in by the same code as any other news of the remote, so an answer, the feed's echo
+of it, and a lost answer found out later all lead to the same state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cache import activity, items, journal, tree
+from cache.activity import What, Who
+from cache.failpoints import reached
+from cache.model import Aspect, Item, Kind, LocalChange
+from sync import push, settle
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from cache.store import LocalStore
+    from sync.absorb import Absorber
+    from sync.applying import Applier, Heard
+
+
+class Outgoing:
+    """`heard` is a watch (`sync.applying`) that was begun before: what it holds may be newer than the answer."""
+
+    def __init__(self, store: LocalStore, applier: Applier, heard: Heard, change: LocalChange) -> None:
+        self.change = change
+        self._store = store
+        self._applier = applier
+        self.heard = heard
+
+    def planned(self) -> push.Push:
+        """What is to be sent as things stand; Superseded when the row is there no longer."""
+        row = journal.get(self._store.db.reader, self.change.ino, self.change.aspect)
+        if row is None:
+            raise push.Superseded
+        return push.plan(self._store.db.reader, row)
+
+    async def mark(self, planned: push.Push, digest: str | None = None, session: str | None = None) -> str:
+        """The row is being sent; the key to send it under. Superseded when it would be planned otherwise by now."""
+        change = self.change
+
+        def mark(connection: sqlite3.Connection) -> str:
+            row = journal.get(connection, change.ino, change.aspect)
+            if row is None or push.plan(connection, row) != planned:
+                raise push.Superseded
+            if isinstance(planned, push.Create | push.Move):
+                journal.sent_to(connection, row, planned.parent_id, planned.name)
+            return journal.sending(connection, row, (*push.told(planned), *([session] if session else [])), digest)
+
+        return await self._store.db.write(mark)
+
+    async def conclude(
+        self, item: Item, what: What, *, clean: bool, also: Callable[[sqlite3.Connection], None] | None = None
+    ) -> None:
+        """The remote holds what was sent, as `item`; `clean`: no byte changed since. `also` is done with it."""
+        reached("answered")
+        change = self.change
+
+        def take_in(absorber: Absorber) -> None:
+            connection, node = absorber.connection, tree.by_ino(absorber.connection, change.ino)
+            if also is not None:
+                also(connection)
+            absorber.after.touched[item.item_id] = item.parent_id
+            removal = journal.get(connection, change.ino, Aspect.REMOVE)
+            if node is None or node.parent is None:
+                if removal is not None:  # deleted here while it was under way
+                    items.put(connection, item)
+                    journal.rebase(connection, change.ino, item)
+                    journal.rebase_content(connection, change.ino, item.content_version)
+                    journal.reopen(connection, change.ino, Aspect.REMOVE)
+                return
+            told = item
+            if node.item_id == item.item_id and journal.get(connection, change.ino, Aspect.CONTENT) is not None:
+                node, told = absorber.overwritten(node, item)
+            absorber.after.news += settle.adopt(connection, node, told, absorber.clock, clean=clean)
+            if change.aspect is Aspect.CREATE:
+                self._question(absorber, item)
+            activity.note(connection, absorber.clock.now_s, change.ino, what, who=Who.HERE)
+
+        await self._applier.apply_answer([item], self.heard, take_in)
+        reached("concluded")
+
+    def _question(self, absorber: Absorber, item: Item) -> None:
+        """What the answer to a creation does not tell: whether it is of long ago, and the item gone again, as we were
+        told meanwhile; and what others were heard to put into a new folder."""
+        change = self.change
+        if change.in_doubt:
+            absorber.after.doubts.add(item.item_id)
+        if item.kind is Kind.FOLDER and (change.in_doubt or self.heard.inside(item.item_id)):
+            tree.set_listed(absorber.connection, change.ino, listed=False)

@@ -1,0 +1,56 @@
+"""How many rows of the outbox are under way at a time: few while programs work, and never only large files."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from cache.model import Ino
+
+PARALLEL = 6
+PARALLEL_LARGE = 2  # of them, large files; one slot at the least is left to all others
+PARALLEL_BUSY = 2  # while programs are changing names and files: they share this thread, and go first
+BUSY_S = 0.1  # how long after a local change that holds
+
+
+class Slots:
+    """`busy` are the nodes that have a row under way, or whose row goes with one."""
+
+    def __init__(self) -> None:
+        self.busy: set[Ino] = set()
+        self._large: set[Ino] = set()
+        self._changed_at = -math.inf
+
+    def changed(self) -> None:
+        """A local change was made."""
+        self._changed_at = trio.current_time()
+
+    @property
+    def _parallel(self) -> int:
+        return PARALLEL if trio.current_time() - self._changed_at >= BUSY_S else PARALLEL_BUSY
+
+    def all_taken(self) -> bool:
+        """Whether nothing may start before something ends, or before a while is over: see `pause_s`."""
+        return len(self.busy) >= self._parallel
+
+    @property
+    def pause_s(self) -> float | None:
+        """How long to wait when all are taken; None: until something ends."""
+        return None if len(self.busy) >= PARALLEL else BUSY_S
+
+    def take(self, ino: Ino, *, large: bool) -> bool:
+        """Have one, if there is one for this kind."""
+        if large and len(self._large) >= min(PARALLEL_LARGE, self._parallel - 1):
+            return False
+        self.busy.add(ino)
+        if large:
+            self._large.add(ino)
+        return True
+
+    def release(self, ino: Ino) -> None:
+        """Give it back."""
+        self.busy.discard(ino)
+        self._large.discard(ino)
