@@ -137,18 +137,27 @@ def _residency(connection: sqlite3.Connection, content: Content) -> Iterator[Fin
 
 
 def _digest(connection: sqlite3.Connection, blobs: Blobs, content: Content) -> Iterator[Finding]:
-    node = tree.by_ino(connection, content.ino)
+    if is_as_told(connection, blobs, content.content_id) is False:
+        yield _finding("digest", content.content_id, "other bytes than the remote told")
+
+
+def is_as_told(connection: sqlite3.Connection, blobs: Blobs, content_id: ContentId) -> bool | None:
+    """Whether clean bytes that are all here hash to the remote's digest; None where that cannot be said."""
+    content = contents.get(connection, content_id)
+    node = None if content is None else tree.by_ino(connection, content.ino)
     item = None if node is None or node.item_id is None else items.get(connection, node.item_id)
-    if content.dirty or not content.whole or item is None or item.digest is None:
-        return
+    if content is None or content.dirty or not content.whole or item is None or item.digest is None:
+        return None
     if item.content_version != content.version:
-        return
+        return None
     hasher = hashlib.sha256()
-    with blobs.path(content.content_id).open("rb") as blob:
-        while chunk := blob.read(_CHUNK_BYTES):
-            hasher.update(chunk)
-    if item.digest != f"sha-256:{hasher.hexdigest()}":
-        yield _finding("digest", content.content_id, f"not {item.digest}")
+    try:
+        with blobs.path(content_id).open("rb") as blob:
+            while chunk := blob.read(_CHUNK_BYTES):
+                hasher.update(chunk)
+    except FileNotFoundError:  # evicted meanwhile, or a finding of its own
+        return None
+    return item.digest == f"sha-256:{hasher.hexdigest()}"
 
 
 def _finding(law: str, content_id: ContentId, detail: str, *, heals: bool = True) -> Finding:

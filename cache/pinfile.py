@@ -53,7 +53,7 @@ class PinFile:
     def __init__(self, directory: Path) -> None:
         self._path = directory / "pins"
 
-    def load(self) -> tuple[str, list[PinRule]]:
+    def load(self, *, only_look: bool = False) -> tuple[str, list[PinRule]]:
         """(catalog, rules); what was kept before when the newest is damaged, nothing when both are, or none is."""
         for path in (self._path, self._path.with_suffix(".before")):
             try:
@@ -62,7 +62,8 @@ class PinFile:
                 continue
             except (OSError, ValueError) as error:
                 log.warning("%s is damaged (%s); pins are as they were before, kept as pins.damaged", path, error)
-                self._keep_damaged(path)
+                if not only_look:
+                    self._keep_damaged(path)
         return "", []
 
     def store(self, catalog: str, rules: list[PinRule]) -> None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from cache import contents, journal, paths, tree
-from cache.errors import IsAFolder, LocalError, NotFound
-from cache.model import Aspect, ChangeState, Ino, Kind, LocalChange, News, Node
+from cache.errors import LocalError
+from cache.model import Aspect, ChangeState, Ino, LocalChange, News, Node
+from sync import fetching
 from sync.applying import Applier
 from sync.descent import Descender
 from sync.evictor import DEFAULT_FLOOR_BYTES, Evictor
@@ -28,11 +29,13 @@ from sync.prefetch import Prefetcher
 from sync.puller import Puller
 from sync.remote import NotSignedIn, Remote, RemoteError, Space
 from sync.steering import Steering
+from sync.trees import Evicted, Trees
 from sync.uploader import DISK_RETRY_S, Uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from cache.pinfile import PinRule, PinState
     from cache.store import LocalStore
     from sync.upload_source import Progress
 
@@ -105,6 +108,7 @@ class Engine:
         everything = policy is Policy.ALWAYS_FULL
         self.keeper = Keeper(store, self.applier, self.fetcher, self.evictor, self.arrive, everything=everything)
         self.steering = Steering(store, self.applier, self.uploader, self.hydrator, self.prefetcher, self.keeper)
+        self.trees = Trees(store, self.fetcher, self.evictor, self.arrive)
         self._connection = "online"
         self._fresh_at_s = -math.inf
         self._last_error: str | None = None
@@ -211,26 +215,29 @@ class Engine:
                     return drained
         return False
 
-    async def evict(self, ino: Ino) -> int:
-        """Make a file, or every file below a folder, a placeholder; returns bytes freed. Files in use below are
-        left."""
-        node = tree.by_ino(self.store.db.reader, ino)
-        if node is None:
-            raise NotFound(ino=ino)
-        return await self.evictor.evict(ino)
+    async def evict(self, ino: Ino) -> Evicted:
+        """Make a file, or every file below a folder, a placeholder; NotPermitted for a file that has to stay."""
+        return await self.trees.evict(ino)
 
-    async def hydrate(self, ino: Ino) -> None:
-        """Have every byte of a file here; raises IsAFolder, RemoteError."""
-        node = tree.by_ino(self.store.db.reader, ino)
-        if node is None:
-            raise NotFound(ino=ino)
-        if node.kind is not Kind.FILE:
-            raise IsAFolder(ino=ino)
-        opened = await self.store.open_content(node)
-        try:
-            await self.hydrator.ensure(opened, 0, opened.size)
-        finally:
-            self.store.opened.release(opened)
+    async def hydrate(self, ino: Ino, progress: fetching.Progress | None = None) -> None:
+        """Have every byte of a file, or of all below a folder, here; raises RemoteError, NoSpaceLeft."""
+        await self.trees.hydrate(ino, progress or fetching.Progress())
+
+    async def pin(self, ino: Ino, state: PinState) -> None:
+        """Say what is wanted of a file, or of all below a folder; durable when it returns."""
+        await self.keeper.put(ino, state)
+
+    def pins(self) -> Sequence[PinRule]:
+        """Everything that was said of files and folders."""
+        return self.store.pins.rules
+
+    def is_pinned(self, ino: Ino) -> bool:
+        """Whether it is kept here, by its own pin or that of a folder above."""
+        return self.store.pins.keeps(ino)
+
+    def path_of(self, ino: Ino) -> str:
+        """Where a node is, for people."""
+        return tree.path_of(self.store.db.reader, ino)
 
     def nudge(self) -> None:
         """Pull and push now."""

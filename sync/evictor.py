@@ -113,6 +113,12 @@ class Evictor:
         """How much more fits before anything is evicted; less than nothing when there is too much already."""
         return min(int(self.limit_bytes * SLACK) - self._held(), self._store.blobs.free_bytes() - self.floor_bytes)
 
+    def capacity_bytes(self) -> int:
+        """How much more could be held if everything went that may; less, where pinned bytes are in the way."""
+        held, dirty = self._held(), contents.usage(self._store.db.reader).dirty_bytes
+        free = self._store.blobs.free_bytes() - self.floor_bytes
+        return max(min(int(self.limit_bytes * SLACK) - dirty, free + held - dirty), 0)
+
     def _held(self) -> int:
         reader = self._store.db.reader
         return contents.usage(reader).held_bytes + self._store.untold.growth_bytes(reader)

@@ -18,6 +18,7 @@ import msgspec
 import trio
 
 from cache.model import Ino
+from vfs import jobs
 from vfs.failure import Failure, Told, describe
 from vfs.steering import SteeringAnswers
 
@@ -52,6 +53,8 @@ class Verb(StrEnum):
     CONFLICTS = "conflicts"
     RESOLVE = "resolve"
     ACTIVITY = "activity"
+    PIN = "pin"
+    PINS = "pins"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,13 +69,16 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     keep: str = ""
     after_seq: int = 0
     limit: int = 100
+    pin: str = ""
+    progress: bool = False  # tell how far it is, in replies before the last
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """One line to a client: a result, or what went wrong."""
+    """One line to a client: a result, or what went wrong; before it, if asked for, how far the work is."""
 
     result: object = None
     error: Told | None = None
+    progress: object = None
 
 
 class Statistics(Protocol):
@@ -99,7 +105,7 @@ class Statistics(Protocol):
         ...
 
 
-class Engine(Protocol):
+class Engine(jobs.Engine, Protocol):
     """What the control socket needs of the sync engine."""
 
     def statistics(self) -> Statistics:
@@ -108,14 +114,6 @@ class Engine(Protocol):
 
     async def settle(self, timeout_s: float | None) -> bool:
         """Wait until everything is pushed and pulled; False when time ran out."""
-        ...
-
-    async def evict(self, ino: Ino) -> int:
-        """Give back a file's bytes; how many."""
-        ...
-
-    async def hydrate(self, ino: Ino) -> None:
-        """Fetch a file whole."""
         ...
 
     def nudge(self) -> None:
@@ -155,7 +153,8 @@ class Control:
             Verb.STATUS: self._status,
             Verb.SYNC: self._sync,
             Verb.EVICT: self._evict,
-            Verb.HYDRATE: self._hydrate,
+            Verb.PIN: self._pin,
+            Verb.PINS: self._pins,
             Verb.QUEUE: self._queue,
             Verb.RETRY: self._retry,
             Verb.UNMOUNT: self._leave,
@@ -200,22 +199,31 @@ class Control:
             return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_at_hang_up, stream, nursery.cancel_scope)
-            reply = await self._reply(line)
+            reply = await self._reply(line, stream)
             await _send(stream, reply)
             nursery.cancel_scope.cancel()
 
-    async def _reply(self, line: bytes) -> Reply:
+    async def _reply(self, line: bytes, stream: trio.SocketStream) -> Reply:
         try:
             request = msgspec.json.decode(line, type=Request)
         except msgspec.MsgspecError as error:
             return Reply(error=Told(kind="bad-request", message=f"not understood: {error}"))
         try:
-            return Reply(result=await self._handlers[request.verb](request))
+            return Reply(result=await self._perform(request, stream))
         except Exception as error:
             failure = describe(error, about=request.path or str(self._facts.get("mountpoint", "the mount")))
             if failure.told.kind == "internal":
                 log.exception("control: %s failed", request.verb)
             return Reply(error=failure.told)
+
+    async def _perform(self, request: Request, stream: trio.SocketStream) -> object:
+        async def tell(progress: object) -> None:
+            if request.progress:
+                await _send(stream, Reply(progress=progress))
+
+        if request.verb is Verb.HYDRATE:
+            return await jobs.hydrate(self._engine, _ino(request), tell)
+        return await self._handlers[request.verb](request)
 
     async def _status(self, _request: Request) -> object:
         numbers = msgspec.to_builtins(self._engine.statistics())
@@ -227,11 +235,13 @@ class Control:
         return {"settled": settled, **msgspec.to_builtins(self._engine.statistics())}
 
     async def _evict(self, request: Request) -> object:
-        return {"freed_bytes": await self._engine.evict(_ino(request))}
+        return await jobs.evict(self._engine, _ino(request))
 
-    async def _hydrate(self, request: Request) -> object:
-        await self._engine.hydrate(_ino(request))
-        return {}
+    async def _pin(self, request: Request) -> object:
+        return await jobs.pin(self._engine, _ino(request), request.pin)
+
+    async def _pins(self, _request: Request) -> object:
+        return jobs.pins(self._engine)
 
     async def _queue(self, _request: Request) -> object:
         return [{"path": each.path, **msgspec.to_builtins(each.change)} for each in self._engine.queue()]

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 import msgspec
 
-from cache.errors import CacheInUse, LocalError, StateUnusable
+from cache.errors import CacheInUse, LocalError, NoSpaceLeft, StateUnusable
 from sync.remote import Busy, Denied, Gone, NotSignedIn, ProtocolViolation, Refused, RemoteError, Unreachable
 from vfs.config import ConfigError
 
@@ -107,6 +107,13 @@ def _of_local(error: LocalError, kind: str, about: str) -> Failure:
                 kind,
                 f"{path} is in use by {owner}: one drive folder serves one mount at a time",
                 hint="unmount the other one first (see `anchorfs status`), or give another --cache-dir",
+            )
+        case NoSpaceLeft() if "needed_bytes" in error.facts:
+            needed, fits = (int(str(error.facts[name])) / (1 << 20) for name in ("needed_bytes", "fits_bytes"))
+            return Failure(
+                kind,
+                f"{about} does not fit: {needed:.1f} MiB are missing, and there is room for {fits:.1f} MiB",
+                hint="give a larger --cache-size, make room on the disk, or ask for less",
             )
         case StateUnusable():
             return Failure(kind, str(error), hint="see `anchorfs doctor`", status=ExitStatus.CONFIGURATION)

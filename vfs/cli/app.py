@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vfs.cli import doctor, fsck, mount, run, state, steer
+from vfs.cli import cache, doctor, fsck, mount, run, state, steer, trees
 
 app = typer.Typer(
     name="anchorfs",
@@ -20,14 +20,18 @@ app.command()(state.status)
 app.command()(state.sync)
 app.command()(state.queue)
 app.command()(state.retry)
-app.command()(state.hydrate)
-app.command()(state.evict)
 app.command()(steer.pause)
 app.command()(steer.resume)
 app.command()(steer.approve)
 app.command()(steer.reject)
 app.command()(steer.conflicts)
 app.command()(steer.activity)
+app.command()(trees.hydrate)
+app.command()(trees.evict)
+app.command()(trees.pin)
+app.command()(trees.unpin)
+app.command()(trees.pins)
+app.add_typer(cache.app, name="cache")
 app.command()(doctor.doctor)
 app.command()(fsck.fsck)
 

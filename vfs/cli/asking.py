@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vfs import mountpoint as table
-from vfs.control import Reply, Request, Verb
+from vfs.control import Reply, Request
 from vfs.failure import ExitStatus, Failure
 from vfs.registry import Record, Registry, runtime_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 CONNECT_TIMEOUT_S = 10.0
@@ -24,15 +25,17 @@ def registry() -> Registry:
     return Registry(runtime_folder(dict(os.environ)))
 
 
-def ask(mountpoint: str, request: Request) -> dict[str, object]:
+def ask(
+    mountpoint: str, request: Request, on_progress: Callable[[dict[str, object]], None] = lambda _told: None
+) -> dict[str, object]:
     """The result of a request; Failure as the mount told it, or because it does not answer."""
-    reply = _exchange(registry().socket_path(mountpoint), mountpoint, request)
+    reply = _exchange(registry().socket_path(mountpoint), mountpoint, request, on_progress)
     if reply.error is not None:
         raise Failure.of(reply.error)
     return reply.result if isinstance(reply.result, dict) else {"result": reply.result}
 
 
-def _exchange(path: Path, mountpoint: str, request: Request) -> Reply:
+def _exchange(path: Path, mountpoint: str, request: Request, on_progress: Callable[[dict[str, object]], None]) -> Reply:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(CONNECT_TIMEOUT_S)
@@ -40,8 +43,11 @@ def _exchange(path: Path, mountpoint: str, request: Request) -> Reply:
             connection.settimeout(None)  # a hydration may take as long as it takes; Ctrl-C ends it
             connection.sendall(msgspec.json.encode(request) + b"\n")
             with connection.makefile("rb") as answer:
-                line = answer.readline()
-        return msgspec.json.decode(line, type=Reply)
+                reply = msgspec.json.decode(answer.readline(), type=Reply)
+                while isinstance(reply.progress, dict):
+                    on_progress(reply.progress)
+                    reply = msgspec.json.decode(answer.readline(), type=Reply)
+                return reply
     except (OSError, msgspec.MsgspecError) as error:
         raise Failure(
             "no-answer",
@@ -87,8 +93,10 @@ def the_mount(mountpoint: str | None) -> str:
     raise Failure("which-mount", f"several mounts are running: {names}", hint="name one", status=ExitStatus.USAGE)
 
 
-def ask_about(path: str, verb: Verb, *, keep: str = "") -> dict[str, object]:
+def ask_about(
+    path: str, request: Request, on_progress: Callable[[dict[str, object]], None] = lambda _told: None
+) -> dict[str, object]:
     """Ask the mount that holds `path` about that file or folder."""
     mountpoint = mount_of(path)
     status = os.lstat(path)
-    return ask(mountpoint, Request(verb=verb, ino=status.st_ino, path=path, keep=keep))
+    return ask(mountpoint, msgspec.structs.replace(request, ino=status.st_ino, path=path), on_progress)

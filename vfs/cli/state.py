@@ -1,4 +1,4 @@
-"""`status`, `queue`, `sync`, `retry`, `evict`, `hydrate`: what a running mount is asked."""
+"""`status`, `queue`, `sync`, `retry`: how a running mount stands against its server."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from vfs import mountpoint as table
-from vfs.cli.asking import ask, ask_about, records, registry, the_mount
-from vfs.cli.printing import Json, out, print_json, reporting, say_failure, show_bytes
+from vfs.cli.asking import ask, records, registry, the_mount
+from vfs.cli.printing import Json, out, print_json, reporting, show_bytes
 from vfs.control import Request, Verb
-from vfs.failure import ExitStatus, Failure, describe
+from vfs.failure import ExitStatus, Failure
 
 Mountpoint = Annotated[str | None, typer.Argument(help="A mount point, or any path in the mount.")]
-Paths = Annotated[list[str], typer.Argument(help="Files in a mount.")]
 
 
 @reporting
@@ -70,6 +69,7 @@ def _status_lines(report: dict[str, object]) -> list[tuple[str, str]]:
         ("transfers", f"{number('uploads_active')} up, {number('downloads_active')} down"),
         ("moved", f"{show_bytes(number('bytes_up'))} up, {show_bytes(number('bytes_down'))} down"),
         ("cache", f"{show_bytes(number('cache_bytes'))} of {show_bytes(number('cache_limit'))}"),
+        ("pins", _pins_line(report.get("pins"))),
         ("conflicts", str(number("conflicts"))),
         ("process", f"{report.get('pid')}, state in {report.get('cache_dir')}"),
     ]
@@ -83,6 +83,17 @@ def _queue_line(report: dict[str, object]) -> str:
     if report.get("queue_held") or report.get("push") == "review":
         line += f", {report.get('queue_held')} held for review"
     return f"{line}; paused" if report.get("paused") else line
+
+
+def _pins_line(told: object) -> str:
+    """What of the pinned files is not here, and why not."""
+    pins: dict[str, int] = {key: int(value) for key, value in told.items()} if isinstance(told, dict) else {}
+    text = f"{pins.get('rules', 0)} set"
+    if pins.get("missing_files"):
+        text += f", {pins['missing_files']} files ({show_bytes(pins['missing_bytes'])}) still to come"
+    if pins.get("too_many_bytes"):
+        text += f"; {show_bytes(pins['too_many_bytes'])} do not fit: give a larger --cache-size, or unpin some"
+    return text
 
 
 @reporting
@@ -153,36 +164,3 @@ def retry(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
     else:
         out.print(f"{result['retried']} parked changes are tried again")
     return ExitStatus.DONE
-
-
-@reporting
-def evict(paths: Paths, as_json: Json = False) -> int:
-    """Give back the room that files take here; they stay in the drive."""
-    return _each(paths, Verb.EVICT, as_json=as_json)
-
-
-@reporting
-def hydrate(paths: Paths, as_json: Json = False) -> int:
-    """Fetch files whole, to have them without a network."""
-    return _each(paths, Verb.HYDRATE, as_json=as_json)
-
-
-def _each(paths: list[str], verb: Verb, *, as_json: bool) -> int:
-    """Ask about each path; one failure does not keep the others from their turn."""
-    worst = int(ExitStatus.DONE)
-    results: list[dict[str, object]] = []
-    for path in paths:
-        try:
-            result = {"path": path, **ask_about(path, verb)}
-            if not as_json and "freed_bytes" in result:
-                out.print(f"{escape(path)}: {show_bytes(int(str(result['freed_bytes'])))} given back")
-        except (Failure, OSError) as error:
-            failure = describe(error, about=path)
-            worst = max(worst, failure.told.exit_status)
-            result = {"path": path, "error": failure.told}
-            if not as_json:
-                say_failure(failure, as_json=False)
-        results.append(result)
-    if as_json:
-        print_json({"results": results})
-    return worst

@@ -116,7 +116,7 @@ def conflicts(
 def _resolve(path: str | None, keep: Keep | None, *, as_json: bool) -> int:
     if path is None or keep is None:
         raise Failure("usage", "conflicts resolve PATH --keep original|copy|both", status=ExitStatus.USAGE)
-    result = ask_about(path, Verb.RESOLVE, keep=keep)
+    result = ask_about(path, Request(verb=Verb.RESOLVE, keep=keep))
     if as_json:
         print_json(result)
     else:

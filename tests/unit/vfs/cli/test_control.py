@@ -12,6 +12,8 @@ import pytest
 import trio
 
 from cache.errors import NoSpaceLeft
+from cache.pinfile import PinRule, PinState
+from sync.trees import Evicted, Left
 from vfs.control import Control, Reply, Request, Verb
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from cache.model import Ino
     from sync.engine import QueuedChange
+    from sync.fetching import Progress
 
 DEADLINE_S = 5.0
 
@@ -39,6 +42,7 @@ class FakeEngine:
     asked: list[object] = field(default_factory=list)
     settling: trio.Event = field(default_factory=trio.Event)
     cancelled: trio.Event = field(default_factory=trio.Event)
+    told: trio.Event = field(default_factory=trio.Event)
 
     def statistics(self) -> Numbers:
         return Numbers()
@@ -54,12 +58,28 @@ class FakeEngine:
             self.cancelled.set()
         return True
 
-    async def evict(self, ino: Ino) -> int:
+    async def evict(self, ino: Ino) -> Evicted:
         self.asked.append(("evict", ino))
-        return 4096
+        return Evicted(files=1, freed_bytes=4096, left_files=1, left_bytes=5, left=[Left("f", "open")])
 
-    async def hydrate(self, ino: Ino) -> None:
-        raise NoSpaceLeft("no room", ino=ino)
+    async def hydrate(self, ino: Ino, progress: Progress) -> None:
+        progress.files, progress.total_bytes = 2, 10
+        if ino == 7:
+            raise NoSpaceLeft("no room", ino=ino)
+        await self.told.wait()
+        progress.files_done, progress.done_bytes = 2, 10
+
+    async def pin(self, ino: Ino, state: PinState) -> None:
+        self.asked.append((state, ino))
+
+    def pins(self) -> Sequence[PinRule]:
+        return [PinRule(state=PinState.PINNED, item_id="i", ino=7, path="/f")]
+
+    def is_pinned(self, ino: Ino) -> bool:
+        return ino == 7
+
+    def path_of(self, ino: Ino) -> str:
+        return f"/{ino}"
 
     def nudge(self) -> None:
         self.asked.append("nudge")
@@ -113,11 +133,43 @@ async def test_verbs_reach_the_engine_with_their_facts(tmp_path: Path, nursery: 
     evicted = await _ask(tmp_path / "s", Request(verb=Verb.EVICT, ino=7, path="/m/f"))
     synced = await _ask(tmp_path / "s", Request(verb=Verb.SYNC, timeout_s=1.5))
     left = await _ask(tmp_path / "s", Request(verb=Verb.UNMOUNT, flush=False))
-    assert evicted.result == {"freed_bytes": 4096}
+    assert evicted.result == {
+        "files": 1, "freed_bytes": 4096, "left_files": 1, "left_bytes": 5, "left": [{"path": "f", "why": "open"}],
+    }  # fmt: skip
     assert isinstance(synced.result, dict)
     assert synced.result["settled"] is False
     assert left.result == {"pending": 3, "parked": 0, "timeout_s": None}
     assert engine.asked == [("evict", 7), "nudge", ("settle", 1.5)]
+
+
+async def test_a_long_request_tells_how_far_it_is(
+    tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vfs.jobs.TELL_INTERVAL_S", 0.01)
+    _, engine = await _serve(nursery, tmp_path / "s")
+    async with await trio.open_unix_socket(str(tmp_path / "s")) as stream:
+        await stream.send_all(msgspec.json.encode(Request(verb=Verb.HYDRATE, ino=8, progress=True)) + b"\n")
+        answer = b""
+        with trio.fail_after(DEADLINE_S):
+            async for piece in stream:
+                answer += piece
+                engine.told.set()
+    first, *_, last = [msgspec.json.decode(line, type=Reply) for line in answer.splitlines()]
+    assert first.progress == {"files": 0, "files_total": 2, "bytes": 0, "bytes_total": 10}
+    assert isinstance(last.result, dict)
+    assert (last.result["files"], last.result["bytes"], last.result["left_files"]) == (2, 10, 0)
+
+
+async def test_pins_are_set_and_told(tmp_path: Path, nursery: trio.Nursery) -> None:
+    _, engine = await _serve(nursery, tmp_path / "s")
+    reply = await _ask(tmp_path / "s", Request(verb=Verb.PIN, ino=7, pin="excluded"))
+    assert reply.result == {"pin": "excluded", "pinned": True}
+    assert engine.asked == [("excluded", 7)]
+    reply = await _ask(tmp_path / "s", Request(verb=Verb.PIN, ino=7, pin="perhaps"))
+    assert reply.error is not None
+    assert reply.error.kind == "bad-request"
+    reply = await _ask(tmp_path / "s", Request(verb=Verb.PINS))
+    assert reply.result == [{"path": "/f", "pin": "pinned", "item_id": "i"}]
 
 
 async def test_an_error_of_the_engine_is_told_with_its_kind(tmp_path: Path, nursery: trio.Nursery) -> None:
