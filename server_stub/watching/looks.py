@@ -69,6 +69,7 @@ class Looks:
     def __init__(self, pending: Pending) -> None:
         self._pending = pending
         self._recent: deque[_Looked] = deque()
+        self._recent_names = 0
         self._is_recent_whole = True
         self._folders_moved = False
 
@@ -99,11 +100,13 @@ class Looks:
             for key in resolved.moved & looked.names.keys():
                 for name in looked.names[key]:
                     self._pending.note(Notice(key, name), now_s)
-        self._recent.append(_Looked(now_s, resolved.folders, due.taken.folders))
+        latest = _Looked(now_s, resolved.folders, due.taken.folders)
+        self._recent.append(latest)
+        self._recent_names += latest.count
         while now_s - self._recent[0].at_s > _RECENT_S:
-            self._recent.popleft()
-        while len(self._recent) > 1 and sum(looked.count for looked in self._recent) > _RECENT_NAMES_MAX:
-            self._recent.popleft()
+            self._recent_names -= self._recent.popleft().count
+        while len(self._recent) > 1 and self._recent_names > _RECENT_NAMES_MAX:
+            self._recent_names -= self._recent.popleft().count
             self._is_recent_whole = False
 
     def put_back(self, due: Due, now_s: float) -> None:

@@ -7,6 +7,7 @@ says who it was. The activity is noted after the change is told: knowing who nev
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -22,12 +23,15 @@ from server_stub.watching.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from server_stub.external.scan import Report
     from server_stub.service import Service
     from server_stub.store import Ledger
     from server_stub.watching.looks import Look
     from server_stub.watching.notices import FolderNames, Source
+
+log = logging.getLogger(__name__)
 
 _SIGN_EVERY_S: Final = 1.0
 _SIGN_WITHIN_S: Final = 15.0  # after which a change stays unsigned
@@ -55,7 +59,7 @@ class Outside:
         if settings.watch is WatchMode.OFF:
             return
         if settings.samba_log is not None:
-            self._audit = AuditLog(settings.samba_log, settings.root)
+            self._audit = self._opened(settings.samba_log)
         found = settings.state.stat()
         kinds: Mapping[str, Callable[[], Source]] = {
             WatchMode.FANOTIFY: lambda: FanotifySource(tree.root_fd),
@@ -68,8 +72,16 @@ class Outside:
             await self._watcher.run()
         finally:
             signing.cancel()
+            await asyncio.wait([signing])
             if self._audit is not None:
                 self._audit.close()
+
+    def _opened(self, path: Path) -> AuditLog | None:
+        try:
+            return AuditLog(path, self._service.settings.root)
+        except OSError as error:
+            log.warning("the log of Samba cannot be read, so nobody is named: %s", error)
+            return None
 
     async def tell(self, paths: Iterable[FolderNames], actor: Actor | None) -> Report:
         """A program that shares the tree says what it has just done; returns when the feed tells it. RootReplaced,
@@ -88,7 +100,11 @@ class Outside:
         audit = self._audit
         if audit is None:
             return {}
-        await asyncio.to_thread(audit.read, time.monotonic())
+        try:
+            await asyncio.to_thread(audit.read, time.monotonic())
+        except OSError as error:  # who it was never keeps what it was from being told
+            log.warning("the log of Samba cannot be read: %s", error)
+            return {}
         return audit.actors(paths)
 
     async def _reconcile(self, doubts: Doubts) -> Report:

@@ -23,7 +23,7 @@ class Delays:
 
     now_s: float = 0.01  # the second half of whatever it was is under way
     opening_s: float = 0.1
-    writing_s: float = 1.0
+    writing_s: float = 0.5
     writing_max_s: float = 10.0  # somebody who writes for hours: every so often
 
     def of(self, pace: Pace) -> tuple[float, float]:
@@ -70,6 +70,7 @@ class Pending:
         self._renames: list[Rename] = []
         self._inodes: dict[int, _Doubt] = {}
         self._count = 0
+        self._soonest_s: float | None = None  # nothing is due before; kept low, and put right by `take`
         self.is_everything = False
 
     def __len__(self) -> int:
@@ -83,16 +84,16 @@ class Pending:
         before = names.get(notice.name)
         if before is None:
             self._count += 1
-        names[notice.name] = self._joined(before, notice.pace, now_s)
+        names[notice.name] = self._hurried(self._joined(before, notice.pace, now_s))
         if notice.name is ALL or len(names) > self._bounds.names_of_folder:
             self._count -= len(names) - 1
-            self._folders[notice.folder] = {ALL: self._joined(None, Pace.NOW, now_s)}
+            self._folders[notice.folder] = {ALL: self._hurried(self._joined(None, Pace.NOW, now_s))}
         if len(self) > self._bounds.names:
             self.note_everything()
 
     def note_inode(self, ino: int, now_s: float) -> None:
         """A file that changed under a name that nobody told."""
-        self._inodes[ino] = self._joined(self._inodes.get(ino), Pace.NOW, now_s)
+        self._inodes[ino] = self._hurried(self._joined(self._inodes.get(ino), Pace.NOW, now_s))
 
     def note_rename(self, rename: Rename) -> None:
         """A hint for whoever looks; beyond the bound there is none, and evidence has to do."""
@@ -105,6 +106,7 @@ class Pending:
         self._inodes.clear()
         self._renames.clear()
         self._count = 0
+        self._soonest_s = None
         self.is_everything = True
 
     def take_everything(self) -> bool:
@@ -113,10 +115,8 @@ class Pending:
         return due
 
     def due_s(self) -> float | None:
-        """When to look next; None when there is nothing to look at."""
-        dues = [doubt.due_s for names in self._folders.values() for doubt in names.values()]
-        dues += [doubt.due_s for doubt in self._inodes.values()]
-        return min(dues, default=None)
+        """When to look next, at the soonest: it may be too early for anything. None: there is nothing to look at."""
+        return self._soonest_s
 
     def take(self, now_s: float, limit: int) -> Taken:
         """What is due by now, `limit` entries at most; it is no doubt any more."""
@@ -132,6 +132,8 @@ class Pending:
         taken.inodes = {ino for ino, doubt in self._inodes.items() if doubt.due_s <= now_s}
         for ino in taken.inodes:
             del self._inodes[ino]
+        left = [doubt.due_s for names in self._folders.values() for doubt in names.values()]
+        self._soonest_s = min([*left, *(doubt.due_s for doubt in self._inodes.values())], default=None)
         return taken
 
     def _forget(self, key: FolderKey, due: Iterable[str | None]) -> None:
@@ -141,6 +143,11 @@ class Pending:
             self._count -= 1
         if not names:
             del self._folders[key]
+
+    def _hurried(self, doubt: _Doubt) -> _Doubt:
+        if self._soonest_s is None or doubt.due_s < self._soonest_s:
+            self._soonest_s = doubt.due_s
+        return doubt
 
     def _joined(self, before: _Doubt | None, pace: Pace, now_s: float) -> _Doubt:
         quiet_s, most_s = self._delays.of(pace)

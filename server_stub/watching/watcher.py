@@ -34,7 +34,7 @@ T = TypeVar("T")
 _GATHER_S: Final = 0.002  # events of one operation come together; each read costs a hop to a thread
 _RETRY_S: Final = 5.0
 _RETRY_REFUSED_S: Final = 60.0  # an administrator may have raised a limit
-_GUARD_EVERY_S: Final = 2.0
+_GUARD_EVERY_S: Final = 1.0
 
 
 class WatchBroken(Exception):
@@ -82,6 +82,7 @@ class Watcher:
                 await asyncio.sleep(_RETRY_S)
         finally:
             scanning.cancel()
+            await asyncio.wait([scanning])
             self._thread.shutdown(wait=False)
 
     async def _opened(self) -> Source | None:
@@ -173,10 +174,12 @@ class Watcher:
                 while self._pending.take_everything():
                     await self._scan()
                     self.status.scans += 1
-            except (OSError, RootReplaced) as error:
-                log.warning("watch: a scan failed and is tried again: %s", error)
+            except Exception as error:  # whatever it was: everything is still in doubt
+                expected = isinstance(error, OSError | RootReplaced)
+                log.warning("watch: a scan failed and is tried again: %s", error, exc_info=not expected)
+                self.status.catch_up(f"a scan failed: {error}")
                 await asyncio.sleep(_RETRY_S)
-                self._doubt_everything(f"a scan failed: {error}")
+                self._doubt_everything(self.status.reason)
             else:
                 self.status.catch_up_done()
 

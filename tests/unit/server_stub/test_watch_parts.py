@@ -51,7 +51,7 @@ def test_a_burst_for_one_entry_is_one_doubt() -> None:
     for at_s in range(3):
         pending.note(Notice("f", "a"), at_s)
     assert len(pending) == 1
-    assert pending.due_s() == 1  # the first notice decides: later ones do not put it off
+    assert pending.due_s() == 1
     assert pending.take(0.5, 10).folders == {}
     assert pending.take(1, 10).folders == {"f": {"a"}}
     assert (len(pending), pending.due_s()) == (0, None)
@@ -61,19 +61,21 @@ def test_a_file_that_is_being_written_waits_until_it_is_quiet_or_closed() -> Non
     pending = Pending(DELAYS)
     pending.note(Notice("f", "a", Pace.WRITING), 0)
     pending.note(Notice("f", "a", Pace.WRITING), 8)
+    assert pending.take(17, 10).folders == {}
     assert pending.due_s() == 18
     for at_s in (16, 24, 32):
         pending.note(Notice("f", "a", Pace.WRITING), at_s)
+    assert pending.take(34, 10).folders == {}
     assert pending.due_s() == 35  # not for ever
     pending.note(Notice("f", "a", Pace.NOW), 33)
-    assert pending.due_s() == 34
+    assert pending.take(34, 10).folders == {"f": {"a"}}
 
 
 def test_a_new_file_waits_for_its_content_and_a_closed_one_does_not() -> None:
     pending = Pending(DELAYS)
     pending.note(Notice("f", "a", Pace.OPENING), 0)
     pending.note(Notice("f", "a", Pace.WRITING), 1)
-    assert pending.due_s() == 5
+    assert pending.due_s() == 5  # the first notice decides: what follows does not put it off
     pending.note(Notice("f", "a"), 2)
     assert pending.due_s() == 3
 
