@@ -70,6 +70,16 @@ class ConfigError(Exception):
     """A value that cannot be used; the text names it and the way out."""
 
 
+class Rates(msgspec.Struct, frozen=True):
+    """Bytes per second that transfers may use; None: no limit."""
+
+    up: int | None = None
+    down: int | None = None
+
+
+NO_LIMIT = Rates()
+
+
 class MountConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that one mount needs to know. It crosses to the daemon as JSON on a pipe."""
 
@@ -88,6 +98,7 @@ class MountConfig(msgspec.Struct, frozen=True, kw_only=True):
     poll_interval_s: float = 30.0
     write_back_delay_s: float = 1.0
     flush_timeout_s: float = FLUSH_TIMEOUT_S
+    rates: Rates = NO_LIMIT
     log_level: str = "INFO"
 
     def __repr__(self) -> str:
@@ -111,6 +122,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     poll_interval_s: float | None = None
     write_back_delay_s: float | None = None
     flush_timeout_s: float | None = None
+    rates: Rates | None = None
     log_level: str | None = None
     kernel_options: tuple[str, ...] = ()
 
@@ -199,6 +211,14 @@ def parse_log_level(text: str) -> str:
     return level
 
 
+def parse_rates(text: str) -> Rates:
+    """`1M` both ways, `512K:4M` up and down, `off` for a way without a limit; per second, units of 1024."""
+    ways = [None if word == "off" else parse_size(word) for word in text.split(":")]
+    if len(ways) > 2:
+        raise ConfigError(f"bwlimit={text!r} is not understood; write it like 1M, or 512K:4M for up and down")
+    return Rates(up=ways[0], down=ways[-1])
+
+
 _VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "token_file": ("token_file", str),
     "cache_dir": ("cache_dir", str),
@@ -210,6 +230,7 @@ _VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "poll_interval": ("poll_interval_s", parse_seconds),
     "write_back_delay": ("write_back_delay_s", parse_seconds),
     "flush_timeout": ("flush_timeout_s", parse_seconds),
+    "bwlimit": ("rates", parse_rates),
     "log_level": ("log_level", parse_log_level),
 }
 

@@ -244,7 +244,10 @@ class Control:
         return jobs.pins(self._engine)
 
     async def _queue(self, _request: Request) -> object:
-        return [{"path": each.path, **msgspec.to_builtins(each.change)} for each in self._engine.queue()]
+        return [
+            {"path": each.path, **msgspec.to_builtins(each.change), "progress": msgspec.to_builtins(each.progress)}
+            for each in self._engine.queue()
+        ]
 
     async def _retry(self, _request: Request) -> object:
         return {"retried": await self._engine.retry()}

@@ -58,6 +58,8 @@ class DriveConfig:
     free_space: int = DEFAULT_FLOOR_BYTES
     conflicts: Conflicts = Conflicts.COPY
     push: PushMode = PushMode.AUTO
+    up_bytes_per_s: int | None = None  # None: no limit
+    down_bytes_per_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
     """
     store = LocalStore(config.cache_dir, write_back_delay_s=config.write_back_delay_s)
     direct = AnchorRemote(config.url, config.token)
-    remote = _patient(direct)
+    remote = _patient(direct, config)
     send, receive = trio.open_memory_channel[News](math.inf)  # bounded by the applier, which waits when it is long
     try:
         _check_same_drive(store, config)
@@ -103,9 +105,13 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
             await remote.aclose()
 
 
-def _patient(direct: Remote) -> Remote:
+def _patient(direct: Remote, config: DriveConfig) -> Remote:
     chance = random.Random()  # noqa: S311  # jitter, not a secret
-    return Limited(Retrying(direct, random=chance, backoff=Backoff(deadline_s=RETRY_S)))
+    return Limited(
+        Retrying(direct, random=chance, backoff=Backoff(deadline_s=RETRY_S)),
+        up_bytes_per_s=config.up_bytes_per_s,
+        down_bytes_per_s=config.down_bytes_per_s,
+    )
 
 
 def _check_same_drive(store: LocalStore, config: DriveConfig) -> None:

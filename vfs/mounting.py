@@ -80,6 +80,8 @@ def drive_config(config: MountConfig) -> DriveConfig:
         push=config.push,
         poll_interval_s=config.poll_interval_s,
         write_back_delay_s=config.write_back_delay_s,
+        up_bytes_per_s=config.rates.up,
+        down_bytes_per_s=config.rates.down,
     )
 
 

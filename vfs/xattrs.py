@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cache import items, journal
+from cache import items, journal, uploads
 from cache.errors import NameInvalid, NoAttribute, NotSupported
 from cache.model import Aspect, ChangeState, Kind, Node, Residency, SyncState
 from cache.pinfile import PinState
@@ -78,9 +78,15 @@ def _sync(store: LocalStore, node: Node) -> str:
     states = {row.state for row in rows}
     if ChangeState.PARKED in states:
         return SyncState.ERROR
-    if any(row.state is ChangeState.RUNNING and row.aspect in {Aspect.CREATE, Aspect.CONTENT} for row in rows):
+    sent = any(row.state is ChangeState.RUNNING and row.aspect in {Aspect.CREATE, Aspect.CONTENT} for row in rows)
+    if sent or (states and _travels(store, node)):
         return SyncState.UPLOADING
     return SyncState.PENDING if states else SyncState.SYNCED
+
+
+def _travels(store: LocalStore, node: Node) -> bool:
+    """Whether its bytes are on their way in pieces."""
+    return node.content_id is not None and uploads.of_content(store.db.reader, node.content_id) is not None
 
 
 def _conflict(store: LocalStore, node: Node) -> str | None:

@@ -16,6 +16,7 @@ from sync.planner import Conflicts
 from vfs.config import (
     DEFAULT_CACHE_SIZE_BYTES,
     FLUSH_TIMEOUT_S,
+    NO_LIMIT,
     ConfigError,
     MountConfig,
     default_cache_dir,
@@ -91,6 +92,7 @@ def make_config(given: Given, environment: dict[str, str]) -> MountConfig:
             push=parse_push(given.push) if given.push else said.push or PushMode.AUTO,
             poll_interval_s=said.poll_interval_s or 30.0,
             write_back_delay_s=said.write_back_delay_s or 1.0,
+            rates=said.rates or NO_LIMIT,
             flush_timeout_s=said.flush_timeout_s or FLUSH_TIMEOUT_S,
             log_level=level,
         )

@@ -66,7 +66,7 @@ def _status_lines(report: dict[str, object]) -> list[tuple[str, str]]:
     lines = [
         ("connection", f"{report.get('connection')} (anchor {number('anchor_age_s')} s old)"),
         ("queue", _queue_line(report)),
-        ("transfers", f"{number('uploads_active')} up, {number('downloads_active')} down"),
+        ("transfers", f"{number('uploads_active')} up{_share(report)}, {number('downloads_active')} down"),
         ("moved", f"{show_bytes(number('bytes_up'))} up, {show_bytes(number('bytes_down'))} down"),
         ("cache", f"{show_bytes(number('cache_bytes'))} of {show_bytes(number('cache_limit'))}"),
         ("pins", _pins_line(report.get("pins"))),
@@ -76,6 +76,14 @@ def _status_lines(report: dict[str, object]) -> list[tuple[str, str]]:
     if report.get("last_error"):
         lines.append(("last error", str(report["last_error"])))
     return lines
+
+
+def _share(report: dict[str, object]) -> str:
+    """How much of the uploads under way is sent."""
+    sent, total = report.get("upload_bytes_sent"), report.get("upload_bytes_total")
+    if not isinstance(sent, int) or not isinstance(total, int) or total == 0:
+        return ""
+    return f" ({show_bytes(sent)} of {show_bytes(total)})"
 
 
 def _queue_line(report: dict[str, object]) -> str:
@@ -118,6 +126,9 @@ def queue(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
 
 
 def _why(row: dict[str, object]) -> str:
+    progress = row.get("progress")
+    if isinstance(progress, dict):
+        return f"{show_bytes(int(progress['sent_bytes']))} of {show_bytes(int(progress['total_bytes']))} sent"
     return "waits for `anchorfs approve`" if row["state"] == "held" else str(row.get("reason") or "")
 
 

@@ -11,6 +11,7 @@ from sync.planner import Conflicts
 from vfs.config import (
     ConfigError,
     MountConfig,
+    Rates,
     default_cache_dir,
     parse_options,
     parse_size,
@@ -129,3 +130,23 @@ def test_a_configuration_crosses_a_pipe_whole_and_never_shows_its_token() -> Non
     config = MountConfig(url="http://h", mountpoint="/m", cache_dir="/c", token="s3cret", kernel_options=("noexec",))
     assert msgspec.json.decode(msgspec.json.encode(config), type=MountConfig) == config
     assert "s3cret" not in repr(config) + str(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "rates"),
+    [
+        ("1M", Rates(up=1 << 20, down=1 << 20)),
+        ("512K:4M", Rates(up=512 << 10, down=4 << 20)),
+        ("off:100", Rates(up=None, down=100)),
+        ("64K:off", Rates(up=64 << 10, down=None)),
+        ("off", Rates()),
+    ],
+)
+def test_rates(text: str, rates: Rates) -> None:
+    assert parse_options([f"bwlimit={text}"]).rates == rates
+
+
+@pytest.mark.parametrize("text", ["0", "-1M", "1M:", ":", "fast", "1:2:3"])
+def test_rates_that_are_none(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_options([f"bwlimit={text}"])
