@@ -102,13 +102,8 @@ class Blobs:
         """Give the whole disk blocks inside [start, stop) back; all its bytes read as zero. The size stays.
 
         Raises OSError(EOPNOTSUPP) where the file system cannot (fallocate(2))."""
-        if stop <= start:
-            return
         with self._opened(content_id) as fd:
-            while _fallocate(fd, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, start, stop - start) != 0:
-                number = ctypes.get_errno()
-                if number != errno.EINTR:  # ctypes does not start an interrupted call again
-                    raise OSError(number, os.strerror(number), os.fspath(self.path(content_id)))
+            make_hole(fd, start, stop)
 
     def disk_bytes(self, content_id: ContentId) -> int:
         """What the file really takes on the disk."""
@@ -211,6 +206,16 @@ class Blobs:
         except FileExistsError:
             return False
         return True
+
+
+def make_hole(fd: int, start: int, stop: int) -> None:
+    """All bytes of [start, stop) read as zero, and whole blocks among them take no room. The size stays.
+
+    Raises OSError(EOPNOTSUPP) where the file system cannot (fallocate(2))."""
+    while stop > start and _fallocate(fd, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, start, stop - start) != 0:
+        number = ctypes.get_errno()
+        if number != errno.EINTR:  # ctypes does not start an interrupted call again
+            raise OSError(number, os.strerror(number))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import trio
 
 from cache import ranges
+from cache.blobs import make_hole
 from cache.digest import digest_of
 from sync.remote import BadDigest, ProtocolViolation, Remote, RemoteError, Transient, Unreachable
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 SMALL_BYTES = 1 << 20  # checked whole before a byte is served
 RETRIES = 2  # attempts in a row that bring no byte; each has its own short retries (see sync.retrying)
+HOLE_MIN_BYTES = 16 << 10
 YIELD_S = 0.05  # how long a background stream lets readers go first, at each chunk
 
 
@@ -112,9 +115,7 @@ class Filler:
 
     def publish(self, opened: OpenContent, start: int, data: memoryview | bytes) -> None:
         """Bytes of the opened version: into the blob, then resident."""
-        written = 0
-        while written < len(data):
-            written += os.pwrite(opened.fd, data[written:], start + written)
+        _write(opened.fd, memoryview(data), start)
         self.statistics.bytes_down += len(data)
         opened.arrived(start, start + len(data))
         self._store.grown(opened)
@@ -166,6 +167,25 @@ class Filler:
         opened.resident, opened.rejected = (), True
         self._store.grown(opened)
         return False
+
+
+def _write(fd: int, data: memoryview, start: int) -> None:
+    """Bytes into a blob; many zeros as a hole. It is punched even so: nothing may be left there of an earlier life."""
+    if _are_zeros(data):
+        with suppress(OSError):  # a file system without holes
+            make_hole(fd, start, start + len(data))
+            return
+    written = 0
+    while written < len(data):
+        written += os.pwrite(fd, data[written:], start + written)
+
+
+def _are_zeros(data: memoryview) -> bool:
+    """Of pieces worth a hole. A look at three bytes decides about most."""
+    count = len(data)
+    if count < HOLE_MIN_BYTES or data[0] or data[count // 2] or data[-1]:
+        return False
+    return bytes(data) == bytes(count)
 
 
 def _met(opened: OpenContent, download: Download, stop: int) -> bool:

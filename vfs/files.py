@@ -121,8 +121,8 @@ class Files:
     async def _bring(self, handle: FileHandle, start: int, stop: int) -> None:
         """Have these bytes here. What the kernel only reads ahead is given up soon when nothing comes.
 
-        It has a dozen such requests under way for a whole mount, and reads of other files, held ones too, queue up
-        behind them. No program sees these errors: for a page that one really waits for the kernel asks again.
+        While nine such requests are under way it reads nothing ahead on the whole mount: other files, held ones too, are
+        read page by page. No program sees these errors: for a page that one really waits for the kernel asks again.
         """
         ahead = (
             stop - start >= AHEAD_MIN_BYTES and not handle.direct and not ranges.covers(handle.given_up, start, stop)

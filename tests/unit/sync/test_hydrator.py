@@ -183,3 +183,12 @@ def test_blocks_that_arrived_are_told_to_the_kernel_late_and_once(tmp_path: Path
             assert here.news == [NodeChanged(here.opened.ino)]
 
     trio.run(scenario, clock=MockClock(autojump_threshold=0.01))
+
+
+async def test_zeros_take_no_room_and_nothing_earlier_shows_through(tmp_path: Path) -> None:
+    data = DATA[:MIB] + bytes(2 * MIB) + DATA[3 * MIB :]
+    async with bench(tmp_path, data) as here:
+        os.pwrite(here.opened.fd, b"an earlier life", 2 * MIB)
+        await here.hydrator.ensure(here.opened, 0, len(data))
+        assert here.held(0, len(data)) == data
+        assert os.fstat(here.opened.fd).st_blocks * 512 <= len(data) - 2 * MIB + (64 << 10)
