@@ -121,7 +121,7 @@ class Files:
     async def _bring(self, handle: FileHandle, start: int, stop: int) -> None:
         """Have these bytes here. What the kernel only reads ahead is given up soon when nothing comes.
 
-        While nine such requests are under way it reads nothing ahead on the whole mount: other files, held ones too, are
+        While nine such requests are under way it reads nothing ahead on the whole mount: other files, held too, are
         read page by page. No program sees these errors: for a page that one really waits for the kernel asks again.
         """
         ahead = (
