@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cache import contents, journal
+from cache import contents, journal, tree
 from cache.model import Aspect, Item, Kind, LocalChange, News, Node
 from sync import push, settle, sides
 from sync.planner import Verdict, verdict
@@ -29,6 +29,32 @@ def decide(absorber: Absorber, change: LocalChange, planned: push.Clash) -> None
         _creation(absorber, row, planned)
     else:
         lose_name(absorber, planned.node, planned.told, row)
+
+
+def met(absorber: Absorber, change: LocalChange, told: Item) -> None:
+    """The remote refused a request and told what stands there.
+
+    When that bears another name than was sent, the remote takes both for one (letter case, Unicode forms), and no plan
+    from the catalog will ever see it: ours goes on under a conflict name, whatever the policy; they are two files here.
+    """
+    connection = absorber.connection
+    absorber.item(told, unlisted_parent=True)
+    row, node = journal.get(connection, change.ino, change.aspect), tree.by_ino(connection, change.ino)
+    if row is None or node is None or row.aspect not in {Aspect.CREATE, Aspect.PLACE}:
+        return
+    elsewhere = told.parent_id != row.sent_parent_id or told.item_id in {node.item_id, row.item_id}
+    if elsewhere or told.name == row.sent_name or node.name != row.sent_name or _leaves(absorber, told):
+        return
+    journal.not_sent(connection, row)
+    absorber.after.news += settle.step_aside(connection, node, absorber.clock, absorber.host, rival=told.item_id)
+
+
+def _leaves(absorber: Absorber, told: Item) -> bool:
+    """Whether a pending change takes it away: ours comes after that."""
+    holder = tree.by_item(absorber.connection, told.item_id)
+    if holder is None:
+        return journal.removal_of(absorber.connection, told.item_id) is not None
+    return journal.get(absorber.connection, holder.ino, Aspect.PLACE) is not None
 
 
 def lose_name(placing: Placing, node: Node, told: Item, row: LocalChange) -> bool:

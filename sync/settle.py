@@ -35,14 +35,17 @@ def merge_folder(connection: sqlite3.Connection, mine: Node, told: Item, clock: 
     return news
 
 
-def step_aside(connection: sqlite3.Connection, mine: Node, clock: Clock, host: str) -> list[News]:
-    """A local node whose name the remote holds for another item takes a conflict name; the remote's is shown."""
+def step_aside(
+    connection: sqlite3.Connection, mine: Node, clock: Clock, host: str, *, rival: str | None = None
+) -> list[News]:  # fmt: skip
+    """A local node whose name the remote holds for another item (`rival`, where the name does not tell which) takes a
+    conflict name; the remote's is shown."""
     if mine.parent is None:
         return []
     name = _free_name(connection, mine.parent, mine.name, clock, host)
     tree.place(connection, mine.ino, mine.parent, name)
     journal_place(connection, mine.ino, clock)
-    occupant = _occupant_id(connection, mine)
+    occupant = rival or _occupant_id(connection, mine)
     if occupant is not None:
         _remember(connection, mine.ino, occupant, clock)
     activity.note(connection, clock.now_s, mine.ino, What.CONFLICT_COPY, f"{mine.name} is taken on the server")

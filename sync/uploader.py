@@ -16,8 +16,10 @@ import trio
 from cache import activity, items, journal, tree
 from cache.activity import What
 from cache.errors import LocalError
-from cache.model import Aspect, ChangeState, Ino, ItemId, Kind, LocalChange
+from cache.model import Aspect, ChangeState, Ino, Kind, LocalChange
 from sync import push
+from sync.concerned import concerned_by, folders_above
+from sync.deciding import met
 from sync.file_sending import FileSender
 from sync.leftovers import Leftovers
 from sync.remote import (
@@ -226,7 +228,7 @@ class Uploader:
             case Conflict():
                 await self._look_again(change, error, heard)
             case Gone():
-                await self._applier.refresh(self._concerned(change))
+                await self._applier.refresh(concerned_by(self._store.db.reader, change))
                 await self._applier.resolve_doubts()  # a folder goes only after its children are known to be gone
                 await self._later(change, error, 0.2 * 2 ** min(change.attempts, 8))
             case QuotaFull():
@@ -252,11 +254,14 @@ class Uploader:
             return
         current = error.current
         if current is not None:
-            await self._applier.apply_answer(
-                [current], heard, lambda absorber: absorber.item(current, unlisted_parent=True)
-            )
-        concerned = [each for each in self._concerned(change) if current is None or each != current.item_id]
-        await self._applier.refresh(concerned)
+            await self._applier.apply_answer([current], heard, lambda absorber: met(absorber, change, current))
+        above = (
+            folders_above(self._store.db.reader, change) if error.code == "would_cycle" else []
+        )  # one of these went below it meanwhile
+        concerned = {*concerned_by(self._store.db.reader, change), *above} - (
+            {current.item_id} if current is not None else set()
+        )
+        await self._applier.refresh(sorted(concerned))
         await self._applier.apply(lambda absorber: self._unseen_children(absorber, change))
         await self._later(change, error, 0.05 * 2 ** min(change.attempts, 6) - 0.05)
 
@@ -273,21 +278,6 @@ class Uploader:
         node = tree.by_item(absorber.connection, item.item_id)
         if node is not None:
             activity.note(absorber.connection, absorber.clock.now_s, node.ino, What.FOLDER_KEPT)
-
-    def _concerned(self, change: LocalChange) -> list[ItemId]:
-        """Items whose state decides about this row."""
-        reader = self._store.db.reader
-        node = tree.by_ino(reader, change.ino)
-        parent = None if node is None or node.parent is None else tree.by_ino(reader, node.parent)
-        known = [
-            change.item_id,
-            None if node is None else node.item_id,
-            None if parent is None else parent.item_id,
-        ]
-        if parent is not None and node is not None and parent.item_id is not None:
-            occupant = items.at_place(reader, parent.item_id, node.name)
-            known.append(None if occupant is None else occupant.item_id)
-        return sorted({each for each in known if each is not None})
 
     async def _later(self, change: LocalChange, error: Exception, least_s: float) -> None:
         self.statistics.last_error = str(error)

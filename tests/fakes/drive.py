@@ -100,8 +100,8 @@ class FakeDrive(DriveState):
             self._replace(item, taken, replaced)
         elif replaced is not None:
             raise Conflict(current=taken, code="precondition_failed")
-        del self.names[item.parent_id][item.name]
-        self.names[parent][name] = item_id
+        del self.names[item.parent_id][self.fold(item.name)]
+        self.names[parent][self.fold(name)] = item_id
         return self.store(with_(item, parent_id=parent, name=name))
 
     def set_attributes(self, item_id: ItemId, base: Version, *, mode: int, mtime_ns: int) -> Item:

@@ -41,6 +41,7 @@ class DriveState:
         self.seqs: dict[ItemId, int] = {}
         self.seq, self.floor, self.epoch, self._counter = 0, 0, 1, 0
         self.changed = trio.Event()
+        self.fold: Callable[[str], str] = str  # names that it makes equal are one name to this drive
         self.root_id = self.new(None, "", Kind.FOLDER, mode=0o755, mtime_ns=now_ns()).item_id
 
     # --- what stands there
@@ -58,7 +59,7 @@ class DriveState:
 
     def child(self, folder: ItemId, name: str) -> Item | None:
         """The item that holds `name`."""
-        item_id = self.names.get(folder, {}).get(name)
+        item_id = self.names.get(folder, {}).get(self.fold(name))
         return None if item_id is None else self.items[item_id]
 
     def children(self, folder: ItemId) -> list[Item]:
@@ -167,7 +168,7 @@ class DriveState:
         if version is not None and kind is Kind.FILE:
             self.bodies[item_id, version] = data
         if parent is not None:
-            self.names[parent][name] = item_id
+            self.names[parent][self.fold(name)] = item_id
         if kind is Kind.FOLDER:
             self.names[item_id] = {}
         return self.store(
@@ -198,7 +199,7 @@ class DriveState:
         """The item becomes its tombstone; its content stays readable while it is retained."""
         assert item.parent_id is not None
         del self.items[item.item_id]
-        del self.names[item.parent_id][item.name]
+        del self.names[item.parent_id][self.fold(item.name)]
         self.names.pop(item.item_id, None)
         if not self.retain and item.content_version is not None:
             self.bodies.pop((item.item_id, item.content_version), None)

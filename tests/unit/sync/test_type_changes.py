@@ -1,0 +1,178 @@
+"""One name, and what it stands for changes its kind on one side while the other side changes it: nothing is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cache.model import Kind
+from tests.fakes.drive import FakeDrive
+from tests.model.desk import Desk
+from tests.model.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture(params=["told-first", "met-when-pushed"])
+async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
+    """/f "old", /d/, /d/in "in", /l → f: known here."""
+    drive = FakeDrive()
+    machine = Machine("ann", drive, tmp_path / "ann")
+    try:
+        desk = Desk(drive, machine, push_first=request.param == "met-when-pushed")
+        desk.there("/f", b"old")
+        desk.there("/d")
+        desk.there("/d/in", b"in")
+        drive.create(drive.root_id, "l", Kind.SYMLINK, mode=0o777, mtime_ns=5, target="f")
+        await machine.begin()
+        async with machine.running():
+            await machine.read_all()
+            yield desk
+    finally:
+        machine.remove()
+
+
+def link_there(desk: Desk, path: str, target: str) -> None:
+    """A new symlink at the remote."""
+    folder, _, name = path.rpartition("/")
+    desk.drive.create(desk.drive.at(folder).item_id, name, Kind.SYMLINK, mode=0o777, mtime_ns=5, target=target)
+
+
+async def test_a_file_that_became_a_folder_there_was_edited_here(desk: Desk) -> None:
+    await desk.write("/f", b"mine")
+    desk.deleted("/f")
+    desk.there("/f")
+    desk.there("/f/in", b"theirs")
+    tree = await desk.meet()
+    assert (tree["/f"], tree["/f/in"]) == (None, b"theirs")
+    assert b"mine" in tree.values()
+
+
+async def test_a_file_that_became_a_folder_here_was_edited_there(desk: Desk) -> None:
+    await desk.unlink("/f")
+    await desk.mkdir("/f")
+    await desk.machine.create("/f/in", b"mine")
+    desk.edited("/f", b"theirs")
+    tree = await desk.meet()
+    assert tree["/f"] == b"theirs"
+    assert b"mine" in tree.values()
+
+
+async def test_a_folder_that_became_a_file_there_got_a_child_here(desk: Desk) -> None:
+    await desk.machine.create("/d/new", b"mine")
+    desk.deleted("/d/in")
+    desk.deleted("/d")
+    desk.there("/d", b"theirs")
+    tree = await desk.meet()
+    assert tree["/d"] == b"theirs"
+    assert b"mine" in tree.values()
+
+
+async def test_a_folder_that_became_a_file_here_got_a_child_there(desk: Desk) -> None:
+    await desk.unlink("/d/in")
+    await desk.rmdir("/d")
+    await desk.machine.create("/d", b"mine")
+    desk.there("/d/unseen", b"theirs")
+    tree = await desk.meet()
+    assert {b"mine", b"theirs"} <= set(tree.values())
+
+
+async def test_a_file_that_became_a_symlink_there_was_edited_here(desk: Desk) -> None:
+    await desk.write("/f", b"mine")
+    desk.deleted("/f")
+    link_there(desk, "/f", "d")
+    tree = await desk.meet()
+    assert tree["/f"] == "d"
+    assert b"mine" in tree.values()
+
+
+async def test_a_file_that_became_a_symlink_here_was_edited_there(desk: Desk) -> None:
+    await desk.unlink("/f")
+    await desk.do.symlink(*desk.machine.place("/f"), "d")
+    desk.edited("/f", b"theirs")
+    tree = await desk.meet()
+    assert tree["/f"] == b"theirs"
+    assert "d" in desk.copies().values()
+
+
+async def test_a_symlink_that_became_a_file_there_was_moved_here(desk: Desk) -> None:
+    await desk.rename("/l", "/d/l")
+    desk.deleted("/l")
+    desk.there("/l", b"theirs")
+    tree = await desk.meet()
+    assert tree["/l"] == b"theirs"
+    assert "/d/l" not in tree
+
+
+async def test_a_symlink_that_became_a_folder_on_both_sides(desk: Desk) -> None:
+    await desk.unlink("/l")
+    await desk.mkdir("/l")
+    await desk.machine.create("/l/mine", b"mine")
+    desk.deleted("/l")
+    desk.there("/l")
+    desk.there("/l/theirs", b"theirs")
+    tree = await desk.meet()
+    assert (tree["/l/mine"], tree["/l/theirs"], desk.copies()) == (b"mine", b"theirs", {})
+
+
+async def test_a_file_and_a_folder_of_one_new_name(desk: Desk) -> None:
+    await desk.machine.create("/n", b"mine")
+    desk.there("/n")
+    desk.there("/n/in", b"theirs")
+    tree = await desk.meet()
+    assert tree["/n/in"] == b"theirs"
+    assert list(desk.copies().values()) == [b"mine"]
+
+
+async def test_a_folder_and_a_file_of_one_new_name(desk: Desk) -> None:
+    await desk.mkdir("/n")
+    await desk.machine.create("/n/in", b"mine")
+    desk.there("/n", b"theirs")
+    tree = await desk.meet()
+    assert tree["/n"] == b"theirs"
+    assert b"mine" in desk.copies().values()
+
+
+async def test_a_move_into_a_folder_that_became_a_file(desk: Desk) -> None:
+    await desk.rename("/f", "/d/f")
+    desk.deleted("/d/in")
+    desk.deleted("/d")
+    desk.there("/d", b"theirs")
+    tree = await desk.meet()
+    assert tree["/d"] == b"theirs"
+    assert b"old" in tree.values()
+
+
+async def test_a_move_out_of_a_folder_that_was_deleted(desk: Desk) -> None:
+    await desk.rename("/d/in", "/in")
+    desk.deleted("/d/in")
+    desk.deleted("/d")
+    tree = await desk.meet()
+    assert not {"/d", "/d/in", "/in"} & tree.keys()  # a move is no edit: the deletion holds
+
+
+async def test_an_edit_below_two_deleted_folders(desk: Desk) -> None:
+    desk.there("/d/deep")
+    desk.there("/d/deep/file", b"old")
+    await desk.meet()
+    await desk.write("/d/deep/file", b"mine")
+    for path in ("/d/deep/file", "/d/deep", "/d/in", "/d"):
+        desk.deleted(path)
+    assert (await desk.meet())["/d/deep/file"] == b"mine"
+
+
+async def test_three_folders_that_form_a_ring(desk: Desk) -> None:
+    for path in ("/a", "/b", "/c"):
+        desk.there(path)
+        desk.there(f"{path}/in", path.encode())
+    await desk.meet()
+    await desk.machine.list_all()
+    await desk.rename("/a", "/b/a")
+    await desk.rename("/b", "/c/b")
+    desk.moved("/c", "/a/c")
+    tree = await desk.meet()
+    assert {b"/a", b"/b", b"/c"} <= set(tree.values())
+    assert len([path for path in tree if path.endswith("/in")]) == 4
