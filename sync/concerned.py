@@ -29,7 +29,8 @@ def concerned_by(reader: sqlite3.Connection, change: LocalChange) -> list[ItemId
 
 def folders_above(reader: sqlite3.Connection, change: LocalChange) -> list[ItemId]:
     """Every folder on the way to the root."""
-    node, found = tree.by_ino(reader, change.ino), list[ItemId]()
+    node = tree.by_ino(reader, change.ino)
+    found: list[ItemId] = []
     while node is not None and node.parent is not None:
         node = tree.by_ino(reader, node.parent)
         found += [] if node is None or node.item_id is None else [node.item_id]

@@ -255,12 +255,12 @@ class Uploader:
         current = error.current
         if current is not None:
             await self._applier.apply_answer([current], heard, lambda absorber: met(absorber, change, current))
-        above = (
-            folders_above(self._store.db.reader, change) if error.code == "would_cycle" else []
-        )  # one of these went below it meanwhile
-        concerned = {*concerned_by(self._store.db.reader, change), *above} - (
-            {current.item_id} if current is not None else set()
-        )
+        reader = self._store.db.reader
+        concerned = set(concerned_by(reader, change))
+        if error.code == "would_cycle":  # one of these went below it meanwhile
+            concerned.update(folders_above(reader, change))
+        if current is not None:
+            concerned.discard(current.item_id)
         await self._applier.refresh(sorted(concerned))
         await self._applier.apply(lambda absorber: self._unseen_children(absorber, change))
         await self._later(change, error, 0.05 * 2 ** min(change.attempts, 6) - 0.05)
