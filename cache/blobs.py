@@ -75,6 +75,10 @@ class Blobs:
         """The bytes behind `fd` may exist nowhere else from here on."""
         os.fchmod(fd, _UNSENT)
 
+    def mark_again(self, content_id: ContentId) -> None:
+        """Have the mark on the file, whatever happened to it. Raises FileNotFoundError."""
+        self.path(content_id).chmod(_UNSENT)
+
     def unmark(self, content_id: ContentId) -> None:
         """The bytes exist elsewhere too, or nobody wants them. Nothing happens when the file is not there."""
         with suppress(FileNotFoundError):

@@ -146,6 +146,14 @@ def usage(connection: sqlite3.Connection) -> Usage:
     return Usage(*connection.execute("SELECT contents, held_bytes, dirty_bytes FROM usage").fetchone())
 
 
+def count_usage(connection: sqlite3.Connection) -> None:
+    """Sum up anew what all contents take; reads every row."""
+    connection.execute(
+        """UPDATE usage SET (contents, held_bytes, dirty_bytes) = (SELECT count(*), coalesce(sum(held_bytes), 0),
+           coalesce(sum(dirty * held_bytes), 0) FROM content)"""
+    )
+
+
 def held_bytes(connection: sqlite3.Connection, content_id: ContentId) -> int:
     """Room that a content takes, as far as the catalog was told; 0 for none."""
     row = connection.execute("SELECT held_bytes FROM content WHERE content_id = ?", (content_id,)).fetchone()

@@ -31,6 +31,7 @@ BLOB_LAWS = {
     "row-has-blob": "a content has its blob",
     "blob-has-row": "a blob has its row",
     "blob-size": "a blob of clean bytes is as long as the row tells, and one of dirty bytes too once written down",
+    "mark": "a blob of dirty bytes bears the mark that keeps it from being taken for a stray",
     "digest": "clean bytes that are all here hash to the digest that the remote told for them",
 }
 _HEALS = frozenset({"row-has-blob", "blob-has-row", "blob-size"})
@@ -45,6 +46,7 @@ class Finding:
     subject: str
     detail: str
     heals: bool = False
+    content_id: ContentId | None = None
 
     def __str__(self) -> str:
         return f"{self.law}: {self.subject}: {self.detail}"
@@ -105,11 +107,7 @@ def _findings(connection: sqlite3.Connection, blobs: Blobs, *, deep: bool, runni
 def _content(
     connection: sqlite3.Connection, blobs: Blobs, content_id: ContentId, *, deep: bool, running: bool
 ) -> Iterator[Finding]:
-    try:
-        content = contents.get(connection, content_id)
-    except ValueError as error:
-        yield _finding("residency", content_id, str(error))
-        return
+    content = contents.get(connection, content_id)
     if content is None:
         return
     yield from _residency(connection, content)
@@ -118,6 +116,8 @@ def _content(
     except FileNotFoundError:
         yield _finding("row-has-blob", content_id, "no blob")
         return
+    if content.dirty and not blobs.is_marked(content_id):
+        yield _finding("mark", content_id, "not marked")
     if size != content.size and not (running and content.dirty):
         yield _finding("blob-size", content_id, f"{size} is not {content.size}", heals=content.dirty)
     elif deep:
@@ -125,9 +125,14 @@ def _content(
 
 
 def _residency(connection: sqlite3.Connection, content: Content) -> Iterator[Finding]:
-    (held,) = connection.execute(
-        "SELECT held_bytes FROM content WHERE content_id = ?", (content.content_id,)
+    held, stored = connection.execute(
+        "SELECT held_bytes, resident FROM content WHERE content_id = ?", (content.content_id,)
     ).fetchone()
+    try:
+        ranges.decode(stored)
+    except ValueError as error:
+        yield _finding("residency", content.content_id, str(error))
+        return
     if held > ranges.total(content.resident):  # less where a local write left holes
         yield _finding("residency", content.content_id, f"{held} is more than {ranges.total(content.resident)}")
     if content.resident and content.resident[-1][1] > content.size:
@@ -161,4 +166,4 @@ def is_as_told(connection: sqlite3.Connection, blobs: Blobs, content_id: Content
 
 
 def _finding(law: str, content_id: ContentId, detail: str, *, heals: bool = True) -> Finding:
-    return Finding(law, f"content {content_id}", detail, heals=heals and law in _HEALS)
+    return Finding(law, f"content {content_id}", detail, heals=heals and law in _HEALS, content_id=content_id)

@@ -101,6 +101,7 @@ def _dirty(
         powerloss.give_up(connection, blobs, rescue, content, "not as long as it was written: damaged since")
     elif not orderly:
         stat = os.stat(blobs.path(content.content_id))  # noqa: PTH116  # nanoseconds, once per dirty file
+        blobs.mark_again(content.content_id)
         contents.set_size(connection, content.content_id, length, stat.st_blocks * 512)
         tree.set_content(connection, node.ino, content.content_id, length)
         tree.set_attributes(connection, node.ino, node.mode, stat.st_mtime_ns, stat.st_mtime_ns)
