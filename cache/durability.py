@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cache.blobs import Blobs
     from cache.db import Database
-    from cache.model import ContentId
+    from cache.model import ContentId, Node
     from cache.opened import OpenContent, OpenContents
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class Durability:
         self._blobs = blobs
         self._opened = opened
         self._refused: dict[ContentId, OSError] = {}  # dirty contents that the disk would not keep
+        self.last_copies: list[ContentId] = []  # dirty contents whose rows went, not yet through power loss
         self._all_at_s = self._dirty_at_s = 0.0
         self._unchanged: set[ContentId] = set()  # being synced, and not changed since that began
 
@@ -61,8 +62,26 @@ class Durability:
             raise
         await self._db.write(lambda connection: self._call_durable(connection, [content_id]), durable=True)
 
-    async def sync_due(self) -> None:
-        """Sync what is old enough, and fold the catalog's log into its file."""
+    async def before_replacing(self, coming: Node | None, going: Node | None) -> None:
+        """A rename ends a file whose bytes are nowhere else: those that take its place must be on the disk by then.
+
+        Else a power loss could leave neither. Raises OSError.
+        """
+        content_id = None if coming is None else coming.content_id
+        if content_id is None or not (self._holds_unsent(coming) and self._holds_unsent(going)):
+            return
+        failed = await trio.to_thread.run_sync(self._sync_closed, [content_id])
+        await self._doubt(failed)
+        if failed:
+            raise failed[content_id]
+        await self._db.write(lambda connection: self._call_durable(connection, [content_id]))
+
+    def _holds_unsent(self, node: Node | None) -> bool:
+        content = None if node is None or node.content_id is None else contents.get(self._db.reader, node.content_id)
+        return content is not None and content.dirty
+
+    async def sync_due(self) -> list[ContentId]:
+        """Sync what is old enough, and fold the catalog's log into its file; returns contents whose blobs are gone."""
         now_s = trio.current_time()
         if now_s - self._all_at_s >= SYNC_INTERVAL_S:
             self._all_at_s = self._dirty_at_s = now_s
@@ -71,6 +90,18 @@ class Durability:
         elif now_s - self._dirty_at_s >= DIRTY_SYNC_INTERVAL_S:
             self._dirty_at_s = now_s
             await self.sync_all(dirty_only=True)
+        else:
+            return []
+        return await self.delete_last_copies()
+
+    async def delete_last_copies(self) -> list[ContentId]:
+        """Delete blobs of bytes that are nowhere else, once no power loss can bring their rows back; returns which."""
+        deleted, self.last_copies = self.last_copies, []
+        if deleted:
+            await self._db.make_durable()
+            for content_id in deleted:
+                self._blobs.delete(content_id)
+        return deleted
 
     async def sync_all(self, *, dirty_only: bool = False) -> None:
         """Sync every content that nobody writes; what the disk refuses is doubted, and nothing is raised for it."""

@@ -119,7 +119,7 @@ def _content(
     if content.dirty and not blobs.is_marked(content_id):
         yield _finding("mark", content_id, "not marked")
     if size != content.size and not (running and content.dirty):
-        yield _finding("blob-size", content_id, f"{size} is not {content.size}", heals=content.dirty)
+        yield _finding("blob-size", content_id, f"{size} is not {content.size}")
     elif deep:
         yield from _digest(connection, blobs, content)
 
@@ -165,5 +165,5 @@ def is_as_told(connection: sqlite3.Connection, blobs: Blobs, content_id: Content
     return item.digest == f"sha-256:{hasher.hexdigest()}"
 
 
-def _finding(law: str, content_id: ContentId, detail: str, *, heals: bool = True) -> Finding:
-    return Finding(law, f"content {content_id}", detail, heals=heals and law in _HEALS, content_id=content_id)
+def _finding(law: str, content_id: ContentId, detail: str) -> Finding:
+    return Finding(law, f"content {content_id}", detail, heals=law in _HEALS, content_id=content_id)

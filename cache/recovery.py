@@ -97,11 +97,13 @@ def _dirty(
     node = tree.by_ino(connection, content.ino)
     if node is None or node.content_id != content.content_id:
         strays.rescue_row(connection, blobs, rescue, content, "an older version that had unsent changes")
-    elif length is None or (orderly and length != content.size):
+        return
+    if length is None or (orderly and length != content.size):
         powerloss.give_up(connection, blobs, rescue, content, "not as long as it was written: damaged since")
-    elif not orderly:
+        return
+    blobs.mark_again(content.content_id)
+    if not orderly:
         stat = os.stat(blobs.path(content.content_id))  # noqa: PTH116  # nanoseconds, once per dirty file
-        blobs.mark_again(content.content_id)
         contents.set_size(connection, content.content_id, length, stat.st_blocks * 512)
         tree.set_content(connection, node.ino, content.content_id, length)
         tree.set_attributes(connection, node.ino, node.mode, stat.st_mtime_ns, stat.st_mtime_ns)

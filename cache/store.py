@@ -73,7 +73,7 @@ class LocalStore:
         self._work = trio.Event()
         self._saving = trio.Lock()
         self._deleted: list[ContentId] = []  # blobs that are gone, which the catalog was not told of yet
-        self._durability = Durability(self.db, self.blobs, self.opened)
+        self.durability = Durability(self.db, self.blobs, self.opened)
         self._sweep = Sweep(self.db.reader, self.blobs, self._rescue, self.opened)
         if self._sweep.due:
             self._loose.update(self.db.write_now(self._sweep.step))
@@ -160,7 +160,7 @@ class LocalStore:
         """
         if opened.dirty and (closed or not opened.settled):
             changed, opened.settled = not opened.settled, True  # before the await: a write makes it unsettled again
-            self._durability.changed(opened.content_id)
+            self.durability.changed(opened.content_id)
             try:
                 stat, size, clock = opened.stat(), opened.size, self.clock()
                 await self.db.write_here(
@@ -176,7 +176,7 @@ class LocalStore:
     async def sync(self, opened: OpenContent) -> None:
         """fsync: content, then its row and its name are on the disk when this returns. Raises OSError, NoSpaceLeft."""
         await self.settle(opened)
-        await self._durability.sync(opened)
+        await self.durability.sync(opened)
 
     def set_time(self, node: Node, mtime_ns: int) -> None:
         """The time of dirty bytes is that of their blob, open or not: what is told, sent, and found after a crash."""
@@ -213,7 +213,7 @@ class LocalStore:
                 self.tidy(await self.db.write(self._sweep.step))
                 self._rescue.report()
             await self.save()
-            await self._durability.sync_due()
+            self._deleted += await self.durability.sync_due()
             await trio.sleep(0.05)  # what comes in a burst is written together
 
     async def save(self) -> None:
@@ -251,7 +251,7 @@ class LocalStore:
 
     async def _save(self) -> None:
         resident, used = self.untold.take()
-        self._durability.changed(*resident)
+        self.durability.changed(*resident)
         loose = {content_id for content_id in self._loose if self.opened.get(content_id) is None}
         nameless = {ino for ino in self._nameless if not self.opened.of_node(ino)}
         gone, self._deleted = self._deleted, []
@@ -270,10 +270,13 @@ class LocalStore:
             self.untold.take_back(used)
             self._deleted += gone
             raise
-        for content_id in deleted:
+        for content in deleted:
             reached("row-deleted")
-            self.blobs.delete(content_id)
-        self._deleted += deleted
+            if content.dirty:
+                self.durability.last_copies.append(content.content_id)
+            else:
+                self.blobs.delete(content.content_id)
+                self._deleted.append(content.content_id)
         self.untold.told(resident)
 
     async def aclose(self) -> None:
@@ -281,7 +284,8 @@ class LocalStore:
         try:
             with trio.CancelScope(shield=True):
                 await self.save()
-                await self._durability.sync_all()
+                await self.durability.sync_all()
+                await self.durability.delete_last_copies()
                 await self.db.write(lambda connection: set_meta(connection, "clean", "1"), durable=True)
                 self.db.close()
                 await trio.to_thread.run_sync(seal.put, self.directory)

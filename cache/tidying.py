@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cache import contents, ranges, tree
-from cache.model import ROOT_INO, ContentId, Ino
+from cache.model import ROOT_INO, Content, ContentId, Ino
 from cache.placeholders import forget_node
 
 if TYPE_CHECKING:
@@ -28,26 +28,26 @@ class Work:
     blobs_deleted: list[ContentId]
 
 
-def tidy(connection: sqlite3.Connection, work: Work) -> list[ContentId]:
-    """One transaction; returns the contents whose blobs may go."""
+def tidy(connection: sqlite3.Connection, work: Work) -> list[Content]:
+    """One transaction; returns the contents whose blobs may go: at once, or once that is sure to stay so, if dirty."""
     for content_id, held in work.resident.items():
         content = contents.get(connection, content_id)
         if content is not None and not content.dirty:
             contents.set_resident(connection, content_id, held, work.now_s)
     contents.used(connection, sorted(work.used), work.now_s)
     contents.blobs_deleted(connection, work.blobs_deleted)
-    deleted: list[ContentId] = []
+    deleted: list[Content | None] = []
     for ino in work.nameless:
         node = tree.by_ino(connection, ino)
         if node is not None and node.parent is None and node.item_id is None and ino != ROOT_INO:
+            deleted += [] if node.content_id is None else [contents.get(connection, node.content_id)]
             forget_node(connection, node)
-            deleted += [] if node.content_id is None else [node.content_id]
     for content_id in work.loose:
         row = connection.execute("SELECT 1 FROM node WHERE content_id = ?", (content_id,)).fetchone()
         if row is None:
+            deleted.append(contents.get(connection, content_id))
             contents.delete(connection, content_id)
-            deleted.append(content_id)
-    return deleted
+    return [content for content in deleted if content is not None]
 
 
 def punch_holes(blobs: Blobs, content_id: ContentId, before: ranges.Ranges, left: ranges.Ranges) -> bool:

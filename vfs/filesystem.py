@@ -136,6 +136,9 @@ class Filesystem:
             await self._store.db.write_here(lambda c: edits.exchange(c, parent, name, new_parent, new_name, clock))
             self._engine.changed()
             return
+        reader = self._store.db.reader
+        coming, going = tree.child(reader, parent, name), tree.child(reader, new_parent, new_name)
+        await self._store.durability.before_replacing(coming, going)
         done = await self._store.db.write_here(
             lambda c: edits.rename(
                 c, parent, name, new_parent, new_name, clock, no_replace=bool(flags & RENAME_NOREPLACE)
