@@ -11,6 +11,7 @@ import math
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -21,15 +22,20 @@ from sync.engine import Engine
 from sync.remotes.anchor import AnchorRemote
 from vfs.filesystem import Filesystem
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sync.remote import Remote
+
 DEADLINE_S = 40
 
 
 class Actor:
     """One run."""
 
-    def __init__(self, url: str, state: Path) -> None:
+    def __init__(self, url: str, state: Path, patient: Callable[[Remote], Remote] = lambda direct: direct) -> None:
         self.store = LocalStore(state, write_back_delay_s=0.0)
-        self.remote = AnchorRemote(url, os.environ["ANCHORFS_TOKEN"])
+        self.remote = patient(AnchorRemote(url, os.environ["ANCHORFS_TOKEN"]))
         send, self.news = trio.open_memory_channel(math.inf)
         self.engine = Engine(self.store, self.remote, send, 1 << 30, 30.0)
         self.filesystem = Filesystem(self.store, self.engine, uid=os.getuid(), gid=os.getgid())
