@@ -15,6 +15,7 @@
      ├─ NoSpaceLeft       the cache is full of data that may not be evicted
      ├─ Stale             the opened version can no longer be had (ino)
      ├─ NotPermitted      the remote does not let this account do that (capability)
+     ├─ MayNotFetch       a rule keeps this program from fetching (program)
      ├─ NotSupported      the drive cannot do this, and says so
      ├─ CacheInUse        another process owns the cache directory (path, pid)
      └─ StateUnusable     a state file from a newer version, or damaged (path)
@@ -91,6 +92,10 @@ class Stale(LocalError):
 
 class NotPermitted(LocalError):
     """The remote told that this account may not do that with this item."""
+
+
+class MayNotFetch(LocalError):
+    """A rule of this machine keeps the program from fetching bytes."""
 
 
 class NotSupported(LocalError):

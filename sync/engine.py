@@ -68,6 +68,7 @@ class EngineStatistics:
     cache_limit: int
     conflicts: int
     pins: Kept
+    refused: dict[str, int]  # how often a rule kept a program from fetching, by its name
     last_error: str | None
 
 
@@ -109,6 +110,7 @@ class Engine:
         self.keeper = Keeper(store, self.applier, self.fetcher, self.evictor, self.arrive, everything=everything)
         self.steering = Steering(store, self.applier, self.uploader, self.hydrator, self.prefetcher, self.keeper)
         self.trees = Trees(store, self.fetcher, self.evictor, self.arrive)
+        self.refused: Mapping[str, int] = {}  # counted where files are opened
         self._connection = "online"
         self._fresh_at_s = -math.inf
         self._last_error: str | None = None
@@ -194,6 +196,7 @@ class Engine:
             cache_limit=self.evictor.limit_bytes,
             conflicts=int(conflicts),
             pins=self.keeper.kept,
+            refused=dict(self.refused),
             last_error=self._last_error or self.uploader.statistics.last_error,
         )
 

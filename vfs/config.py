@@ -22,6 +22,7 @@ from cache.holding import PushMode
 from sync.evictor import DEFAULT_FLOOR_BYTES
 from sync.hydrator import Policy
 from sync.planner import Conflicts
+from vfs.rules import BUILT_IN, Rule, parse_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +89,7 @@ class MountConfig(msgspec.Struct, frozen=True, kw_only=True):
     cache_dir: str
     cache_size_bytes: int = DEFAULT_CACHE_SIZE_BYTES
     free_space_bytes: int = DEFAULT_FLOOR_BYTES
+    rules: tuple[Rule, ...] = BUILT_IN  # which programs may fetch
     token: str | None = None
     read_only: bool = False
     allow_other: bool = False
@@ -116,6 +118,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cache_dir: str | None = None
     cache_size: str | None = None
     free_space: str | None = None
+    hydration_rules: str | None = None
     hydration: Policy | None = None
     conflicts: Conflicts | None = None
     push: PushMode | None = None
@@ -224,6 +227,7 @@ _VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
     "cache_dir": ("cache_dir", str),
     "cache_size": ("cache_size", str),
     "free_space": ("free_space", str),
+    "hydration_rules": ("hydration_rules", str),
     "hydration": ("hydration", parse_policy),
     "conflicts": ("conflicts", parse_conflicts),
     "push": ("push", parse_push),
@@ -277,6 +281,24 @@ def read_token(token_file: str | None, environment: dict[str, str]) -> str | Non
     if not token or len(token.split()) != 1:
         raise ConfigError(f"token file {token_file} holds no token: one line with nothing else is expected")
     return token
+
+
+def read_rules(rules_file: str | None, environment: dict[str, str]) -> tuple[Rule, ...]:
+    """Which programs may fetch: those of the file, else of XDG_CONFIG_HOME/anchorfs/hydration.rules; then ours.
+
+    ConfigError when the named file cannot be read, or a line is no rule.
+    """
+    base = environment.get("XDG_CONFIG_HOME", "")
+    home = Path(base) if base.startswith("/") else Path(environment.get("HOME") or "~").expanduser() / ".config"
+    path = Path(rules_file).expanduser() if rules_file else home / "anchorfs/hydration.rules"
+    try:
+        return (*parse_rules(path.read_text(encoding="utf-8"), str(path)), *BUILT_IN)
+    except FileNotFoundError:
+        if rules_file is None:
+            return BUILT_IN
+        raise ConfigError(f"hydration_rules={rules_file}: there is no such file") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"hydration rules: {error}") from error
 
 
 def state_home(environment: dict[str, str]) -> Path:

@@ -31,6 +31,7 @@ from sync.remote import Remote, Transient, Unreachable
 from sync.remotes.anchor import AnchorRemote
 from sync.retrying import Backoff, Retrying
 from vfs.filesystem import Filesystem
+from vfs.rules import BUILT_IN, Rule
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,6 +57,7 @@ class DriveConfig:
     poll_interval_s: float = 30.0
     hydration: Policy = Policy.PROGRESSIVE
     free_space: int = DEFAULT_FLOOR_BYTES
+    rules: tuple[Rule, ...] = BUILT_IN
     conflicts: Conflicts = Conflicts.COPY
     push: PushMode = PushMode.AUTO
     up_bytes_per_s: int | None = None  # None: no limit
@@ -91,7 +93,9 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
         )  # fmt: skip
         engine.applier.conflicts = config.conflicts
         await _begin(store, direct, engine, config)
-        filesystem = Filesystem(store, engine, uid=os.getuid(), gid=os.getgid(), read_only=config.read_only)
+        filesystem = Filesystem(
+            store, engine, uid=os.getuid(), gid=os.getgid(), read_only=config.read_only, rules=config.rules
+        )
         async with trio.open_nursery() as nursery:
             await nursery.start(engine.run)
             nursery.start_soon(filesystem.files.callers.run)

@@ -45,6 +45,7 @@ ERRNOS: dict[type[BaseException], int] = {
     local.NoSpaceLeft: errno.ENOSPC,
     local.Stale: errno.ESTALE,
     local.NotPermitted: errno.EACCES,
+    local.MayNotFetch: errno.EPERM,
     local.NotSupported: errno.ENOTSUP,
     local.NoAttribute: errno.ENODATA,
     local.CacheInUse: errno.EBUSY,

@@ -14,12 +14,14 @@ import trio
 from msgspec.structs import replace
 
 from cache import content_edits, ranges, tree
-from cache.errors import IsAFolder, NotFound, TooBig
+from cache.errors import IsAFolder, MayNotFetch, NotFound, TooBig
 from cache.model import FILE_SIZE_MAX_BYTES, ContentId, Ino, Kind, Node, NodeChanged
 from sync.hydrator import WAIT_DEADLINE_S
 from vfs.attributes import OpenedFile
 from vfs.callers import Callers, caller
 from vfs.handles import FileHandle, Handles
+from vfs.programs import Programs
+from vfs.rules import Action, Rule
 
 if TYPE_CHECKING:
     import sqlite3
@@ -45,24 +47,27 @@ class _Paged:
 class Files:
     """All open files of a mount."""
 
-    def __init__(self, store: LocalStore, engine: Engine) -> None:
+    def __init__(self, store: LocalStore, engine: Engine, rules: tuple[Rule, ...] = ()) -> None:
         self._store = store
         self._engine = engine
         self.handles = Handles()
         self.callers = Callers()
+        self._programs = Programs(rules)
+        engine.refused = self._programs.refused
         self._paged: dict[Ino, _Paged] = {}
 
     async def open(self, node: Node, flags: int) -> OpenedFile:
         """Open what a node holds now. O_TRUNC empties it."""
         if node.kind is Kind.FOLDER:
             raise IsAFolder(ino=node.ino)
+        held_only = False
         if flags & os.O_TRUNC:
             await self.truncate(node, 0, None)
-        else:
+        elif not (held_only := self._held_only(node)):
             self._engine.prefetcher.opened(node, local=node.content_id is not None and node.held_bytes >= node.size)
             await self._engine.prefetcher.arriving(node.ino)
         opened = await self._store.open_content(node)
-        if self._engine.hydrator.policy.waits_for_all and not opened.whole:
+        if self._engine.hydrator.policy.waits_for_all and not (opened.whole or held_only):
             try:
                 with self.callers.waiting(caller.get()):
                     await self._engine.hydrator.ensure(opened, 0, opened.size)
@@ -76,9 +81,22 @@ class Files:
         keep = paged is not None and paged.content_id == opened.content_id
         if not mixed:
             self._paged[node.ino] = _Paged(opened.content_id, node.mtime_ns)
-        return OpenedFile(
-            fh=self.handles.add_file(opened, flags, caller.get()), keep_cache=keep or mixed, direct_io=mixed
-        )
+        fh = self.handles.add_file(opened, flags, caller.get(), direct=mixed)
+        self.handles.file(fh).held_only = held_only
+        return OpenedFile(fh=fh, keep_cache=keep or mixed, direct_io=mixed)
+
+    def _held_only(self, node: Node) -> bool:
+        """Whether the caller gets only what is here; MayNotFetch when it may not even open what is not all here."""
+        if node.held_bytes >= node.size or self._store.resident_bytes(node) >= node.size:
+            return False
+        action = self._programs.action(caller.get())
+        if action is Action.DENY:
+            raise MayNotFetch(program=self._programs.refuse(caller.get()))
+        return action is Action.HELD
+
+    def _check_may_fetch(self, handle: FileHandle) -> None:
+        if handle.held_only:
+            raise MayNotFetch(program=self._programs.refuse(handle.pid))
 
     def as_paged(self, node: Node) -> Node:
         """A node as the kernel is told of it: while somebody reads an older version through its pages, as that one was.
@@ -114,6 +132,7 @@ class Files:
         if stop <= offset:
             return b""
         if not opened.holds(offset, stop):
+            self._check_may_fetch(handle)
             with self.callers.waiting(handle.pid):
                 await self._bring(handle, offset, stop)
         return await _read(opened.fd, offset, stop - offset)
@@ -140,6 +159,8 @@ class Files:
         if offset + len(data) > FILE_SIZE_MAX_BYTES:
             raise TooBig(size_bytes=offset + len(data))
         if not opened.dirty or opened.edit.locked():
+            if not opened.whole:
+                self._check_may_fetch(handle)
             await self._begin_edit(opened, handle.pid)
         written = 0
         while written < len(data):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cache.store import LocalStore
     from sync.engine import Engine
     from sync.remote import Space
+    from vfs.rules import Rule
 
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
@@ -40,12 +41,15 @@ _DOT_COOKIES = 2  # "." and ".." come first; an entry's cookie is its inode numb
 class Filesystem:
     """See the module. Methods raise LocalError, RemoteError or OSError only."""
 
-    def __init__(self, store: LocalStore, engine: Engine, *, uid: int, gid: int, read_only: bool = False) -> None:
+    def __init__(
+        self, store: LocalStore, engine: Engine, *, uid: int, gid: int, read_only: bool = False,
+        rules: tuple[Rule, ...] = (),
+    ) -> None:  # fmt: skip
         self._store = store
         self._engine = engine
         self._owner = (uid, gid)
         self._read_only = read_only
-        self.files = Files(store, engine)
+        self.files = Files(store, engine, rules)
 
     # Looking -----------------------------------------------------------------------------------------------------
 
@@ -238,9 +242,7 @@ class Filesystem:
 
     async def removexattr(self, ino: Ino, name: bytes) -> None:
         """Of a pin: as the folder above."""
-        if name != xattrs.PIN:
-            raise NotSupported(ino=ino, name=name)
-        await self._engine.keeper.put(self._node(ino).ino, PinState.INHERIT)
+        await self.setxattr(ino, name, PinState.INHERIT.encode())
 
     # Open files: see vfs.files -----------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ class FileHandle:
     writable: bool
     ino: Ino  # what was opened; the content may have gone over to a conflict copy since
     pid: int = 0  # who opened it; 0: not known
+    held_only: bool = False  # a rule keeps its program from fetching
     direct: bool = False  # read round the kernel's pages
     given_up: ranges.Ranges = ()  # asked for, and not brought
 
@@ -46,7 +47,7 @@ class Handles:
         opened.writers += writable
         opened.handles += 1
         number, self._next = self._next, self._next + 1
-        self._files[number] = FileHandle(opened, writable, opened.ino, pid, direct)
+        self._files[number] = FileHandle(opened, writable, opened.ino, pid, direct=direct)
         self._of_inode.setdefault(opened.ino, []).append(opened)
         return number
 

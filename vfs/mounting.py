@@ -72,6 +72,7 @@ def drive_config(config: MountConfig) -> DriveConfig:
         cache_dir=Path(config.cache_dir),
         cache_size=config.cache_size_bytes,
         free_space=config.free_space_bytes,
+        rules=config.rules,
         token=config.token,
         read_only=config.read_only,
         mountpoint=Path(config.mountpoint),

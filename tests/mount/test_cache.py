@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -171,3 +172,38 @@ def test_two_mounts_never_share_one_cache(lonely: Drive, mount: Mount) -> None:
         lonely.mount("second", "--cache-dir", str(mount.cache_dir))
     refused = mount.command("cache", "clear", str(mount.cache_dir))
     assert refused.returncode == 0  # it is mounted: the mount does it
+
+
+def test_programs_that_look_into_every_file_fetch_nothing(lonely: Drive, mount: Mount, tmp_path: Path) -> None:
+    """[S2.9] Rules keep programs that look into every file … from bringing the drive here …"""
+    cat = shutil.which("cat")
+    assert cat is not None
+    thumbnailer, backup = tmp_path / "tumblerd", tmp_path / "backup"
+    for copy in (thumbnailer, backup):
+        shutil.copy(cat, copy)
+    rules = tmp_path / "rules"
+    rules.write_text(f"held {backup}  # by its path\n")
+    ruled = lonely.mount("ruled", "-o", f"hydration_rules={rules},hydration=partial")
+    here, away = ruled.path / "docs" / "f1", ruled.path / "docs" / "f2"
+    whole = here.read_bytes()
+
+    def run(program: Path, path: Path) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run([program, path], capture_output=True, check=False, timeout=30)
+
+    assert run(thumbnailer, here).stdout == whole
+    refused = run(thumbnailer, away)
+    assert (refused.returncode, b"not permitted" in refused.stderr) == (1, True)
+    assert run(backup, here).stdout == whole
+    refused = run(backup, away)
+    assert (refused.stdout, b"not permitted" in refused.stderr) == (b"", True)
+    assert state(away) == "online-only"
+    counted = told(ruled, "status", str(ruled.path))["refused"]
+    assert isinstance(counted, dict)
+    assert counted["tumblerd"] == 1
+    assert counted["backup"] >= 1  # the kernel may ask again
+    assert away.read_bytes() == run(backup, away).stdout  # whoever may brings it, and then everybody reads it
+    rules.write_text("perhaps cat\n")
+    refused_mount = ruled.command("mount", ruled.url, str(tmp_path), "-o", f"hydration_rules={rules}")
+    assert refused_mount.returncode == 78
+    assert "line 1" in refused_mount.stderr
+    assert mount.path.is_dir()

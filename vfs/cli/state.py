@@ -70,6 +70,7 @@ def _status_lines(report: dict[str, object]) -> list[tuple[str, str]]:
         ("moved", f"{show_bytes(number('bytes_up'))} up, {show_bytes(number('bytes_down'))} down"),
         ("cache", f"{show_bytes(number('cache_bytes'))} of {show_bytes(number('cache_limit'))}"),
         ("pins", _pins_line(report.get("pins"))),
+        ("kept out", _refused_line(report.get("refused"))),
         ("conflicts", str(number("conflicts"))),
         ("process", f"{report.get('pid')}, state in {report.get('cache_dir')}"),
     ]
@@ -91,6 +92,12 @@ def _queue_line(report: dict[str, object]) -> str:
     if report.get("queue_held") or report.get("push") == "review":
         line += f", {report.get('queue_held')} held for review"
     return f"{line}; paused" if report.get("paused") else line
+
+
+def _refused_line(told: object) -> str:
+    """Programs that rules kept from fetching."""
+    counts = told if isinstance(told, dict) else {}
+    return ", ".join(f"{name} {count} times" for name, count in sorted(counts.items())) or "nobody"
 
 
 def _pins_line(told: object) -> str:
