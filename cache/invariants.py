@@ -77,11 +77,15 @@ _ITEMS = (
     ),
     Law(
         "item-is-wanted",
-        "an item is kept for its node, for a pending removal, or because a node here holds its name",
+        "an item is kept for its node, for a pending removal, or because a node here has its name or was sent under it",
         """SELECT i.item_id, i.name FROM item i WHERE NOT EXISTS (SELECT 1 FROM node n WHERE n.item_id = i.item_id)
            AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.item_id = i.item_id AND j.aspect = 'remove')
            AND NOT EXISTS (SELECT 1 FROM node p JOIN node n ON n.parent = p.ino AND n.name = i.shown_name
-                           WHERE p.item_id = i.parent_id)""",
+                           WHERE p.item_id = i.parent_id)
+           AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.sent_parent_id = i.parent_id AND j.sent_name = i.name
+                           AND j.aspect = 'create' AND j.sent_generation >= 0)
+           AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.base_parent_id = i.parent_id AND j.base_name = i.name
+                           AND j.aspect = 'remove' AND j.item_id IS NULL)""",
     ),
     Law(
         "size-told",

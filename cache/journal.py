@@ -104,6 +104,15 @@ def unanswered_at(connection: sqlite3.Connection, parent_id: ItemId, name: str, 
     return row is not None
 
 
+def creations_sent_to(connection: sqlite3.Connection, parent_id: ItemId | None, name: str) -> list[LocalChange]:
+    """Creations whose answer is not known, by where they were sent: what appears there may be their own doing."""
+    return _select(
+        connection,
+        "sent_parent_id = ? AND sent_name = ? AND aspect = 'create' AND sent_generation >= 0",
+        (parent_id, name),
+    )
+
+
 def removals_in(connection: sqlite3.Connection, parent_id: ItemId) -> bool:
     """Whether a removal of something in that folder is pending: the folder itself must wait."""
     row = connection.execute(

@@ -55,8 +55,22 @@ def reveal(connection: sqlite3.Connection, parent: Ino, name: str) -> list[News]
         return []
     if journal.removal_of(connection, item.item_id) is not None or tree.child(connection, parent, name) is not None:
         return []
+    if is_own_creation(connection, parent, item):
+        return []
     materialise(connection, parent, item)
     return [EntryChanged(parent, name)]
+
+
+def is_own_creation(connection: sqlite3.Connection, parent: Ino, item: Item) -> bool:
+    """Whether an item in a folder is what a node, renamed since, was sent as: its answer is not known yet, and until
+    then the item is not shown, or one file would have two names."""
+    return any(
+        node is not None and node.parent is not None and node.kind is item.kind
+        and (node.parent, node.name) != (parent, shown(item.name))
+        and (row.may_have_sent(item.digest) if item.kind is Kind.FILE else node.symlink_target == item.symlink_target)
+        for row in journal.creations_sent_to(connection, item.parent_id, item.name)
+        for node in (tree.by_ino(connection, row.ino),)
+    )  # fmt: skip
 
 
 def forget_node(connection: sqlite3.Connection, node: Node) -> None:

@@ -28,7 +28,7 @@ from cache.model import (
     NodeChanged,
 )
 from cache.names import shown
-from cache.placeholders import item_size, materialise
+from cache.placeholders import is_own_creation, item_size, materialise
 from sync import settle
 from sync.placing import Placing
 from sync.planner import Decision, merge, removal_stands
@@ -163,8 +163,10 @@ class Absorber(Placing):
         return None
 
     def _show(self, parent: Node, told: Item) -> None:
-        """Give an item a node, unless a local node that the remote does not know holds the name: then it stays
-        hidden."""
+        """Give an item a node, unless a local node that the remote does not know holds the name, or it is what one of
+        them was sent as: then it stays hidden until that is settled."""
+        if is_own_creation(self.connection, parent.ino, told):
+            return
         other = tree.child(self.connection, parent.ino, shown(told.name))
         if other is None:
             materialise(self.connection, parent.ino, told)

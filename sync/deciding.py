@@ -101,6 +101,7 @@ def _creation(absorber: Absorber, row: LocalChange, planned: push.Clash) -> None
         absorber.after.news += settle.adopt(connection, node, told, clock, clean=node.kind is Kind.SYMLINK)
         return
     journal.not_sent(connection, row)
+    absorber.show_hidden(told.parent_id, told.name)
     row = journal.get(connection, row.ino, row.aspect) or row
     if push.plan(connection, row) == planned:  # else it was the name of an earlier attempt: it has another one by now
         lose_name(absorber, node, told, row)

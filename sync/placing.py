@@ -87,6 +87,12 @@ class Placing:
         if node.item_id is not None:
             self.after.doubts.add(node.item_id)
 
+    def show_hidden(self, folder: ItemId | None, name: str) -> None:
+        """What was hidden at a place, as long as it might have been our own, is shown if it is still there."""
+        parent = None if folder is None else tree.by_item(self.connection, folder)
+        if parent is not None:
+            self.freed.append((parent.ino, shown(name)))
+
     def take_out(self, node: Node) -> None:
         """Take a node's name away."""
         if node.parent is not None:

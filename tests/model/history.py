@@ -82,7 +82,7 @@ def drawn(seed: int, length: int) -> History:
         rule = chance.choices(rules, weights)[0]
         return Step(rule, {name: value(choices) for name, choices in STEPS[rule][1].items()})
 
-    machines = chance.choice((2, 2, 3))
+    machines = chance.choice((1, 2, 2, 3))
     return History(seed, machines, tuple(step() for _ in range(length)))
 
 

@@ -2,7 +2,8 @@
 
 After each step: the state directories that it touched keep every law, each machine shows what it accepted, and every
 accepted content is on some machine or in the server's history. `rest` brings everybody back: then all trees are
-equal, and every accepted content that nobody who had seen it replaced is in the tree.
+equal, and every accepted content that nobody who had seen it replaced is in the tree. A machine alone shows
+all that its programs made at any time, and in the end nothing else.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.fakes.faults import Fault
 from tests.model import server_side
 from tests.model.clock import VirtualTime, one_order
 from tests.model.ledger import Ledger
-from tests.model.machine import Machine
+from tests.model.machine import Machine, Tree
 from tests.model.operations import Program
 from tests.model.server_side import ServerSide
 
@@ -55,6 +56,8 @@ class World:
         self.drive, self.ledger = FakeDrive(), Ledger()
         self.server = ServerSide(self.drive, self.ledger)
         self.machines = [Machine(name, self.drive, self.directory / name, seed=seed) for name in NAMES[:machines]]
+        self._alone = machines == 1
+        self._left: Tree = {}  # what the programs of one machine alone have made: nobody else may change it
         self._touched: set[str] = set()
         self._expected: list[tuple[Machine, str]] = []
 
@@ -73,23 +76,23 @@ class World:
 
     def program(self, who: int, kind: str, picks: tuple[int, ...]) -> None:
         """A program does something."""
-        self._step(who, lambda: self._program(who, kind, picks))
+        self.step(who, lambda: self._program(who, kind, picks))
 
     def on_the_server(self, kind: str, picks: tuple[int, ...]) -> None:
         """Somebody works on the server."""
-        self.server.run(kind, itertools.cycle(picks))
+        self.server.run("expire" if self._alone else kind, itertools.cycle(picks))
 
     def pull(self, who: int) -> None:
         """Take in everything new."""
-        self._step(who, self._machine(who).pull)
+        self.step(who, self._machine(who).pull)
 
     def push_one(self, who: int, which: int) -> None:
         """Send one change."""
-        self._step(who, lambda: self._machine(who).push_one(which))
+        self.step(who, lambda: self._machine(who).push_one(which))
 
     def push_all(self, who: int) -> None:
         """Send everything, as far as it goes within a virtual minute."""
-        self._step(who, lambda: self._machine(who).push_all(60.0))
+        self.step(who, lambda: self._machine(who).push_all(60.0))
 
     # The adversary -----------------------------------------------------------------------------------------------
 
@@ -107,6 +110,8 @@ class World:
 
     def restore(self) -> None:
         """The server is restored from its backup: what came after it is gone, but for what is still to be sent."""
+        if self._alone:
+            return
         self.server.restore()
         left = {body for body in self.drive.tree().values() if isinstance(body, bytes)}
         for machine in self.machines:
@@ -124,7 +129,7 @@ class World:
                 "lost-then-gone": Fault(after=Unreachable()),
             }[fault]
         )
-        self._step(who, lambda: machine.push_one(which))
+        self.step(who, lambda: machine.push_one(which))
         machine.remote._faults.clear()
 
     def overlap(  # noqa: PLR0917
@@ -136,11 +141,13 @@ class World:
         doing: dict[str, Callable[[], Awaitable[object]]] = {
             "program": lambda: self._program(who, kind, picks),
             "pull": machine.pull,
-            "other": lambda: self._other(who + 1 + picks[0] % (len(self.machines) - 1)),
+            "other": lambda: self._other(who + 1 + picks[0] % max(len(self.machines) - 1, 1)),
             "server": lambda: self._on_the_server(picks),
             "news": lambda: self._news(machine, picks),
         }
-        self._step(who, lambda: _overlap(machine, held, doing[beside], late=late, dies=dies == 0))
+        if self._alone and beside == "other":
+            beside = "pull"
+        self.step(who, lambda: _overlap(machine, held, doing[beside], late=late, dies=dies == 0))
         machine.remote._faults.clear()
         if dies == 0:
             self.crash(who)
@@ -165,6 +172,9 @@ class World:
             if machine.name in self._touched and (broken := machine.faults()):
                 raise AssertionError(f"{machine.name}: {'; '.join(map(str, broken))}")
         self._touched.clear()
+        if self._alone:
+            shown = self.machines[0].tree()
+            assert shown.items() >= self._left.items(), f"{self._left.items() - shown.items()} and not {shown}"
         known: set[object] = set(self.drive.bodies.values())
         for machine in self.machines:
             known |= set(machine.tree().values())
@@ -174,13 +184,13 @@ class World:
         """Everybody comes back, everything comes to rest, and everybody sees the same."""
         for who, machine in enumerate(self.machines):
             machine.remote.online = True
-            self._step(who, machine.close_all)
+            self.step(who, machine.close_all)
         for _ in range(ROUNDS):
             before = (self.drive.seq, [machine.outbox() for machine in self.machines])
             for who, machine in enumerate(self.machines):
-                self._step(who, lambda machine=machine: machine.push_all(ROUND_S))  # type: ignore[misc]
-                self._step(who, machine.pull)
-                self._step(who, machine.list_all)
+                self.step(who, lambda machine=machine: machine.push_all(ROUND_S))  # type: ignore[misc]
+                self.step(who, machine.pull)
+                self.step(who, machine.list_all)
                 self.examine()
             if before == (self.drive.seq, [[] for _ in self.machines]):
                 break
@@ -195,6 +205,7 @@ class World:
             assert shown == told, f"{machine.name}: {shown.items() ^ told.items()}"
             assert self.time.run(lambda machine=machine: _inside(machine, machine.read_all)) == told  # type: ignore[misc]
             assert machine.faults() == []
+        assert not self._alone or told == self._left, f"not what the programs made: {told.items() ^ self._left.items()}"
         for machine, path in self._expected:
             assert path in machine.tree(), f"{path} is gone"
         lost = self.ledger.alive - set(told.values())
@@ -211,7 +222,7 @@ class World:
     def _machine(self, who: int) -> Machine:
         return self.machines[who % len(self.machines)]
 
-    def _step(self, who: int, act: Callable[[], Awaitable[object]]) -> None:
+    def step(self, who: int, act: Callable[[], Awaitable[object]]) -> None:
         """One step of a machine; without a server it may fail, never otherwise."""
         machine = self._machine(who)
         self._touched.add(machine.name)
@@ -224,9 +235,11 @@ class World:
 
     async def _program(self, who: int, kind: str, picks: tuple[int, ...]) -> None:
         await Program(self._machine(who), self.ledger).run(kind, itertools.cycle(picks))
+        if self._alone:
+            self._left = self.machines[0].tree()
 
     async def _on_the_server(self, picks: tuple[int, ...]) -> None:
-        kinds = server_side.KINDS
+        kinds = ("expire",) if self._alone else server_side.KINDS
         self.server.run(kinds[picks[0] % len(kinds)], itertools.cycle(picks[1:]))
 
     async def _news(self, machine: Machine, picks: tuple[int, ...]) -> None:
