@@ -22,7 +22,7 @@ from cache.holding import PushMode
 from sync.evictor import DEFAULT_FLOOR_BYTES
 from sync.hydrator import Policy
 from sync.planner import Conflicts
-from vfs.rules import BUILT_IN, Rule, parse_rules
+from vfs.rules import BUILT_IN, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,35 +35,11 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 # What mount(8), systemd and fstab say to every file system, and what is no business of ours.
-_IGNORED_OPTIONS = frozenset(
-    (
-        *(
-            "_netdev",
-            "nofail",
-            "fail",
-            "auto",
-            "noauto",
-            "user",
-            "nouser",
-            "users",
-            "owner",
-            "group",
-            "comment",
-        ),
-        *(
-            "atime",
-            "noatime",
-            "relatime",
-            "diratime",
-            "nodiratime",
-            "strictatime",
-            "lazytime",
-            "silent",
-            "loud",
-        ),
-        *("defaults", "exec", "async", "rw", "nodev", "nosuid"),
-    )
+_WORDS_OF_OTHERS = (
+    "_netdev nofail fail auto noauto user nouser users owner group comment atime noatime relatime diratime nodiratime"
+    " strictatime lazytime silent loud defaults exec async rw nodev nosuid"
 )
+_IGNORED_OPTIONS = frozenset(_WORDS_OF_OTHERS.split())
 _KERNEL_OPTIONS = frozenset(("noexec",))
 
 
@@ -281,24 +257,6 @@ def read_token(token_file: str | None, environment: dict[str, str]) -> str | Non
     if not token or len(token.split()) != 1:
         raise ConfigError(f"token file {token_file} holds no token: one line with nothing else is expected")
     return token
-
-
-def read_rules(rules_file: str | None, environment: dict[str, str]) -> tuple[Rule, ...]:
-    """Which programs may fetch: those of the file, else of XDG_CONFIG_HOME/anchorfs/hydration.rules; then ours.
-
-    ConfigError when the named file cannot be read, or a line is no rule.
-    """
-    base = environment.get("XDG_CONFIG_HOME", "")
-    home = Path(base) if base.startswith("/") else Path(environment.get("HOME") or "~").expanduser() / ".config"
-    path = Path(rules_file).expanduser() if rules_file else home / "anchorfs/hydration.rules"
-    try:
-        return (*parse_rules(path.read_text(encoding="utf-8"), str(path)), *BUILT_IN)
-    except FileNotFoundError:
-        if rules_file is None:
-            return BUILT_IN
-        raise ConfigError(f"hydration_rules={rules_file}: there is no such file") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"hydration rules: {error}") from error
 
 
 def state_home(environment: dict[str, str]) -> Path:

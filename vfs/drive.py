@@ -93,9 +93,7 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
         )  # fmt: skip
         engine.applier.conflicts = config.conflicts
         await _begin(store, direct, engine, config)
-        filesystem = Filesystem(
-            store, engine, uid=os.getuid(), gid=os.getgid(), read_only=config.read_only, rules=config.rules
-        )
+        filesystem = Filesystem(store, engine, uid=os.getuid(), gid=os.getgid(), rules=config.rules)
         async with trio.open_nursery() as nursery:
             await nursery.start(engine.run)
             nursery.start_soon(filesystem.files.callers.run)

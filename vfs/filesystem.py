@@ -41,14 +41,10 @@ _DOT_COOKIES = 2  # "." and ".." come first; an entry's cookie is its inode numb
 class Filesystem:
     """See the module. Methods raise LocalError, RemoteError or OSError only."""
 
-    def __init__(
-        self, store: LocalStore, engine: Engine, *, uid: int, gid: int, read_only: bool = False,
-        rules: tuple[Rule, ...] = (),
-    ) -> None:  # fmt: skip
+    def __init__(self, store: LocalStore, engine: Engine, *, uid: int, gid: int, rules: tuple[Rule, ...] = ()) -> None:
         self._store = store
         self._engine = engine
         self._owner = (uid, gid)
-        self._read_only = read_only
         self.files = Files(store, engine, rules)
 
     # Looking -----------------------------------------------------------------------------------------------------

@@ -26,13 +26,13 @@ from vfs.config import (
     parse_push,
     parse_size,
     parse_url,
-    read_rules,
     read_token,
     short_hash,
     state_home,
 )
 from vfs.failure import ExitStatus, Failure
 from vfs.mountpoint import absolute
+from vfs.rulefile import read_rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
