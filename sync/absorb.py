@@ -29,7 +29,7 @@ from cache.model import (
 )
 from cache.names import shown
 from cache.placeholders import is_own_creation, item_size, materialise
-from sync import settle
+from sync import settle, sides
 from sync.placing import Placing
 from sync.planner import Decision, merge, removal_stands
 from sync.remote import Tombstone
@@ -95,6 +95,16 @@ class Absorber(Placing):
         tree.set_item(self.connection, node.ino, None)
         journal.drop(self.connection, node.ino)
         self.after.nameless.add(node.ino)
+
+    def unknown(self, item_id: ItemId) -> None:
+        """The remote answers that it knows no such item. That is no proof of a deletion (it may have been restored from
+        a backup), and these may be the last bytes of it: they are kept."""
+        node = tree.by_item(self.connection, item_id)
+        held = None if node is None or node.content_id is None else contents.get(self.connection, node.content_id)
+        if node is not None and held is not None and held.whole and not held.dirty:
+            where = sides.put_aside(self, node)
+            self.note(node.ino, What.SET_ASIDE, f"the server does not know it any more: kept in {where}")
+        self.gone(Tombstone(item_id=item_id, parent_id=None, reason="not_visible"))
 
     def overwritten(self, node: Node, told: Item) -> tuple[Node, Item]:
         """The answer to new content: its place is news like any other. Returns the node, and the item as far as its

@@ -179,6 +179,8 @@ class Applier:
             return
         with self.watch() as heard:
             told = await self._remote.get_many(asked)
+            if None in told.values():
+                await self._store.save()  # what is held of these is looked at
 
             def change(absorber: Absorber) -> None:
                 items.settle_doubts(absorber.connection, told)
@@ -187,8 +189,10 @@ class Applier:
                 for item_id, state in fresh.items():
                     if isinstance(state, Item):
                         absorber.item(state, unlisted_parent=True)
+                    elif state is None:
+                        absorber.unknown(item_id)
                     else:
-                        absorber.gone(state or Tombstone(item_id=item_id, parent_id=None, reason="not_visible"))
+                        absorber.gone(state)
 
             await self.apply(change)
 
