@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sync.applying import Applier, Heard
 
 LISTING_TRIES = 4  # a folder that changes during each of so many listings is taken with its doubts
+BACKOFF_FIRST_S = 2.0  # a server that is started anew meets its ten thousand clients over this time, not at once
 BACKOFF_MAX_S = 60.0
 
 
@@ -82,7 +83,7 @@ class Puller:
                 except RemoteError as error:
                     failures += 1
                     self._heard(error)
-                    pause_s = error.retry_after_s or self._backoff_s(failures)
+                    pause_s = (error.retry_after_s or 0.0) + self._backoff_s(failures)  # all were told the same
                 else:
                     failures, pause_s = 0, self._poll_interval_s
                     self._heard(None)
@@ -91,7 +92,7 @@ class Puller:
 
     def _backoff_s(self, failures: int) -> float:
         """Exponential with full jitter, so that a crowd does not come back at once."""
-        return self._chance.uniform(0.1, min(0.5 * 2 ** min(failures, 10), BACKOFF_MAX_S))
+        return self._chance.uniform(0.1, min(BACKOFF_FIRST_S * 2 ** min(failures, 10), BACKOFF_MAX_S))
 
     async def _listen(self) -> None:
         failures = 0
@@ -104,8 +105,9 @@ class Puller:
                         self._wake.set()
             except RemoteError:
                 failures += 1  # polling tells the state of the connection; this channel only comes back
-                if failures == 1:
-                    self._wake.set()  # is it only the channel, or everything? Better known at once
+                if failures == 1:  # is it only the channel, or everything? Better known soon
+                    await trio.sleep(self._chance.uniform(0.0, BACKOFF_FIRST_S))
+                    self._wake.set()
             await trio.sleep(self._backoff_s(failures))
 
     async def pull(self) -> None:

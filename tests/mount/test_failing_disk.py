@@ -1,0 +1,144 @@
+"""The disk under the cache is full, fails, or cannot be written, under a real mount: callers hear it, what was accepted
+stays, and everything goes on without a restart when the disk is well again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness.mount import MountFailedError
+from tests.harness.trees import pattern
+from tests.harness.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.harness.drives import Drive
+    from tests.harness.mount import Mount
+
+pytestmark = [
+    pytest.mark.fuse,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk for the cache"),
+]
+SIZE = 24 << 20
+
+
+@pytest.fixture
+def small(lonely: Drive) -> Iterator[Mount]:
+    """A mount whose cache is on a disk of its own."""
+    mount = lonely.mount("small", start=False)
+    mount.cache_dir.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "small", str(mount.cache_dir)], check=True)
+    try:
+        mount.start()
+        yield mount
+    finally:
+        mount.close()
+        subprocess.run(["umount", "-l", str(mount.cache_dir)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave not a block of room."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 20, 4096):
+            with suppress(OSError):
+                while file.write(b"x" * size):
+                    pass
+    return ballast
+
+
+def append_until_refused(path: Path) -> tuple[int, int]:
+    """(bytes accepted, errno of the refusal); 0 for none."""
+    accepted = 0
+    try:
+        with path.open("ab", buffering=0) as file:
+            while accepted < SIZE:
+                accepted += file.write(pattern(65_536, 2))
+    except OSError as error:
+        return accepted, error.errno or 0
+    return accepted, 0
+
+
+def write_and_sync(path: Path, data: bytes) -> None:
+    """Overwrite a file from its start."""
+    with path.open("r+b", buffering=0) as file:
+        file.write(data)
+        os.fsync(file.fileno())
+
+
+def test_a_full_disk(small: Mount, lonely: Drive) -> None:
+    small.expect_warning("disk|catalog|closed in order")
+    (lonely.served / "elsewhere").write_bytes(pattern(300_000, 7))
+    lonely.server.scan()
+    until((small.path / "elsewhere").exists, "the file that was made on the server")
+    (small.path / "before").write_bytes(pattern(100_000, 1))
+    ballast = fill(small.cache_dir)
+    accepted, number = append_until_refused(small.path / "before")
+    assert number == errno.ENOSPC
+    assert (small.path / "before").read_bytes()[:100_000] == pattern(100_000, 1)
+    (small.path / "elsewhere").stat()
+    ballast.unlink()
+    (small.path / "after").write_bytes(pattern(50_000, 3))
+    assert (small.path / "elsewhere").read_bytes() == pattern(300_000, 7)
+    small.sync(60)
+    assert (lonely.served / "after").read_bytes() == pattern(50_000, 3)
+    expected = pattern(100_000, 1) + (pattern(65_536, 2) * (accepted // 65_536 + 1))[:accepted]
+    assert (lonely.served / "before").read_bytes() == expected
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here: nothing can be injected")
+@pytest.mark.parametrize("call", ["pwrite64", "fdatasync"])
+def test_a_failing_disk(lonely: Drive, call: str) -> None:
+    mount = lonely.mount("failing")
+    mount.expect_warning("disk|catalog")
+    path = mount.path / "file"
+    path.write_bytes(pattern(50_000, 1))
+    inject = ["-e", f"trace={call}", "-e", f"inject={call}:error=EIO:when=1..3"]
+    tracer = subprocess.Popen(
+        ["strace", "-f", "-qq", "-o", str(lonely.folder / "strace"), *inject, "-p", str(mount.pid)],
+    )
+    try:
+        until(lambda: "TracerPid:\t0" not in _status(mount.pid), "strace to attach")
+        with pytest.raises(OSError, match="Input/output"):
+            write_and_sync(path, pattern(50_000, 2))
+        until(lambda: f"{call}(" in (lonely.folder / "strace").read_text(), "the failure")
+    finally:
+        tracer.terminate()
+        tracer.wait(30)
+    assert path.read_bytes() in {pattern(50_000, 1), pattern(50_000, 2)}
+    (mount.path / "next").write_bytes(b"goes on")
+    path.write_bytes(pattern(50_000, 3))
+    mount.sync(60)
+    assert (lonely.served / "next").read_bytes() == b"goes on"
+    assert (lonely.served / "file").read_bytes() == pattern(50_000, 3)
+
+
+def _status(pid: int) -> str:
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:  # noqa: PTH123
+        return file.read()
+
+
+def test_a_cache_folder_that_cannot_be_written(small: Mount, lonely: Drive) -> None:
+    """Refused in words; once it can be written again everything is there."""
+    (small.path / "held").write_bytes(pattern(200_000, 1))
+    assert small.stop() == 0
+    _remount(small, "ro")
+    with pytest.raises(MountFailedError, match="Read-only file system"):
+        small.start()
+    _remount(small, "rw")
+    small.start()
+    assert (small.path / "held").read_bytes() == pattern(200_000, 1)
+    small.sync()
+    assert (lonely.served / "held").read_bytes() == pattern(200_000, 1)
+
+
+def _remount(mount: Mount, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(mount.cache_dir)], check=True)
