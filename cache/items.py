@@ -5,6 +5,7 @@ Plain functions over a connection, as in `cache.tree`.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from cache.model import Capability, Item, ItemId, Kind
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 
 _COLUMNS = """item_id, parent_id, name, kind, size, mode, mtime_ns, ctime_ns, content_version, metadata_version, digest,
     symlink_target, capabilities"""
+
+_KINDS = {kind.value: kind for kind in Kind}
+
+
+@cache
+def _capabilities(words: str) -> frozenset[Capability]:
+    """A drive has a handful of combinations."""
+    return frozenset(map(Capability, words.split()))
 
 
 def _item(row: tuple[object, ...]) -> Item:
@@ -38,7 +47,7 @@ def _item(row: tuple[object, ...]) -> Item:
         item_id=item_id,  # type: ignore[arg-type]  # the STRICT schema guarantees the types of the row
         parent_id=parent_id,  # type: ignore[arg-type]
         name=name,  # type: ignore[arg-type]
-        kind=Kind(str(kind)),
+        kind=_KINDS[kind],  # type: ignore[index]
         size=size,  # type: ignore[arg-type]
         mode=mode,  # type: ignore[arg-type]
         mtime_ns=mtime_ns,  # type: ignore[arg-type]
@@ -47,7 +56,7 @@ def _item(row: tuple[object, ...]) -> Item:
         metadata_version=metadata,  # type: ignore[arg-type]
         digest=digest,  # type: ignore[arg-type]
         symlink_target=target,  # type: ignore[arg-type]
-        capabilities=frozenset(Capability(word) for word in str(caps).split()),
+        capabilities=_capabilities(str(caps)),
     )
 
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 SMALL_BYTES = 1 << 20  # checked whole before a byte is served
 RETRIES = 2  # attempts in a row that bring no byte; each has its own short retries (see sync.retrying)
 HOLE_MIN_BYTES = 16 << 10
-YIELD_S = 0.05  # how long a background stream lets readers go first, at each chunk
+WAITED_FOR_BYTES = 8 << 20  # ahead of a stream: who waits there waits for it
+YIELD_S = 0.25  # how long a background stream lets readers go first, at each chunk
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +106,7 @@ class Filler:
                     download.position += len(useful)
                 if _met(opened, download, stop):
                     return
-                if download.background and self.urgent:
+                if download.background and self.urgent and not _is_waited_for(opened, download):
                     await self._let_readers_go_first()
 
     async def _let_readers_go_first(self) -> None:
@@ -167,6 +168,12 @@ class Filler:
         opened.resident, opened.rejected = (), True
         self._store.grown(opened)
         return False
+
+
+def _is_waited_for(opened: OpenContent, download: Download) -> bool:
+    """Whether a reader counts on what a stream is about to bring."""
+    reach = download.position + WAITED_FOR_BYTES
+    return any(each.start < reach and each.stop > download.position for each in opened.waiters)
 
 
 def _write(fd: int, data: memoryview, start: int) -> None:

@@ -46,7 +46,16 @@ class ContentReader:
         if len(chunk) > self._left:
             raise ProtocolViolation(f"{self._ask}: more bytes than announced")
         self._left -= len(chunk)
+        if not self._left and "content-length" in self._answer.headers:
+            await self._end()
         return chunk
+
+    async def _end(self) -> None:
+        """Take note of the end with the last byte, as it costs no waiting: a reader may stop there, and only an answer
+        that came to its end gives its connection back."""
+        with translated(self._ask):
+            if await anext(self._answer, b""):
+                raise ProtocolViolation(f"{self._ask}: more bytes than announced")
 
 
 def _length(answer: Answer) -> int | None:
