@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cache import contents, items, journal, tree
+from cache import contents, items, journal, pacing, tree
 from cache.changing import Clock, existing, permit
 from cache.errors import NotFound
 from cache.model import Aspect, Capability, ContentId, Ino, Node
@@ -79,7 +79,7 @@ def settle(
         return
     tree.set_content(connection, node.ino, content_id, size)
     tree.set_attributes(connection, node.ino, node.mode, mtime_ns, mtime_ns)
-    if changed or not journal.hasten(connection, node.ino, clock.push_after_ms):
+    if changed or not pacing.hasten(connection, node.ino, clock.push_after_ms):
         journal_content(connection, node, content_id, clock)
 
 

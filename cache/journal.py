@@ -286,24 +286,3 @@ def reopen(connection: sqlite3.Connection, ino: Ino, aspect: Aspect, *, approved
            WHERE ino = ? AND aspect = ?""",
         (state, ino, aspect),
     )
-
-
-def hasten(connection: sqlite3.Connection, ino: Ino, not_before_ms: int) -> bool:
-    """The bytes of a node are as they will be: its upload waits no longer than this. False: there is none."""
-    row = connection.execute(
-        "UPDATE journal SET not_before_ms = ? WHERE ino = ? AND aspect IN ('create', 'content') RETURNING 1",
-        (not_before_ms, ino),
-    ).fetchone()
-    return row is not None
-
-
-def hurry(connection: sqlite3.Connection, *, backoff: bool = True) -> None:
-    """Somebody waits: end every write-back delay, and with `backoff` the pauses after failures too."""
-    tried = "" if backoff else " AND attempts = 0"
-    connection.execute(f"UPDATE journal SET not_before_ms = 0 WHERE state = 'pending'{tried}")  # noqa: S608
-
-
-def forget_running(connection: sqlite3.Connection) -> None:
-    """After a start: what was being sent is pending again, under the same key; delays were told by another clock."""
-    connection.execute("UPDATE journal SET state = 'pending' WHERE state = 'running'")
-    connection.execute("UPDATE journal SET not_before_ms = 0")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from cache import contents, journal, powerloss, strays, tree
+from cache import contents, journal, pacing, powerloss, strays, tree
 from cache.db import Database, get_meta, set_meta
 from cache.model import Aspect, Content, ContentId, Ino
 from cache.placeholders import forget_node
@@ -56,7 +56,7 @@ def _delete_strays(db: Database, blobs: Blobs, rescue: Rescue) -> None:
 
 
 def _recover_rows(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, boot_id: str) -> None:
-    journal.forget_running(connection)
+    pacing.forget_running(connection)
     orderly, same_boot = get_meta(connection, "clean") == "1", get_meta(connection, "boot_id") in {None, boot_id}
     if not same_boot:
         powerloss.distrust(connection, blobs, rescue)

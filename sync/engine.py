@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import contents, journal, paths, tree
+from cache import contents, journal, pacing, paths, tree
 from cache.errors import LocalError
 from cache.model import Aspect, ChangeState, Ino, LocalChange, News, Node
 from sync import fetching
@@ -260,7 +260,7 @@ class Engine:
         """Try everything parked or backing off again; returns how many were parked."""
 
         count = await self.store.db.write(journal.retry_parked)
-        await self.store.db.write(journal.hurry)
+        await self.store.db.write(pacing.hurry)
         self.nudge()
         return count
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import activity, items, journal, tree
+from cache import activity, items, journal, pacing, tree
 from cache.activity import What
 from cache.errors import LocalError
 from cache.model import Aspect, ChangeState, Ino, Kind, LocalChange
@@ -116,7 +116,7 @@ class Uploader:
                 self._wake = trio.Event()
                 if self._hurry:
                     self._hurry = False
-                    await self._write_down(journal.hurry)
+                    await self._write_down(pacing.hurry)
                 now_ms = self._store.clock(0).push_after_ms  # one for both: nothing becomes due in between
                 if self._online and not self.paused:
                     self._start_due(nursery, now_ms)
@@ -155,7 +155,7 @@ class Uploader:
 
     async def drained(self) -> bool:
         """Return once nothing is pending: True; or False when what is left waits for a person."""
-        await self._write_down(journal.hurry)
+        await self._write_down(pacing.hurry)
         while True:
             self.wake()
             reader = self._store.db.reader
@@ -166,7 +166,7 @@ class Uploader:
             idle = self._idle
             with trio.move_on_after(1.0):
                 await idle.wait()
-            await self._write_down(lambda connection: journal.hurry(connection, backoff=False))
+            await self._write_down(lambda connection: pacing.hurry(connection, backoff=False))
 
     def _stuck(self) -> bool:
         """Whether all that is left waits for a person, or for a row that does."""
