@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 
 from cache import uploads
 from sync.remote import BadDigest, Unknown, Unreachable
@@ -17,7 +18,7 @@ from tests.model.desk import Desk
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 KIB = 1 << 10
@@ -288,24 +289,47 @@ async def test_a_file_that_was_overtaken_once_is_copied_before_it_is_sent_again(
     assert (await settled(desk))["/n"] == b"two" + NEW[3:]
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    with trio.fail_after(5):
+        while not condition():  # noqa: ASYNC110  # nothing tells an event for what is looked at here
+            await trio.sleep(0.01)
+
+
 async def test_large_files_leave_room_for_small_ones(desk: Desk) -> None:
     gate = trio.Event()
-    for number in range(4):
-        await desk.machine.create(f"/large{number}", NEW + bytes([number]))
+    for number in range(8):
+        await desk.machine.create(f"/large{number}", NEW[:LARGE] + bytes([number]))
         desk.machine.remote.inject(Fault(operation="append", gate=gate))
     for number in range(3):
         await desk.machine.create(f"/small{number}", b"%d" % number)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(desk.machine.engine.uploader.run)
-        with trio.fail_after(5):
-            while sum(path.startswith("/small") for path in desk.drive.tree()) < 3:  # noqa: ASYNC110
-                await trio.sleep(0.01)
-        assert asked(desk).count("append") <= 2
+        await until(lambda: asked(desk).count("append") == 2)
+        await until(lambda: sum(path.startswith("/small") for path in desk.drive.tree()) == 3)
         statistics = desk.machine.engine.statistics()
-        assert (statistics.upload_bytes_sent, statistics.upload_bytes_total > SIZE) == (0, True)
+        assert (statistics.uploads_active, statistics.upload_bytes_sent) == (2, 0)
+        assert statistics.upload_bytes_total == 2 * (LARGE + 1)
+        assert asked(desk).count("begin_upload") == 2, "a third large file has begun"
         gate.set()
+        await until(lambda: not desk.machine.outbox())
         nursery.cancel_scope.cancel()
-    assert len(await settled(desk)) == 8
+    assert len(await settled(desk)) == 12
+
+
+async def test_what_nobody_wants_any_more_is_ended_soon(desk: Desk) -> None:
+    fault = desk.machine.remote.inject(Fault(operation="append", piece_gate=trio.Event()))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(desk.machine.engine.uploader.run)
+        await trio.testing.wait_all_tasks_blocked()
+        await desk.machine.create("/n", NEW)
+        desk.machine.engine.changed()
+        await fault.applied.wait()
+        await desk.unlink("/n")
+        let_go(fault)
+        await until(lambda: desk.drive.sessions == {})
+        nursery.cancel_scope.cancel()
+    assert asked(desk).count("abandon") == 1
+    assert await settled(desk) == {"/f": OLD}
 
 
 async def test_saves_within_the_delay_are_one_upload(desk: Desk) -> None:
@@ -317,9 +341,7 @@ async def test_saves_within_the_delay_are_one_upload(desk: Desk) -> None:
             desk.machine.engine.changed()
             await trio.sleep(0.02)
         assert asked(desk) == []
-        with trio.fail_after(5):
-            while desk.machine.outbox():  # noqa: ASYNC110
-                await trio.sleep(0.01)
+        await until(lambda: not desk.machine.outbox())
         nursery.cancel_scope.cancel()
     assert asked(desk) == ["put"]
     assert desk.drive.tree()["/f"] == b"save 11"
