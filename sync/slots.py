@@ -23,6 +23,7 @@ class Slots:
         self.busy: set[Ino] = set()
         self._large: set[Ino] = set()
         self._changed_at = -math.inf
+        self._put_off = False  # a large file, only because programs work
 
     def changed(self) -> None:
         """A local change was made."""
@@ -33,17 +34,22 @@ class Slots:
         return PARALLEL if trio.current_time() - self._changed_at >= BUSY_S else PARALLEL_BUSY
 
     def all_taken(self) -> bool:
-        """Whether nothing may start before something ends, or before a while is over: see `pause_s`."""
+        """Whether nothing may start now."""
         return len(self.busy) >= self._parallel
 
-    @property
-    def pause_s(self) -> float | None:
-        """How long to wait when all are taken; None: until something ends."""
-        return None if len(self.busy) >= PARALLEL else BUSY_S
+    def begin_look(self) -> None:
+        """What is due is about to be looked through."""
+        self._put_off = False
+
+    def quiet_in_s(self) -> float | None:
+        """When more may start without anything having ended, because programs are quiet then; None: it makes no
+        difference."""
+        return BUSY_S if len(self.busy) < PARALLEL and (self.all_taken() or self._put_off) else None
 
     def take(self, ino: Ino, *, large: bool) -> bool:
         """Have one, if there is one for this kind."""
         if large and len(self._large) >= min(PARALLEL_LARGE, self._parallel - 1):
+            self._put_off = len(self._large) < PARALLEL_LARGE
             return False
         self.busy.add(ino)
         if large:

@@ -127,6 +127,7 @@ class Uploader:
 
     def _start_due(self, nursery: trio.Nursery, now_ms: int) -> None:
         """Start what may be sent now. No await: nothing changes between the plan and the mark in `_busy`."""
+        self._slots.begin_look()
         reader, after = self._store.db.reader, -1
         while not self._slots.all_taken():
             rows = journal.due(reader, now_ms, PASS_ROWS, after_seq=after)
@@ -148,8 +149,8 @@ class Uploader:
     def _pause_s(self, now_ms: int) -> float:
         if self.paused or not self._online:
             return 3600.0  # `wake` ends it
-        if self._slots.all_taken():
-            return self._slots.pause_s or 3600.0
+        if (quiet_in_s := self._slots.quiet_in_s()) is not None:
+            return quiet_in_s
         when_ms = journal.next_due_ms(self._store.db.reader, now_ms)
         return 3600.0 if when_ms is None else max((when_ms - now_ms) / 1000, 0.001)
 
