@@ -1,4 +1,4 @@
-"""Reads of bytes that do not come: how long each kind waits."""
+"""Reads of bytes that do not come, or not all: how long each kind waits, what is asked for again, and what not."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 import trio
 
 from cache.model import Kind
+from sync import hydrator
+from sync.hydrator import Policy
 from sync.remote import Unreachable
 from tests.engine.machine import machine, until
 from tests.fakes.drive import FakeDrive
@@ -48,3 +50,37 @@ async def test_read_ahead_is_given_up_early_and_a_page_that_is_waited_for_is_not
         assert sorted(got, key=len) == [DATA[:4096], DATA[:MIB]]
         assert made.asked("read") == 1, "one stream served all of them"
         await made.filesystem.release(fh)
+
+
+async def test_after_a_restart_only_what_is_missing_is_fetched(tmp_path: Path) -> None:
+    drive = FakeDrive()
+    drive.create(drive.root_id, "file", Kind.FILE, mode=0o644, mtime_ns=1, data=DATA)
+    async with machine(tmp_path, drive, policy=Policy.PARTIAL) as made:
+        fh = (await made.filesystem.open(await made.ino("file"), os.O_RDONLY)).fh
+        assert await made.filesystem.read(fh, MIB, 4096) == DATA[MIB : MIB + 4096]
+        await until(lambda: made.engine.hydrator.statistics.active == 0)
+        await made.filesystem.release(fh)
+        before = made.engine.statistics().bytes_down
+    async with machine(tmp_path, drive, policy=Policy.PARTIAL) as made:
+        await made.engine.hydrate(await made.ino("file"))
+        assert made.engine.statistics().bytes_down == len(DATA) - before
+        assert await made.read(await made.ino("file")) == DATA[:MIB]
+
+
+async def test_bytes_that_nobody_wants_any_more_are_not_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hydrator, "KEEP_GOING_BYTES", MIB)
+    drive = FakeDrive()
+    drive.create(drive.root_id, "file", Kind.FILE, mode=0o644, mtime_ns=1, data=DATA)
+    async with machine(tmp_path, drive) as made:
+        fault = made.remote.inject(Fault(operation="read", gate=trio.Event()))
+        fh = (await made.filesystem.open(await made.ino("file"), os.O_RDONLY)).fh
+        with trio.move_on_after(0.05):
+            await made.filesystem.read(fh, 0, 4096)
+        assert made.engine.hydrator.statistics.active == 1
+        await made.filesystem.release(fh)
+        await until(lambda: made.engine.hydrator.statistics.active == 0)
+        assert fault.gate is not None
+        fault.gate.set()
+        assert made.engine.statistics().bytes_down == 0
