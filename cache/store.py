@@ -3,7 +3,7 @@
     DIR/lock        flock of the owner, with its pid       DIR/state.db    the catalog; DIR/pins: what to keep here
     DIR/blobs/      contents by id                         DIR/seal        what an orderly close says of the catalog
     DIR/rescued/    unsent bytes without a row             DIR/quarantine/ catalogs that were damaged
-    DIR/set-aside/  bytes that lost, for a person (`cache.aside`)
+    DIR/set-aside/  bytes that lost, for a person          DIR/ballast     room for the catalog on a full disk
 
 The janitor does behind everybody's back what nobody should wait for: it writes down, syncs, searches and deletes.
 """

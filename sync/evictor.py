@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from cache import contents
+from cache.ballast import Ballast
 from cache.errors import NotPermitted
 from cache.evict import Candidate, Victim, victims
 from cache.model import ContentId, Ino, NodeChanged
@@ -29,6 +30,7 @@ SLACK = 0.95  # evict a little further than the limit, so that it does not run f
 DEFAULT_FLOOR_BYTES = 256 << 20  # room left for everybody else on that disk
 JUST_USED_S = 5  # who closed a file may open it again
 LOOK_AGAIN_S = 600.0  # what had to stay may go by now
+FULL_DISK_BYTES = 32 << 20  # made free at once when a disk is full
 PAGE = 64
 LOOK_MAX = 2048  # rows looked at without letting others run
 
@@ -43,6 +45,7 @@ class Evictor:
         self._store = store
         self._applier = applier
         self._is_kept = is_kept
+        self._ballast = Ballast(store.directory)
         self.limit_bytes = limit_bytes
         self.floor_bytes = floor_bytes
         self._passed = (-1, -1)  # (last use, id): up to here everything was looked at, and had to stay
@@ -73,6 +76,16 @@ class Evictor:
                 exhausted = not chosen and self._passed == before
                 await self._free(chosen, found)
         return excess_bytes <= 0
+
+    async def disk_is_full(self) -> bool:
+        """Somebody met a full disk: give back what may go; whether there is more room now."""
+        before = self._store.blobs.free_bytes()
+        self._ballast.throw_off()
+        try:
+            await self.make_room(FULL_DISK_BYTES, self._store.clock().now_s + 1)
+        finally:
+            self._ballast.take_on()
+        return self._store.blobs.free_bytes() > before
 
     def look_again(self) -> None:
         """What had to stay may go now: look at everything from the beginning."""

@@ -6,6 +6,7 @@ to die. Bytes are written on the trio thread (a copy into the page cache); what 
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -134,8 +135,17 @@ class Files:
         if not opened.holds(offset, stop):
             self._check_may_fetch(handle)
             with self.callers.waiting(handle.pid):
-                await self._bring(handle, offset, stop)
+                await self._bring_or_make_room(handle, offset, stop)
         return await _read(opened.fd, offset, stop - offset)
+
+    async def _bring_or_make_room(self, handle: FileHandle, start: int, stop: int) -> None:
+        """What others left on a full disk goes for what is wanted now; ENOSPC when nothing may go."""
+        try:
+            await self._bring(handle, start, stop)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not await self._engine.evictor.disk_is_full():
+                raise
+            await self._bring(handle, start, stop)
 
     async def _bring(self, handle: FileHandle, start: int, stop: int) -> None:
         """Have these bytes here. What the kernel only reads ahead is given up soon when nothing comes.
