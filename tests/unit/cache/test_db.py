@@ -1,0 +1,114 @@
+"""The database by itself: a transaction is whole or nothing, in its turn, and its errors are told as what they are."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from cache.db import SCHEMA_VERSION, Database, get_meta, inline, set_meta
+from cache.errors import NoSpaceLeft, StateUnusable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    """A new one."""
+    made = Database(tmp_path / "state.db", runner=inline)
+    yield made
+    made.close()
+
+
+def coded(code: int) -> sqlite3.OperationalError:
+    """An error of SQLite's."""
+    error = sqlite3.OperationalError("told by a test")
+    error.sqlite_errorcode = code
+    return error
+
+
+def raising(error: Exception) -> object:
+    """A change that writes, and fails."""
+
+    def change(connection: sqlite3.Connection) -> None:
+        set_meta(connection, "half", "done")
+        raise error
+
+    return change
+
+
+async def test_an_exception_rolls_everything_back(db: Database) -> None:
+    with pytest.raises(KeyError):
+        await db.write(raising(KeyError("no")))  # type: ignore[arg-type]
+    assert get_meta(db.reader, "half") is None
+    await db.write(lambda connection: set_meta(connection, "whole", "1"))
+    assert get_meta(db.reader, "whole") == "1"
+
+
+async def test_who_awaits_first_commits_first(db: Database) -> None:
+    order: list[int] = []
+    async with trio.open_nursery() as nursery:
+        for number in range(5):
+            nursery.start_soon(db.write, lambda _, number=number: order.append(number))
+            await trio.testing.wait_all_tasks_blocked()
+    assert order == [0, 1, 2, 3, 4]
+
+
+async def test_what_has_begun_is_committed_whoever_is_cancelled(db: Database) -> None:
+    with trio.CancelScope() as scope:
+
+        def change(connection: sqlite3.Connection) -> None:
+            scope.cancel()
+            set_meta(connection, "begun", "1")
+
+        await db.write(change)
+    assert get_meta(db.reader, "begun") == "1"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_FULL, NoSpaceLeft),
+        (sqlite3.SQLITE_IOERR_FSYNC, OSError),
+        (sqlite3.SQLITE_CORRUPT_INDEX, StateUnusable),
+        (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.OperationalError),
+    ],
+)
+async def test_errors_of_the_disk(db: Database, code: int, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as told:
+        await db.write(raising(coded(code)))  # type: ignore[arg-type]
+    assert get_meta(db.reader, "half") is None
+    assert kind is not OSError or told.value.errno == errno.EIO  # type: ignore[attr-defined]
+
+
+async def test_damage_that_is_met_stops_every_further_change(db: Database, tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(StateUnusable, match="mount again"):
+            await db.write(raising(coded(sqlite3.SQLITE_CORRUPT)))  # type: ignore[arg-type]
+    with pytest.raises(StateUnusable):
+        await db.write(lambda connection: set_meta(connection, "more", "1"))
+    assert get_meta(db.reader, "more") is None
+    assert (tmp_path / "damaged").exists()
+
+
+async def test_a_sync_that_failed_is_proved_anew(db: Database, tmp_path: Path) -> None:
+    """The next durable commit first writes the whole log into the file, and syncs that."""
+    log = tmp_path / "state.db-wal"
+    await db.write(lambda connection: set_meta(connection, "first", "1"))
+    grown = log.stat().st_size
+    with pytest.raises(OSError, match="read or written"):
+        await db.write(raising(coded(sqlite3.SQLITE_IOERR_FSYNC)), durable=True)  # type: ignore[arg-type]
+    await db.write(lambda connection: set_meta(connection, "second", "1"), durable=True)
+    assert log.stat().st_size < grown
+    assert (get_meta(db.reader, "first"), get_meta(db.reader, "second")) == ("1", "1")
+
+
+def test_the_schema_has_its_version(db: Database) -> None:
+    assert db.reader.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        sqlite3.Connection.execute(db.reader, "DELETE FROM meta")

@@ -1,0 +1,90 @@
+"""fsync by itself: a sync that failed is never called durable by a later one that went well."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cache import contents
+from cache.model import Kind
+from tests.fakes.drive import FakeDrive
+from tests.model.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
+    """/held "bytes", which is here."""
+    drive = FakeDrive()
+    drive.create(drive.root_id, "held", Kind.FILE, mode=0o644, mtime_ns=5, data=b"bytes")
+    machine = Machine("ann", drive, tmp_path / "ann")
+    await machine.begin()
+    async with machine.running():
+        await machine.read_all()
+        await machine.store.save()
+        yield machine
+    machine.remove()
+
+
+def fail_once(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next sync of bytes fails; the kernel tells that once."""
+    sync = machine.store.blobs.sync
+
+    def failing(_fd: int) -> None:
+        monkeypatch.setattr(machine.store.blobs, "sync", sync)
+        raise OSError(errno.EIO, "the disk would not")
+
+    monkeypatch.setattr(machine.store.blobs, "sync", failing)
+
+
+async def test_a_programs_fsync_fails_until_the_remote_has_the_bytes(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ino = machine.at("/held").ino
+    fh = (await machine.filesystem.open(ino, os.O_RDWR)).fh
+    await machine.filesystem.write(fh, 0, b"mine!")
+    fail_once(machine, monkeypatch)
+    for _ in range(2):
+        with pytest.raises(OSError, match="would not"):
+            await machine.filesystem.fsync(fh, False)
+    assert (await machine.filesystem.read(fh, 0, 9)) == b"mine!"
+    await machine.filesystem.release(fh)
+    await machine.store.durability.sync_all()
+    content = contents.get(machine.store.db.reader, machine.at("/held").content_id or 0)  # type: ignore[arg-type]
+    assert content is not None
+    assert content.dirty
+    assert not content.durable
+    assert await machine.push_all()
+    assert machine.drive.tree()["/held"] == b"mine!"
+
+
+async def test_clean_bytes_that_the_disk_refused_are_fetched_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_once(machine, monkeypatch)
+    await machine.store.durability.sync_all()
+    node = machine.at("/held")
+    assert machine.store.resident_bytes(node) == 0
+    before = machine.remote.requests.count("read")
+    assert await machine.read(node.ino) == b"bytes"
+    assert machine.remote.requests.count("read") == before + 1
+
+
+async def test_unsent_bytes_are_durable_soon_without_anybody_asking(machine: Machine) -> None:
+    await machine.create("/new", b"content")
+    await machine.store.durability.sync_all(dirty_only=True)
+    (durable, once) = machine.store.db.reader.execute(
+        "SELECT durable, was_durable FROM content WHERE dirty = 1"
+    ).fetchone()
+    assert (durable, once) == (1, 1)
+    await machine.write(machine.at("/new").ino, 0, b"changed")
+    (durable, once) = machine.store.db.reader.execute(
+        "SELECT durable, was_durable FROM content WHERE dirty = 1"
+    ).fetchone()
+    assert (durable, once) == (0, 1)
