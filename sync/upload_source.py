@@ -158,9 +158,14 @@ class Snapshots:
 
     @asynccontextmanager
     async def taken(self, opened: OpenContent, *, copied: bool = False) -> AsyncIterator[UploadSource]:
-        """The content as it is at one moment; `copied`: also when nobody has it open for writing now."""
-        if opened.writers == 0 and not copied:
-            yield await self._measured(opened.fd, opened, copied=False)
+        """The content as it is at one moment; `copied`: also when nobody has it open for writing now, if there is room.
+
+        Where blocks cannot be shared a copy takes as much room as the file: not the last of it.
+        """
+        if opened.writers == 0 and not (copied and self._blobs.free_bytes() > 2 * opened.size):
+            writes, mtime_ns = opened.writes, opened.stat().st_mtime_ns
+            size, digest = await digest_of(opened.fd)
+            yield UploadSource(opened.fd, size, digest, writes, mtime_ns, copied=False)
             return
         async with opened.edit:  # writers wait: copying is one moment
             fd = await trio.to_thread.run_sync(self._blobs.snapshot, opened.content_id)
@@ -170,8 +175,3 @@ class Snapshots:
             yield UploadSource(fd, size, digest, writes, mtime_ns, copied=True)
         finally:
             os.close(fd)
-
-    async def _measured(self, fd: int, opened: OpenContent, *, copied: bool) -> UploadSource:
-        writes, mtime_ns = opened.writes, opened.stat().st_mtime_ns
-        size, digest = await digest_of(fd)
-        return UploadSource(fd, size, digest, writes, mtime_ns, copied)

@@ -289,6 +289,16 @@ async def test_a_file_that_was_overtaken_once_is_copied_before_it_is_sent_again(
     assert (await settled(desk))["/n"] == b"two" + NEW[3:]
 
 
+async def test_a_full_disk_does_not_keep_a_file_from_being_sent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no room for a copy: it is read in place."""
+    await desk.machine.create("/n", NEW)
+    desk.machine.remote.inject(Fault(operation="append", before=Unreachable()))
+    await desk.machine.push_one(0)
+    monkeypatch.setattr(desk.machine.store.blobs, "free_bytes", lambda: SIZE)
+    monkeypatch.setattr(desk.machine.store.blobs, "snapshot", lambda _: pytest.fail("copied"))
+    assert (await settled(desk))["/n"] == NEW
+
+
 async def until(condition: Callable[[], bool]) -> None:
     with trio.fail_after(5):
         while not condition():  # noqa: ASYNC110  # nothing tells an event for what is looked at here
