@@ -42,7 +42,7 @@ class Scale:
 
 
 FULL = Scale()
-QUICK = Scale(small_files=500, held_files=1000, many_folders=400, large_bytes=256 * MIB, held_bytes=64 * MIB,
+QUICK = Scale(small_files=300, held_files=1000, many_folders=200, large_bytes=256 * MIB, held_bytes=64 * MIB,
               pieces=16, memory_files=4, memory_cache="600M")  # fmt: skip
 
 
