@@ -31,6 +31,7 @@ DEFAULT_FLOOR_BYTES = 256 << 20  # room left for everybody else on that disk
 JUST_USED_S = 5  # who closed a file may open it again
 LOOK_AGAIN_S = 600.0  # what had to stay may go by now
 FULL_DISK_BYTES = 32 << 20  # made free at once when a disk is full
+PUNCH_MAX_BYTES = 32 << 20  # at a time: a disk takes up to a millisecond for a megabyte, and everybody waits for it
 PAGE = 64
 LOOK_MAX = 2048  # rows looked at without letting others run
 
@@ -75,6 +76,9 @@ class Evictor:
                 chosen = victims(self._candidates(found, before_s), excess_bytes)
                 exhausted = not chosen and self._passed == before
                 await self._free(chosen, found)
+                if chosen and self._excess(more_bytes) >= excess_bytes:  # in use since it was chosen: pass over it
+                    last = found[chosen[-1].content_id]
+                    self._passed = max(self._passed, (last.last_use_s, last.content_id))
         return excess_bytes <= 0
 
     async def disk_is_full(self) -> bool:
@@ -159,7 +163,7 @@ class Evictor:
         for each in chosen:
             if each.whole:
                 continue
-            if await self._store.shed(each.content_id, each.freed_bytes):
+            if await self._store.shed(each.content_id, min(each.freed_bytes, PUNCH_MAX_BYTES)):
                 await self._applier.tell(NodeChanged(found[each.content_id].ino))
             else:
                 whole.append(each)
