@@ -29,6 +29,7 @@ STEPS: dict[str, tuple[int, dict[str, Sequence[Value] | str]]] = {
     "push_all": (1, {"who": WHO}),
     "connect": (1, {"who": WHO, "online": (True, True, False)}),
     "skew": (1, {"who": WHO, "hours": (-30, -1, 0, 1, 30)}),
+    "choose": (1, {"who": WHO, "conflicts": ("copy", "copy", "server-wins", "client-wins")}),
     "back_up": (1, {}),
     "restore": (1, {}),
     "push_with_fault": (3, {"who": WHO, "fault": FAULTS, "which": WHICH}),

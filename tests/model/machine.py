@@ -17,6 +17,7 @@ from cache.model import ROOT_INO, Ino, Kind, Node
 from cache.store import LocalStore
 from sync import push
 from sync.engine import Engine
+from sync.planner import Conflicts
 from tests.fakes.remote import FakeRemote
 from tests.model.clock import SKEW_S
 from vfs.filesystem import Filesystem
@@ -41,6 +42,7 @@ class Machine:
         self.handles: dict[int, Ino] = {}
         self.removed: set[Ino] = set()  # whose name a program here took away
         self.skew_s = 0.0
+        self.conflicts = Conflicts.COPY
         self.begun = False
         self.open()
 
@@ -50,6 +52,7 @@ class Machine:
         send, self.news = trio.open_memory_channel(math.inf)
         self.engine = Engine(self.store, self.remote, send, 1 << 30, 30.0, seed=self._seed)
         self.engine.applier._host = self.name
+        self.engine.applier.conflicts = self.conflicts
         self.filesystem = Filesystem(self.store, self.engine, uid=os.getuid(), gid=os.getgid())
         self.handles.clear()
 
@@ -132,6 +135,14 @@ class Machine:
         """Contents that are here and nowhere else."""
         rows = self.store.db.reader.execute("SELECT content_id FROM content WHERE dirty").fetchall()
         return {self.store.blobs.path(content_id).read_bytes() for (content_id,) in rows}
+
+    def choose(self, conflicts: Conflicts) -> None:
+        """Who wins a conflict from here on, also after a restart."""
+        self.conflicts = self.engine.applier.conflicts = conflicts
+
+    def set_aside(self) -> set[bytes]:
+        """Contents that lost and are kept for a person."""
+        return {path.read_bytes() for path in (self.directory / "set-aside").rglob("*") if path.is_file()}
 
     def confirmed_bodies(self, drive: FakeDrive) -> set[bytes]:
         """Contents that the server has told this machine of: from then on they are in its care."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.fakes.drive import FakeDrive
     from tests.model.ledger import Ledger
 
-KINDS = ("create", "mkdir", "overwrite", "move", "delete", "expire")
+KINDS = ("create", "mkdir", "overwrite", "move", "delete", "retype", "expire")
 BACKED_UP = ("items", "tombstones", "names", "seqs", "seq", "floor", "_answers")
 
 
@@ -65,6 +65,19 @@ class ServerSide:
         item = self._any(picks)
         if item is not None:
             self._bury(item)
+
+    def _retype(self, picks: Iterator[int]) -> None:
+        """A folder where a file was, or a file where a folder was."""
+        item = self._any(picks)
+        if item is None or item.parent_id is None:
+            return
+        self._bury(item)
+        if item.kind is Kind.FOLDER:
+            data = self._ledger.fresh()
+            self._drive.create(item.parent_id, item.name, Kind.FILE, mode=0o644, mtime_ns=7, data=data)
+            self._ledger.replaced(None, data)
+        else:
+            self._drive.create(item.parent_id, item.name, Kind.FOLDER, mode=0o755, mtime_ns=7)
 
     def _expire(self, _picks: Iterator[int]) -> None:
         self._drive.expire_anchors()

@@ -100,10 +100,18 @@ FOUND = {
             },
         ),
     ],
+    "a creation whose answer was lost is not shown a second time under the name that it had": [
+        Step("program", {"who": 0, "kind": "create", "picks": (0, 1, 1, 0)}),
+        Step("push_with_fault", {"who": 0, "fault": "lost", "which": 0}),
+        Step("program", {"who": 0, "kind": "rename", "picks": (0, 0, 0, 0)}),
+        Step("pull", {"who": 0}),
+        Step("program", {"who": 0, "kind": "look", "picks": (0, 0, 0, 0)}),
+    ],
 }  # fmt: skip
+ALONE = {"a creation whose answer was lost is not shown a second time under the name that it had"}
 
 
 @pytest.mark.parametrize("law", FOUND)
 def test_what_once_ended_badly_ends_well(law: str) -> None:
-    ending = told(History(seed=0, machines=2, steps=tuple(FOUND[law])))
+    ending = told(History(seed=0, machines=1 if law in ALONE else 2, steps=tuple(FOUND[law])))
     assert ending.fingerprint, ending.trace

@@ -15,11 +15,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import trio
-
 import cache.blobs
 import cache.journal
 import cache.store
+from sync.planner import Conflicts
 from sync.remote import RemoteError, Unknown, Unreachable
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
@@ -28,6 +27,7 @@ from tests.model.clock import VirtualTime, one_order
 from tests.model.ledger import Ledger
 from tests.model.machine import Machine, Tree
 from tests.model.operations import Program
+from tests.model.overlapping import overlapped
 from tests.model.server_side import ServerSide
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class World:
         self.server = ServerSide(self.drive, self.ledger)
         self.machines = [Machine(name, self.drive, self.directory / name, seed=seed) for name in NAMES[:machines]]
         self._alone = machines == 1
+        self._one_side_wins = False
         self._left: Tree = {}  # what the programs of one machine alone have made: nobody else may change it
         self._touched: set[str] = set()
         self._expected: list[tuple[Machine, str]] = []
@@ -104,6 +105,11 @@ class World:
         """Somebody sets the clock of a machine."""
         self._machine(who).skew_s = hours * 3600.0
 
+    def choose(self, who: int, conflicts: str) -> None:
+        """A machine is mounted anew with another policy; what loses is set aside, or in the server's history."""
+        self._machine(who).choose(Conflicts(conflicts))
+        self._one_side_wins |= conflicts != Conflicts.COPY
+
     def back_up(self) -> None:
         """The server is backed up."""
         self.server.back_up()
@@ -147,7 +153,7 @@ class World:
         }
         if self._alone and beside == "other":
             beside = "pull"
-        self.step(who, lambda: _overlap(machine, held, doing[beside], late=late, dies=dies == 0))
+        self.step(who, lambda: overlapped(machine, held, doing[beside], late=late, dies=dies == 0))
         machine.remote._faults.clear()
         if dies == 0:
             self.crash(who)
@@ -177,7 +183,7 @@ class World:
             assert shown.items() >= self._left.items(), f"{self._left.items() - shown.items()} and not {shown}"
         known: set[object] = set(self.drive.bodies.values())
         for machine in self.machines:
-            known |= set(machine.tree().values())
+            known |= set(machine.tree().values()) | machine.set_aside()
         assert self.ledger.alive <= known, f"lost: {self.ledger.alive - known}"
 
     def rest(self) -> None:
@@ -209,6 +215,9 @@ class World:
         for machine, path in self._expected:
             assert path in machine.tree(), f"{path} is gone"
         lost = self.ledger.alive - set(told.values())
+        if self._one_side_wins:
+            lost -= set(self.drive.bodies.values())
+            lost -= {body for machine in self.machines for body in machine.set_aside()}
         assert not lost, f"lost: {lost}"
 
     def fingerprint(self) -> str:
@@ -264,31 +273,3 @@ async def _inside(machine: Machine, act: Callable[[], Awaitable[object]]) -> obj
     async with machine.running():
         return await act()
     raise AssertionError("nothing swallows what happens inside")
-
-
-async def _overlap(
-    machine: Machine, held: Callable[[], Awaitable[object]], beside: Callable[[], Awaitable[object]],
-    *, late: bool, dies: bool,
-) -> None:  # fmt: skip
-    gate, done = trio.Event(), trio.Event()
-    fault = machine.remote.inject(Fault(answer_gate=gate) if late else Fault(gate=gate))
-
-    async def whole(act: Callable[[], Awaitable[object]], event: trio.Event) -> None:
-        try:
-            await act()
-        except RemoteError:
-            assert not machine.remote.online
-        event.set()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(whole, held, trio.Event())
-        with trio.move_on_after(1):
-            await (fault.applied if late else fault.reached).wait()
-        if fault in machine.remote._faults:
-            machine.remote._faults.remove(fault)  # no request was made
-        nursery.start_soon(whole, beside, done)
-        with trio.move_on_after(20):  # it may itself wait for what is held
-            await done.wait()
-        if dies:
-            nursery.cancel_scope.cancel()
-        gate.set()
