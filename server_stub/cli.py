@@ -4,7 +4,6 @@ again, 78 configuration.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import os
@@ -18,13 +17,11 @@ import typer
 import uvloop
 
 from server_stub.auth import TokensUnusable, create_token, load_tokens, revoke_token
-from server_stub.control import NotRunning, ask
 from server_stub.doctor import Patient, Verdict, examine
-from server_stub.external.scan import Report, RootReplaced
 from server_stub.logs import LogFormat, set_up_logs
 from server_stub.migrations import StateUnusable
-from server_stub.service import open_service
-from server_stub.serving import TOKENS_NAME, StateInUse, is_loopback, serve, state_lock
+from server_stub.scanning import ScanRequest, scan, summary, tell_progress
+from server_stub.serving import TOKENS_NAME, StateInUse, is_loopback, serve
 from server_stub.settings import DAY_S, Settings
 from server_stub.sqlite_activity import read_activity
 from server_stub.watching.status import WatchMode
@@ -167,31 +164,30 @@ def run_server(settings: Settings) -> None:
 
 
 @app.command("scan")
-def scan_command(root: RootOption, state: StateOption = None) -> None:
-    """Find what others changed in the directory; through the running server, or alone when none runs."""
+def scan_command(
+    root: RootOption,
+    state: StateOption = None,
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="Ask folders only; edits in place are not found.")] = False,
+    duty: Annotated[float, typer.Option(help="Share of the time that it works.", min=0.01, max=1.0)] = 1.0,
+    confirm_deletions: Annotated[
+        bool, typer.Option("--confirm-deletions", help="Yes, most of the drive was deleted on purpose.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as one line of JSON.")] = False,
+) -> None:
+    """Find what others changed in the directory; through the running server, or alone when none runs. Exit status 1
+    when deletions wait for --confirm-deletions.
+    """
     real_root = checked_root(root)
     real_state = (state or default_state(real_root)).expanduser().absolute()
-    try:
-        answer = ask(real_state, "scan")
-    except NotRunning:
-        answer = scan_alone(Settings(root=real_root, state=real_state, no_auth=True))
+    request = ScanRequest(quick=quick, duty=duty, confirmed=confirm_deletions)
+    answer = scan(Settings(root=real_root, state=real_state, no_auth=True), request, tell_progress)
     if "error" in answer:
         fail(str(answer["error"]))
-    typer.echo(json.dumps(answer["report"]))
-
-
-def scan_alone(settings: Settings) -> dict[str, object]:
-    """Open the state without a server."""
-
-    async def run() -> Report:
-        async with open_service(settings) as service:
-            return await service.scan()
-
-    try:
-        with state_lock(settings.state):
-            return {"report": asyncio.run(run()).as_dict()}
-    except (StateInUse, RootReplaced, StateUnusable, OSError, sqlite3.DatabaseError) as error:
-        return {"error": str(error)}
+    report = dict(answer["report"])  # type: ignore[call-overload]
+    typer.echo(json.dumps(report) if as_json else summary(report))
+    if report["held"]:
+        fail(f"{report['held']} items are gone: most of the drive; if that is meant: --confirm-deletions")
 
 
 @token_app.command("create")

@@ -17,7 +17,7 @@ from server_stub.external.doubts import Actor
 from server_stub.external.scan import RootReplaced
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from server_stub.service import Service
@@ -53,7 +53,7 @@ async def control_socket(service: Service) -> AsyncIterator[None]:
 async def _serve(service: Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         line = await reader.readline()
-        answer = await _obey(service, line)
+        answer = await _obey(service, line, lambda told: writer.write(json.dumps(told).encode() + b"\n"))
         writer.write(json.dumps(answer).encode() + b"\n")
         await writer.drain()
     except (ConnectionError, ValueError):
@@ -62,17 +62,14 @@ async def _serve(service: Service, reader: asyncio.StreamReader, writer: asyncio
         writer.close()
 
 
-async def _obey(service: Service, line: bytes) -> dict[str, object]:
+async def _obey(service: Service, line: bytes, tell: Callable[[dict[str, object]], None]) -> dict[str, object]:
     try:
         order = json.loads(line)
         command = order.get("command")
     except (ValueError, AttributeError):
         return {"error": "not a command"}
     if command == "scan":
-        try:
-            return {"report": (await service.scan()).as_dict()}
-        except (RootReplaced, OSError) as error:
-            return {"error": str(error)}
+        return await _scan(service, order, tell)
     if command == "status":
         items, tombstones = await service.read(lambda view: view.counts())
         watch = service.outside.status.text
@@ -80,6 +77,22 @@ async def _obey(service: Service, line: bytes) -> dict[str, object]:
     if command == "changed":
         return await _reconcile(service, order)
     return {"error": "unknown command"}
+
+
+async def _scan(
+    service: Service, request: dict[str, object], tell: Callable[[dict[str, object]], None]
+) -> dict[str, object]:
+    """A walk; how far it is is told in lines of their own."""
+    try:
+        report = await service.scan(
+            quick=request.get("quick") is True,
+            confirmed=request.get("confirmed") is True,
+            duty=min(max(float(str(request.get("duty", 1.0))), 0.01), 1.0),
+            progress=lambda standing: tell({"progress": standing.as_dict()}),
+        )
+    except (RootReplaced, OSError) as error:
+        return {"error": str(error)}
+    return {"report": report.as_dict()}
 
 
 class Changed(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,8 +118,15 @@ async def _reconcile(service: Service, order: object) -> dict[str, object]:
     return {"report": report.as_dict()}
 
 
-def ask(state: Path, command: str, *, timeout_s: float = 3600.0) -> dict[str, object]:
-    """Send a command to the running server. NotRunning."""
+def ask(
+    state: Path,
+    command: str,
+    *,
+    timeout_s: float = 3600.0,
+    progress: Callable[[dict[str, object]], None] | None = None,
+    **options: object,
+) -> dict[str, object]:
+    """Send a command to the running server; `timeout_s` is for each line of its answer. NotRunning."""
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
         _short(state / SOCKET_NAME) as address,
@@ -116,13 +136,15 @@ def ask(state: Path, command: str, *, timeout_s: float = 3600.0) -> dict[str, ob
             connection.connect(address)
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NotRunning(str(state)) from error
-        connection.sendall(json.dumps({"command": command}).encode() + b"\n")
+        connection.sendall(json.dumps({"command": command, **options}).encode() + b"\n")
         with connection.makefile("rb") as answers:
-            line = answers.readline(_LINE_MAX_BYTES)
-    if not line:
-        raise NotRunning(str(state))
-    answer: dict[str, object] = json.loads(line)
-    return answer
+            while line := answers.readline(_LINE_MAX_BYTES):
+                answer: dict[str, object] = json.loads(line)
+                if "progress" not in answer:
+                    return answer
+                if progress is not None and isinstance(answer["progress"], dict):
+                    progress(answer["progress"])
+    raise NotRunning(str(state))
 
 
 @contextmanager

@@ -16,33 +16,42 @@ import msgspec
 
 from server_stub import failpoints
 from server_stub.drift import Drift
+from server_stub.external.sight import Eyes
 from server_stub.intents import Intent, decode_intent, encode_intent
 from server_stub.problems import Problem
 from server_stub.steps import Steps
 from server_stub.store import Ledger, Tx, View
-from server_stub.values import Trashed
+from server_stub.values import Kind, Trace, Trashed
 from server_stub.wire import problem_answer
 
 if TYPE_CHECKING:
     from server_stub.keys import Answer, Keyed
     from server_stub.tree import Place, Tree
-    from server_stub.values import Item
+    from server_stub.values import Evidence, Item
     from server_stub.vault import Vault
 
 log = logging.getLogger(__name__)
 
 Decide = Callable[[View], Intent]
-Refresh = Callable[[Ledger, tuple[str, ...]], None]
+Refresh = Callable[[Ledger, tuple[str, ...]], object]
 
 _DRIFT_ERRNOS: Final = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _ATTEMPTS: Final = 2  # one more after the index has caught up with the tree
 
 
+class Contended(Problem):
+    """The tree is not what the index says, and looking at the folders concerned did not tell why."""
+
+    def __init__(self) -> None:
+        super().__init__("unavailable", "the folder is being changed by others", headers={"retry-after": "1"})
+
+
 class Drive:
     """Carries out intents. `refresh(ledger, folder_names)` brings the index in line with one folder."""
 
-    def __init__(self, tree: Tree, vault: Vault, refresh: Refresh) -> None:
+    def __init__(self, tree: Tree, vault: Vault, refresh: Refresh, eyes: Eyes | None = None) -> None:
         self._tree = tree
+        self._eyes = eyes or Eyes()
         self._vault = vault
         self._steps = Steps(tree, vault)
         self._refresh = refresh
@@ -79,7 +88,7 @@ class Drive:
                     self._refresh(ledger, folder)
             else:
                 return intent.answer
-        raise Problem("unavailable", "the folder is being changed by others", headers={"retry-after": "1"})
+        raise Contended
 
     def _carry_out(self, ledger: Ledger, intent: Intent) -> None:
         for place, evidence in intent.checks:
@@ -128,10 +137,17 @@ class Drive:
             tx.drop_intent(intent_id)
 
     def _seen(self, intent: Intent, item: Item) -> Item:
-        """The item with the evidence of its place."""
+        """The item with the evidence of its place, its file marked."""
         place = intent.places.get(item.item_id)
-        evidence = None if place is None else self._tree.evidence(place)
-        return msgspec.structs.replace(item, evidence=evidence)
+        found = None if place is None else self._tree.evidence(place)
+        if place is None or found is None:
+            return msgspec.structs.replace(item, evidence=None)
+        before = item.evidence
+        if before is None or before.ino != found.ino or not item.trace.birth_ns:
+            evidence, trace = witness(self._tree, self._eyes, place, item)
+            return msgspec.structs.replace(item, evidence=evidence, trace=trace)
+        # A folder's evidence is of its listing, which this change is no part of.
+        return item if item.is_folder else msgspec.structs.replace(item, evidence=found)
 
     def recover(self, ledger: Ledger) -> tuple[int, int]:
         """Finish or drop what a crash left; then empty the staging room. Returns (finished, dropped)."""
@@ -167,6 +183,14 @@ def replayed(view: View, keyed: Keyed) -> Answer | None:
     if stored[0] != keyed.fingerprint:
         raise Problem("idempotency_key_reused", "this key was used for another request")
     return stored[1]
+
+
+def witness(tree: Tree, eyes: Eyes, place: Place, item: Item) -> tuple[Evidence | None, Trace]:
+    """Mark what lies at the place as the item's, and take its evidence, in this order: marking changes ctime."""
+    with tree.folder(place.folder) as fd:
+        marked = item.kind is not Kind.SYMLINK and eyes.write(fd, place.name, item.item_id)
+        birth_ns = eyes.birth_ns(fd, place.name)
+    return tree.evidence(place), Trace(birth_ns=birth_ns, marked=marked)
 
 
 def problem_of(error: OSError) -> Problem:

@@ -23,13 +23,26 @@ CREATE TABLE items (
     disk_ino         INTEGER,           -- evidence: what lstat said when row and tree last agreed
     disk_mtime_ns    INTEGER,
     disk_ctime_ns    INTEGER,
-    disk_size        INTEGER
+    disk_size        INTEGER,
+    disk_birth_ns    INTEGER NOT NULL DEFAULT 0,  -- 0: the file system does not tell
+    disk_marked      INTEGER NOT NULL DEFAULT 0,  -- 1: the file carries the item_id
+    disk_listed      INTEGER NOT NULL DEFAULT 0   -- of a folder, 1: its names were compared when it had this evidence
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX items_by_name ON items (parent_id, name);
 CREATE INDEX items_folders ON items (parent_id, name) WHERE kind = 'folder';
+CREATE INDEX items_by_ino ON items (disk_ino);
+CREATE INDEX items_unlisted ON items (item_id) WHERE kind = 'folder' AND disk_listed = 0;
 CREATE INDEX items_undigested ON items (item_id) WHERE kind = 'file' AND digest IS NULL;
 CREATE UNIQUE INDEX items_by_seq ON items (seq);
 CREATE INDEX items_by_parent_seq ON items (parent_id, seq); -- the feed of one folder
+
+-- Items whose place does not hold their file any more, until it is known whether it lies elsewhere.
+CREATE TABLE missing (
+    item_id   TEXT PRIMARY KEY,
+    found_ino INTEGER,                  -- what lies at the place instead; NULL: nothing
+    due       INTEGER NOT NULL          -- 1: noted before the walk that decides, or by it
+) STRICT, WITHOUT ROWID;
+CREATE INDEX missing_by_ino ON missing (found_ino) WHERE found_ino IS NOT NULL;
 
 -- What was deleted: proof for the feed, and what the trash restores.
 CREATE TABLE tombstones (

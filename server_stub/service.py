@@ -7,13 +7,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from server_stub.anchors import encode_anchor
 from server_stub.auth import Token, TokenBook
 from server_stub.blobs import Blobs, TreeBlobs
-from server_stub.drive import Decide, Drive
+from server_stub.drive import Contended, Decide, Drive
 from server_stub.external.reconcile import Reconciler
 from server_stub.external.scan import Report, RootReplaced, Scanner
 from server_stub.problems import Problem
@@ -67,6 +68,7 @@ class Service:
         self.copies = asyncio.Semaphore(settings.copies_max)
         self._running_keys: set[tuple[str, str]] = set()
         self._scanning = asyncio.Lock()
+        self._walks_begun = 0
         found = settings.state.stat()
         reconciler = Reconciler(tree, frozenset({(found.st_dev, found.st_ino)}))
         self._scanner = Scanner(tree, store, reconciler)
@@ -88,11 +90,20 @@ class Service:
         self.root_id = await self.store.read(lambda view: view.root_id() or "")
         self.notifier.announce(newest)
 
-    async def scan(self) -> Report:
+    async def scan(
+        self,
+        *,
+        quick: bool = False,
+        duty: float = 1.0,
+        confirmed: bool = False,
+        progress: Callable[[Report], None] | None = None,
+    ) -> Report:
         """Walk the tree now; walks never overlap. RootReplaced."""
         async with self._scanning:
-            report = self.last_scan = await self._scanner.scan()
-        if report.added or report.changed or report.removed:
+            self._walks_begun += 1
+            report = await self._scanner.scan(quick=quick, duty=duty, confirmed=confirmed, progress=progress)
+            self.last_scan = report
+        if report.is_news:
             log.info("scan: %s", report.as_dict())
         return report
 
@@ -101,12 +112,18 @@ class Service:
         return await self._scanner.reconcile(doubts)
 
     async def scan_for_ever(self) -> None:
-        """The start-up scan, unless everything was imported a moment ago or a watch begins with one; then the timer."""
+        """The start-up walk, unless everything was imported a moment ago or a watch begins with one; then the timer.
+        Full walks take no more than their share of time: a small tree is always walked in full.
+        """
         just_imported = self.last_scan is not None or self.settings.watch is not WatchMode.OFF
+        full_is_due_s = 0.0
         while True:
             try:
                 if not just_imported:
-                    await self.scan()
+                    quick = time.monotonic() < full_is_due_s
+                    report = await self.scan(quick=quick, duty=self.settings.scan_duty)
+                    if not report.quick:
+                        full_is_due_s = time.monotonic() + report.seconds / self.settings.full_scan_share
             except (RootReplaced, OSError) as error:
                 log.warning("scan refused: %s", error)
             just_imported = False
@@ -121,17 +138,43 @@ class Service:
     async def mutate(self, decide: Decide, keyed: Keyed | None = None) -> Answer:
         """One change, once per key. Problem."""
         if keyed is None:
-            return await self.store.write(lambda ledger: self._drive.perform(ledger, decide))
+            return await self._perform(decide, None)
         with self.running(keyed):
+            return await self._perform(decide, keyed)
+
+    async def _perform(self, decide: Decide, keyed: Keyed | None) -> Answer:
+        """Twice, when it took a walk to learn what others did to the items concerned."""
+        try:
             return await self.store.write(lambda ledger: self._drive.perform(ledger, decide, keyed))
+        except Contended:
+            await self.settle()
+        return await self.store.write(lambda ledger: self._drive.perform(ledger, decide, keyed))
+
+    async def settle(self) -> None:
+        """Find out what became of what is missing, by a quick walk that begins after this call; not for ever: who
+        asks is answered that it is not known yet when that takes longer.
+        """
+        begun = self._walks_begun
+
+        async def walk() -> None:
+            async with self._scanning:
+                if self._walks_begun == begun:
+                    self._walks_begun += 1
+                    await self._scanner.scan(quick=True)
+
+        try:
+            await asyncio.wait_for(walk(), self.settings.settle_within_s)
+        except (TimeoutError, RootReplaced, OSError) as error:
+            log.warning("what others did is not known yet: %s", str(error) or "it takes too long")
 
     def running(self, keyed: Keyed) -> _Running:
         """Marks a key as being worked on. Problem idempotency_key_in_progress when it is already."""
         return _Running(self._running_keys, (keyed.token_id, keyed.key))
 
     async def refresh(self, names: tuple[str, ...]) -> None:
-        """Bring the index in line with one folder."""
-        await self.store.write(lambda ledger: self._scanner.refresh(ledger, names))
+        """Bring the index in line with one folder, and find out where what is missing there went."""
+        if await self.store.write(lambda ledger: self._scanner.refresh(ledger, names)):
+            await self.settle()
 
     def knows_token(self, token_id: str) -> bool:
         """Whether the token was not revoked."""

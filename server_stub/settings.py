@@ -31,6 +31,9 @@ class Settings:
     watch: WatchMode = WatchMode.OFF  # for changes that others make, between scans
     samba_log: Path | None = None  # where vfs_full_audit writes who did what
     activity_max: int = 100_000  # lines about who did what; the oldest go first
+    scan_duty: float = 0.5  # share of time that a walk by timer works
+    full_scan_share: float = 0.1  # share of time for walks that ask every file; quick ones, folders only, come between
+    settle_within_s: float = 5.0  # that a request waits to learn what others did
     retention_s: int = 30 * DAY_S  # of versions, tombstones and idempotency keys
     feed_max_rows: int = 1_000_000  # tombstones, and moves, that the feed keeps; the oldest go first
     feed_examine_max: int = 5_000  # rows that one page of a scope looks at

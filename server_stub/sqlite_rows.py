@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from server_stub.values import Departure, Evidence, Item, Kind, Reason, Tombstone
+from server_stub.values import Departure, Evidence, Item, Kind, Reason, Tombstone, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,8 @@ Row = tuple[Any, ...]  # what sqlite3 hands out; the schema is STRICT
 
 SELECT_ITEM: Final = (
     "SELECT item_id, parent_id, name, kind, size, mode, created_ns, modified_ns, metadata_version, "
-    "content_version, digest, symlink_target, seq, disk_ino, disk_mtime_ns, disk_ctime_ns, disk_size FROM items "
+    "content_version, digest, symlink_target, seq, disk_ino, disk_mtime_ns, disk_ctime_ns, disk_size, disk_birth_ns, "
+    "disk_marked, disk_listed FROM items "
 )
 SELECT_TOMBSTONE: Final = "SELECT item, deleted_ns, reason, seq, lineage FROM tombstones"
 SELECT_DEPARTURE: Final = "SELECT seq, item_id, kind, parent_id, lineage, target_lineage, left_ns FROM departures "
@@ -39,7 +40,7 @@ def item_of(row: Row) -> Item:
         target,
         seq,
     ) = row[:13]
-    ino, mtime_ns, ctime_ns, disk_size = row[13:]
+    ino, mtime_ns, ctime_ns, disk_size, birth_ns, marked, listed = row[13:]
     evidence = None
     if ino is not None:
         evidence = Evidence(ino=ino, mtime_ns=mtime_ns, ctime_ns=ctime_ns, size=disk_size)
@@ -58,6 +59,7 @@ def item_of(row: Row) -> Item:
         symlink_target=target,
         seq=seq,
         evidence=evidence,
+        trace=Trace(birth_ns=birth_ns, marked=bool(marked), listed=bool(listed)),
     )
 
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from server_stub.sqlite_activity import ActivityWrites
+from server_stub.sqlite_outside import OutsideWrites
 from server_stub.sqlite_rows import lineage_text
 from server_stub.sqlite_trash import TrashWrites
 from server_stub.sqlite_uploads import UploadWrites
 from server_stub.sqlite_view import SqliteView
 from server_stub.sqlite_webhooks import WebhookWrites
-from server_stub.values import Evidence, Item, Kept, Tombstone
+from server_stub.values import Item, Kept, Tombstone
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
     from server_stub.keys import Answer, Keyed
 
-_PUT: Final = "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT: Final = "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-class SqliteTx(SqliteView, ActivityWrites, WebhookWrites, UploadWrites, TrashWrites):
+class SqliteTx(SqliteView, ActivityWrites, WebhookWrites, UploadWrites, TrashWrites, OutsideWrites):
     """`store.Tx` between BEGIN and COMMIT."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -44,14 +45,22 @@ class SqliteTx(SqliteView, ActivityWrites, WebhookWrites, UploadWrites, TrashWri
         """Insert or replace the item's row and give it the next sequence number; a changed parent is a
         departure.
         """
-        self.seq += 1
         before = self.connection.execute("SELECT parent_id FROM items WHERE item_id = ?", (item.item_id,)).fetchone()
         moves = before is not None and before[0] != item.parent_id
         left = [item_id for item_id, _ in self.lineage(item.item_id)] if moves else []
+        written = self.add(item)
+        if left:
+            self._depart(item, left)
+        return written
+
+    def add(self, item: Item) -> Item:
+        """The same for one that is known to be new, or to stay in its folder."""
+        self.seq += 1
         evidence = item.evidence
         disk: tuple[int | None, ...] = (None,) * 4
         if evidence is not None:
             disk = (evidence.ino, evidence.mtime_ns, evidence.ctime_ns, evidence.size)
+        trace = (item.trace.birth_ns, item.trace.marked, item.trace.listed)
         fields = (
             item.item_id,
             item.parent_id,
@@ -68,9 +77,7 @@ class SqliteTx(SqliteView, ActivityWrites, WebhookWrites, UploadWrites, TrashWri
             item.digest,
             item.symlink_target,
         )
-        self.connection.execute(_PUT, (*fields, *versions, self.seq, *disk))
-        if left:
-            self._depart(item, left)
+        self.connection.execute(_PUT, (*fields, *versions, self.seq, *disk, *trace))
         return msgspec.structs.replace(item, seq=self.seq)
 
     def bury(self, item: Item, *, deleted_ns: int) -> Tombstone:
@@ -117,13 +124,6 @@ class SqliteTx(SqliteView, ActivityWrites, WebhookWrites, UploadWrites, TrashWri
                 lineage_text(target),
                 time.time_ns(),
             ),
-        )
-
-    def note_evidence(self, item_id: str, evidence: Evidence) -> None:
-        """Row and tree agree again; nothing that a client sees has changed."""
-        self.connection.execute(
-            "UPDATE items SET disk_ino = ?, disk_mtime_ns = ?, disk_ctime_ns = ?, disk_size = ? WHERE item_id = ?",
-            (evidence.ino, evidence.mtime_ns, evidence.ctime_ns, evidence.size, item_id),
         )
 
     def note_digest(self, item_id: str, content_version: str, digest: str) -> None:

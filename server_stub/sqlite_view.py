@@ -12,6 +12,7 @@ import msgspec
 from server_stub.keys import Answer, Keyed
 from server_stub.sqlite_activity import ActivityRows
 from server_stub.sqlite_feed import FeedRows
+from server_stub.sqlite_outside import OutsideRows
 from server_stub.sqlite_rows import SELECT_ITEM, SELECT_TOMBSTONE, Row, item_of, tombstone_of
 from server_stub.sqlite_trash import TrashRows
 from server_stub.sqlite_uploads import UploadRows
@@ -49,7 +50,7 @@ WITH RECURSIVE up (item_id, parent_id, depth) AS (
 """
 
 
-class SqliteView(FeedRows, ActivityRows, WebhookRows, UploadRows, TrashRows, WalkRows):
+class SqliteView(FeedRows, ActivityRows, WebhookRows, UploadRows, TrashRows, WalkRows, OutsideRows):
     """`store.View` over one connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

@@ -60,6 +60,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         return cls(ino=stat.st_ino, mtime_ns=clamped(stat.st_mtime_ns), ctime_ns=stat.st_ctime_ns, size=stat.st_size)
 
 
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """What tells an item's file from another that got its inode number, and what is known of its entries."""
+
+    birth_ns: int = 0  # 0: the file system does not tell
+    marked: bool = False  # the file carries the item_id
+    listed: bool = False  # of a folder: the evidence is of the moment at which its names were compared
+
+
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """One live item, whole."""
 
@@ -77,6 +85,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     symlink_target: str | None = None
     seq: int = 0  # of its newest change
     evidence: Evidence | None = None
+    trace: Trace = Trace()
 
     @property
     def is_folder(self) -> bool:

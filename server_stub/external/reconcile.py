@@ -1,7 +1,7 @@
-"""One folder: what lies there against what the index says, as findings that a transaction can apply.
+"""Writing down what a look found: rows, marks and evidence in one transaction with the look itself.
 
-Only a listing that was read to its end proves that something is gone. Names and kinds that the protocol
-cannot tell (not UTF-8, sockets, mount points) are left out and counted.
+Names are freed before they are taken, folders come before what lies in them, and what ends is buried before
+newcomers are told, so that every page of the feed can be applied in its order.
 """
 
 from __future__ import annotations
@@ -9,167 +9,233 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from server_stub.external.contents import same_content
+from server_stub.external.doubts import Outcome, Told
+from server_stub.external.identity import Arrival, Fate
+from server_stub.external.listing import Lister
+from server_stub.external.looking import Certainty, Entry, Look
+from server_stub.external.sight import Eyes
 from server_stub.instants import clamped
-from server_stub.names import HIDDEN_FOLDER, holdable
-from server_stub.tree import Place, Tree
-from server_stub.values import Evidence, Item, Kind, new_id, new_version
+from server_stub.values import Evidence, Item, Kind, Trace, new_id, new_version
 
 if TYPE_CHECKING:
-    from server_stub.store import Tx, View
+    from collections.abc import Iterable
 
-FolderNames = tuple[str, ...]
-_KINDS = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.FOLDER, stat.S_IFLNK: Kind.SYMLINK}
-_HASH_STEP_BYTES = 1 << 20
-EMPTY_DIGEST = hashlib.sha256().hexdigest()
+    from server_stub.external.looking import Spot
+    from server_stub.external.sight import Found
+    from server_stub.store import Tx
+    from server_stub.tree import Tree
+
+EMPTY_DIGEST: Final = hashlib.sha256().hexdigest()
 
 
 @dataclass(slots=True)
-class Findings:
-    """What differs in one folder; `subfolders` are the folders that remain, for the walk."""
+class Outcomes:
+    """What one look came to."""
 
-    added: list[Item] = field(default_factory=list)
-    changed: list[Item] = field(default_factory=list)
-    touched: list[tuple[str, Evidence]] = field(default_factory=list)  # evidence only
-    removed: list[Item] = field(default_factory=list)
-    subfolders: list[tuple[str, FolderNames]] = field(default_factory=list)
-    seen: int = 0
-    left_out: int = 0
+    told: list[Told] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)  # new or moved here: their entries are not known
+    waiting: list[str] = field(default_factory=list)  # not at their place, not decided about
+    removed: int = 0
+    unreadable: int = 0
 
-    @property
-    def is_news(self) -> bool:
-        """Whether anything has to be written."""
-        return bool(self.added or self.changed or self.touched or self.removed)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One entry of a folder on disk."""
-
-    name: str
-    kind: Kind
-    stat: os.stat_result
-    target: str | None
+    def add(self, other: Outcomes) -> None:
+        """Take in what another look came to."""
+        self.told += other.told
+        self.folders += other.folders
+        self.waiting += other.waiting
+        self.removed += other.removed
+        self.unreadable += other.unreadable
 
 
 class Reconciler:
-    """Compares folders; `hidden` are (st_dev, st_ino) of what is no part of the drive (the state folder)."""
+    """Brings rows in line with the tree."""
 
-    def __init__(self, tree: Tree, hidden: frozenset[tuple[int, int]]) -> None:
-        self._tree = tree
-        self._hidden = hidden
+    def __init__(self, tree: Tree, hidden: frozenset[tuple[int, int]], eyes: Eyes | None = None) -> None:
+        self.tree = tree
+        self.eyes = eyes or Eyes()
+        self.lister = Lister(tree, hidden, self.eyes)
 
-    def compare(self, view: View, folder_id: str, names: FolderNames, now_ns: int) -> Findings:
-        """Findings for one folder; OSError when it cannot be listed to its end."""
-        findings = Findings()
-        rows = {item.name: item for item in view.children(folder_id)}
-        for found in self._listing(names, findings):
-            findings.seen += 1
-            item = self._judge(findings, rows.pop(found.name, None), found, names)
-            if item is None:
-                item = new_item(folder_id, found, now_ns)
-                findings.added.append(item)
-            if item.is_folder:
-                findings.subfolders.append((item.item_id, (*names, found.name)))
-        findings.removed.extend(rows.values())
-        return findings
+    def look(self, tx: Tx, spots: Iterable[Spot], certainty: Certainty, *, due: bool = False) -> Outcomes:
+        """Look at the names and write down what became of them. `due`: missing ones are this walk's to decide."""
+        look = Look(
+            tx,
+            self.tree,
+            self.eyes,
+            hidden=self.lister.hidden,
+            certainty=certainty,
+            inodes_hold=self.lister.inodes_hold,
+        )
+        entries = look.take(spots)
+        writing = _Writing(self, tx, due=due)
+        writing.write(entries)
+        writing.outcomes.unreadable = look.unreadable
+        return writing.outcomes
 
-    def _judge(self, findings: Findings, row: Item | None, found: Found, names: FolderNames) -> Item | None:
-        """The item that goes on under this name; None when a new one begins."""
-        if row is not None and row.kind is found.kind:
-            return self._same_name(findings, row, names, found)
-        if row is not None:
-            findings.removed.append(row)
-        return None
 
-    def _same_name(self, findings: Findings, row: Item, names: FolderNames, found: Found) -> Item:
-        evidence = Evidence.of(found.stat)
-        if row.evidence == evidence:
-            return row
-        changed = self._changed(row, evidence, names, found)
-        if changed is not None:
-            findings.changed.append(changed)
+class _Writing:
+    """One look on its way into the index."""
+
+    def __init__(self, reconciler: Reconciler, tx: Tx, *, due: bool) -> None:
+        self._reconciler = reconciler
+        self._tree = reconciler.tree
+        self._tx = tx
+        self._due = due
+        self._now_ns = time.time_ns()
+        self.outcomes = Outcomes()
+
+    def write(self, entries: list[Entry]) -> None:
+        """All of them, in an order in which no name is taken twice and nothing lies in what is gone."""
+        moving = [each.owner for each in entries if each.arrival is Arrival.MOVED and each.owner is not None]
+        ending = [(each, each.row) for each in entries if each.fate is Fate.ENDS and each.row is not None]
+        left = {item_id for item in moving for item_id, _ in self._tx.lineage(item.parent_id or "")}
+        self._tx.set_aside([item.item_id for item in moving])
+        self._tx.set_aside([row.item_id for _, row in ending])
+        for entry, row in ending:
+            if row.item_id not in left:
+                self._bury(entry, row)
+        for entry in entries:
+            self._write_one(entry)
+        for entry, row in ending:
+            if row.item_id in left:
+                self._bury(entry, row)
+
+    def _write_one(self, entry: Entry) -> None:
+        row, found, owner = entry.row, entry.found, entry.owner
+        if entry.fate is Fate.WAITS and row is not None:
+            self._tx.miss(row.item_id, None if found is None else found.stat.st_ino, due=self._due)
+            self.outcomes.waiting.append(row.item_id)
+        elif row is not None:
+            self._tx.found_again((row.item_id,))
+        if found is None:
+            return
+        match entry.arrival:
+            case Arrival.OWN if row is not None:
+                self._go_on(entry, row, found)
+            case Arrival.MOVED if owner is not None:
+                self._move(entry, owner, found)
+            case Arrival.REVIVED if owner is not None:
+                self._revive(entry, owner, found)
+            case Arrival.NEW:
+                self._add(entry, found)
+
+    def _go_on(self, entry: Entry, row: Item, found: Found) -> None:
+        """The item goes on under its name, perhaps with other content, mode or inode."""
+        chmod = _mode_of(found, row) != row.mode
+        explained = entry.fate is Fate.STAYS and (chmod or self._restored(entry, row))
+        changed = self._with_content(entry, row, found, explained=explained)
+        evidence, trace = self._settled(entry, changed, found)
+        same_inode = row.evidence is not None and row.evidence.ino == evidence.ino
+        if row.is_folder and row.evidence is not None and same_inode:
+            evidence = row.evidence  # of the moment of its listing
+            trace = msgspec.structs.replace(trace, listed=row.trace.listed)
+        if changed == row:
+            self._tx.note_disk(row.item_id, evidence, trace)
+        else:
+            self._put(entry, changed, Outcome.CHANGED, evidence, trace)
+        if row.is_folder and not same_inode:
+            self.outcomes.folders.append(row.item_id)
+
+    def _move(self, entry: Entry, owner: Item, found: Found) -> None:
+        moved = self._with_content(entry, owner, found, explained=True)
+        moved = msgspec.structs.replace(moved, parent_id=entry.folder.item_id, name=entry.name)
+        self._put(entry, moved, Outcome.MOVED, *self._settled(entry, moved, found))
+        self._tx.found_again((owner.item_id,))
+        self._note_folder(moved)
+
+    def _revive(self, entry: Entry, buried: Item, found: Found) -> None:
+        back = self._with_content(entry, buried, found, explained=True)
+        evidence, trace = self._settled(entry, back, found)
+        back = msgspec.structs.replace(
+            back,
+            parent_id=entry.folder.item_id,
+            name=entry.name,
+            metadata_version=new_version(),
+            evidence=evidence,
+            trace=trace,
+        )
+        self._tx.revive(back)
+        self._tell(Outcome.ADDED, back, entry)
+        self._note_folder(back)
+
+    def _add(self, entry: Entry, found: Found) -> None:
+        item = new_item(entry.folder.item_id, found, self._now_ns)
+        self._put(entry, item, Outcome.ADDED, *self._settled(entry, item, found))
+        self._note_folder(item)
+
+    def _note_folder(self, item: Item) -> None:
+        if item.is_folder:
+            self.outcomes.folders.append(item.item_id)
+
+    def _with_content(self, entry: Entry, row: Item, found: Found, *, explained: bool) -> Item:
+        """The row with the mode of the file, and with a new version when its bytes are others."""
+        changed = msgspec.structs.replace(row, mode=_mode_of(found, row))
+        if same_content(self._tree, row, found, entry.names, explained=explained):
             return changed
-        if row.kind is not Kind.FOLDER or row.evidence is None or row.evidence.ino != evidence.ino:
-            findings.touched.append((row.item_id, evidence))
-        return row
+        return msgspec.structs.replace(
+            changed,
+            size=found.stat.st_size,
+            modified_ns=clamped(found.stat.st_mtime_ns),
+            content_version=new_version(),
+            digest=None,
+            symlink_target=found.target,
+        )
 
-    def _changed(self, row: Item, evidence: Evidence, names: FolderNames, found: Found) -> Item | None:
-        """The row as it must be told now; None when a client would see no difference."""
-        mode = row.mode
-        if row.kind is not Kind.SYMLINK and found.stat.st_mode & 0o777 != row.mode & 0o777:
-            mode = stat.S_IMODE(found.stat.st_mode) & 0o777
-        changed = msgspec.structs.replace(row, mode=mode, evidence=evidence)
-        if row.kind is not Kind.FOLDER and not self._same_content(row, evidence, names, found):
-            changed = msgspec.structs.replace(
-                changed,
-                size=evidence.size,
-                modified_ns=evidence.mtime_ns,
-                content_version=new_version(),
-                digest=None,
-                symlink_target=found.target,
-            )
-        if changed == msgspec.structs.replace(row, evidence=evidence):
-            return None
-        return msgspec.structs.replace(changed, metadata_version=new_version())
+    def _restored(self, entry: Entry, row: Item) -> bool:
+        """The whole tree came to another disk, with marks and times."""
+        carried = entry.seen is not None and entry.seen.mark == row.item_id
+        return carried and not self._reconciler.lister.inodes_hold
 
-    def _same_content(self, row: Item, evidence: Evidence, names: FolderNames, found: Found) -> bool:
-        before = row.evidence
-        if row.kind is Kind.SYMLINK:
-            return row.symlink_target == found.target
-        if before is None or (before.ino, before.size, before.mtime_ns) != (
-            evidence.ino,
-            evidence.size,
-            evidence.mtime_ns,
-        ):
+    def _settled(self, entry: Entry, item: Item, found: Found) -> tuple[Evidence, Trace]:
+        """Evidence and trace to remember, with the file marked when it has no mark of a living item."""
+        mark = None if entry.seen is None else entry.seen.mark
+        birth_ns = 0 if entry.seen is None else entry.seen.birth_ns
+        marked = mark == item.item_id
+        if item.kind is Kind.SYMLINK or marked or self._is_link(item, mark, found):
+            return found.evidence, Trace(birth_ns=birth_ns, marked=marked)
+        try:
+            with self._tree.folder(entry.path) as fd:
+                marked = self._reconciler.eyes.write(fd, entry.name, item.item_id)
+                now = os.stat(entry.name, dir_fd=fd, follow_symlinks=False)
+        except OSError:  # gone or replaced since the look, which told what was true then
+            return found.evidence, Trace(birth_ns=birth_ns)
+        if now.st_ino != found.stat.st_ino:
+            return found.evidence, Trace(birth_ns=birth_ns)
+        evidence = msgspec.structs.replace(found.evidence, ctime_ns=now.st_ctime_ns)
+        return evidence, Trace(birth_ns=birth_ns, marked=marked)
+
+    def _is_link(self, item: Item, mark: str | None, found: Found) -> bool:
+        """Whether the mark is of another living item with the same inode: a hard link, whose mark it stays."""
+        other = None if mark is None else self._tx.item(mark)
+        if other is None or other.item_id == item.item_id or other.evidence is None:
             return False
-        # Only ctime moved: a chmod, a new link, or an edit with its time put back. The bytes decide.
-        return row.digest is not None and self._digest(Place(names, found.name)) == row.digest
+        return other.evidence.ino == found.stat.st_ino
 
-    def _digest(self, place: Place) -> str | None:
-        try:
-            fd = self._tree.open_file(place.names)
-        except OSError:
-            return None
-        try:
-            digest = hashlib.sha256()
-            while chunk := os.read(fd, _HASH_STEP_BYTES):
-                digest.update(chunk)
-            return digest.hexdigest()
-        finally:
-            os.close(fd)
+    def _put(self, entry: Entry, item: Item, outcome: Outcome, evidence: Evidence, trace: Trace) -> None:
+        item = msgspec.structs.replace(item, metadata_version=new_version(), evidence=evidence, trace=trace)
+        self._tx.put(item)
+        self._tell(outcome, item, entry)
 
-    def _listing(self, names: FolderNames, findings: Findings) -> list[Found]:
-        with self._tree.folder(names) as fd:
-            device = os.fstat(fd).st_dev
-            with os.scandir(fd) as entries:
-                found = [self._found(entry, fd, device, at_top=not names) for entry in entries]
-        listed = [each for each in found if each is not None]
-        findings.left_out += len(found) - len(listed)
-        return listed
+    def _tell(self, outcome: Outcome, item: Item, entry: Entry) -> None:
+        self.outcomes.told.append(Told(outcome=outcome, item_id=item.item_id, names=entry.names))
 
-    def _found(self, entry: os.DirEntry[str], fd: int, device: int, *, at_top: bool) -> Found | None:
-        if (at_top and entry.name == HIDDEN_FOLDER) or not holdable(entry.name):
-            return None
-        try:
-            seen = entry.stat(follow_symlinks=False)
-            target = os.readlink(entry.name, dir_fd=fd) if stat.S_ISLNK(seen.st_mode) else None
-        except FileNotFoundError:  # gone since the listing began
-            return None
-        kind = _KINDS.get(stat.S_IFMT(seen.st_mode))
-        elsewhere = seen.st_dev != device or (seen.st_dev, seen.st_ino) in self._hidden
-        unspeakable = target is not None and not target.isprintable() and _is_surrogate(target)
-        if kind is None or elsewhere or unspeakable:
-            return None
-        return Found(entry.name, kind, seen, target)
-
-
-def _is_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    def _bury(self, entry: Entry, row: Item) -> None:
+        """Children before their folder, so that a page of the feed never leaves an orphan."""
+        order = [row]
+        for folder in order:
+            if folder.is_folder:
+                order.extend(self._tx.children(folder.item_id))
+        for each in reversed(order):
+            self._tx.bury(each, deleted_ns=self._now_ns)
+        self._tx.found_again(each.item_id for each in order)
+        self.outcomes.removed += len(order)
+        self._tell(Outcome.REMOVED, row, entry)
 
 
 def new_item(folder_id: str, found: Found, now_ns: int) -> Item:
@@ -188,26 +254,10 @@ def new_item(folder_id: str, found: Found, now_ns: int) -> Item:
         content_version=None if is_folder else new_version(),
         digest=EMPTY_DIGEST if found.kind is Kind.FILE and not found.stat.st_size else None,
         symlink_target=found.target,
-        evidence=Evidence.of(found.stat),
     )
 
 
-def apply_findings(tx: Tx, findings: Findings, now_ns: int) -> int:
-    """Write the findings; returns how many items were removed, with all that lay below them."""
-    removed = sum(_bury_below(tx, item, now_ns) for item in findings.removed)
-    for item in (*findings.added, *findings.changed):
-        tx.put(item)
-    for item_id, evidence in findings.touched:
-        tx.note_evidence(item_id, evidence)
-    return removed
-
-
-def _bury_below(tx: Tx, item: Item, now_ns: int) -> int:
-    """Children before their folder, so that a page of the feed never leaves an orphan."""
-    order = [item]
-    for folder in order:
-        if folder.is_folder:
-            order.extend(tx.children(folder.item_id))
-    for each in reversed(order):
-        tx.bury(each, deleted_ns=now_ns)
-    return len(order)
+def _mode_of(found: Found, row: Item) -> int:
+    """What is told as the mode: bits that are never set on the real file stay as they were stored."""
+    real = stat.S_IMODE(found.stat.st_mode) & 0o777
+    return row.mode if row.kind is Kind.SYMLINK or real == row.mode & 0o777 else real

@@ -1,193 +1,182 @@
-"""The walk: every folder of the tree against the index, in bounded steps between other people's writes.
+"""The walk over everything, and the same over a few doubts: what became of every file, in bounded steps.
 
-A folder is compared on a reader's thread; only one that differs is compared again and written on the
-writer's. A root that is missing, unreadable or another folder than it was never becomes a deletion.
+Folders are walked in the order of their ids, so where a walk stands is one id, and a killed one goes on. New and
+moved folders are listed as soon as they are found. What is not at its place is decided about last, when its file was
+looked for everywhere; a removal that would take most of the drive waits for a word from a person.
+A quick walk asks each folder for its times only, and finds names that came, went, moved or were replaced; an edit in
+place or a chmod of a file is found by a full one.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import time
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from server_stub.external.reconcile import FolderNames, Reconciler, apply_findings
-from server_stub.instants import clamped
-from server_stub.values import Evidence, Item, Kind, new_id, new_version
+from server_stub.external.bringing import Importer
+from server_stub.external.doubting import Doubter
+from server_stub.external.ending import Ending
+from server_stub.external.report import Report
+from server_stub.external.root import Ground, RootReplaced, adopt_root, check_root
+from server_stub.external.walking import Walker
 
 if TYPE_CHECKING:
-    from server_stub.external.doubts import Doubts, Told
+    from collections.abc import Callable
+
+    from server_stub.external.doubts import Doubts, Names
+    from server_stub.external.reconcile import Reconciler
     from server_stub.store import Ledger, Store, View
     from server_stub.tree import Tree
 
+__all__ = ["Report", "RootReplaced", "Scanner"]
+
 log = logging.getLogger(__name__)
 
-_BATCH_ITEMS: Final = 5_000  # per transaction of a first import: one fsync each
-_Pending = list[tuple[str, FolderNames]]
-
-
-@dataclass(slots=True)
-class Report:
-    """What one walk saw and did."""
-
-    items: int = 0
-    added: int = 0
-    changed: int = 0
-    removed: int = 0
-    left_out: int = 0
-    unreadable: int = 0
-    seconds: float = 0.0
-    told: list[Told] = field(default_factory=list)  # of doubts: what was found, in the order of the feed
-
-    def as_dict(self) -> dict[str, float]:
-        """For the control socket and the log."""
-        rate = round(self.items / self.seconds) if self.seconds else 0
-        told = {name: getattr(self, name) for name in self.__slots__ if name != "told"}
-        return told | {"items_per_s": rate}
-
-
-class RootReplaced(Exception):
-    """The exported directory is not the one that this state belongs to."""
+_FOLDERS_AT_ONCE: Final = 256
+_SAVE_EVERY_S: Final = 2.0  # where the walk stands is written down
+_TELL_EVERY_S: Final = 5.0
+_NOTE: Final = "walk"
 
 
 class Scanner:
-    """Walks the tree; one walk at a time is the caller's business."""
+    """Walks the tree; one walk at a time is the caller's business. Looking at doubts is safe beside one."""
 
     def __init__(self, tree: Tree, store: Store, reconciler: Reconciler) -> None:
         self._tree = tree
         self._store = store
         self._reconciler = reconciler
+        self._importer = Importer(store, reconciler)
+        self._walker = Walker(store, reconciler)
+        self._ending = Ending(store, reconciler)
+        self._doubter = Doubter(store, reconciler, self._walker, self._ending)
 
     async def import_tree(self) -> Report | None:
-        """Make the root and bring in everything, when the state is new; None otherwise. Resumed by the next
-        scan.
-        """
-        if await self._store.read(lambda view: view.root_id()) is not None:
+        """Bring in everything when the state is new, or go on with an import that was killed; None otherwise."""
+        if not await self._importer.is_needed():
             return None
-        started = time.monotonic()
         report = Report()
-        pending: _Pending = [(await self._store.write(self._make_root), ())]
-        while pending:
-            await self._store.write(lambda ledger: self._import_batch(ledger, pending, report))
-            log.info("import: %d items, %.0f items/s", report.items, report.items / (time.monotonic() - started))
-        report.seconds = time.monotonic() - started
-        return report
+        await self._importer.run(report)
+        return report.end()
 
-    async def scan(self) -> Report:
-        """Walk everything. RootReplaced; folders that cannot be read are left as they are and counted."""
-        started = time.monotonic()
-        report = Report()
-        root_id = await self._store.read(self._check_root)
-        pending: _Pending = [(root_id, ())]
-        while pending:
-            folder_id, names = pending.pop()
-            pending.extend(await self._scan_folder(folder_id, names, report))
-        report.seconds = time.monotonic() - started
-        return report
+    async def scan(
+        self,
+        *,
+        quick: bool = False,
+        duty: float = 1.0,
+        confirmed: bool = False,
+        progress: Callable[[Report], None] | None = None,
+    ) -> Report:
+        """Walk everything, working for at most `duty` (0 to 1) of the time. RootReplaced; folders that cannot be read
+        are left as they are and counted.
+        """
+        ground = await self._ground()
+        report = Report(quick=quick and ground is Ground.SAME)
+        pace = _Pace(duty, progress)
+        after = await self._begin(report)
+        await self._list_new(report, pace)
+        while folder_ids := await self._store.read(partial(_folders, after)):
+            if await self._walker.visit(folder_ids, report, due=True, quick=report.quick):
+                await self._list_new(report, pace)
+            after = folder_ids[-1]
+            if pace.save_is_due():
+                await self._save(after, report)
+            await pace.rest(report)
+        await self._list_new(report, pace)
+        while await self._ending.decide(report, confirmed=confirmed):  # what moved may uncover more
+            await self._list_new(report, pace)
+        if ground is Ground.RESTORED:
+            await self._store.write(lambda ledger: adopt_root(ledger, self._tree, self._reconciler.eyes))
+            self._reconciler.lister.inodes_hold = True
+        await self._store.write(lambda ledger: _set_note(ledger, ""))
+        return report.end()
 
     async def reconcile(self, doubts: Doubts) -> Report:
         """Bring the index in line with the tree where it is in doubt. RootReplaced."""
-        started = time.monotonic()
-        report = Report()
-        await self._store.read(self._check_root)
-        folders = {names[:-1] for names in doubts.every()} | doubts.every()
-        for names in sorted(folders, key=len):
-            await self._store.write(lambda ledger, names=names: self.refresh(ledger, names))  # type: ignore[misc]
-        report.seconds = time.monotonic() - started
-        return report
+        if await self._ground() is Ground.RESTORED:  # a walk over everything finds out what is what
+            return Report()
+        return await self._doubter.reconcile(doubts)
 
-    def refresh(self, ledger: Ledger, names: FolderNames) -> None:
-        """Bring the index in line with one folder, or with the nearest one above it that exists."""
-        folder_id = ledger.root_id() or ""
-        reached: FolderNames = ()
-        for name in names:
-            child = ledger.child(folder_id, name)
-            if child is None or not child.is_folder or not self._is_there((*reached, name)):
-                break
-            folder_id, reached = child.item_id, (*reached, name)
-        self._write_folder(ledger, folder_id, reached, Report())
+    def refresh(self, ledger: Ledger, names: Names) -> bool:
+        """Bring the index in line with one folder, or with the nearest one above it that exists. True: something is
+        missing there, and a walk has to find out where it went.
+        """
+        return self._doubter.refresh(ledger, names)
 
-    def _is_there(self, names: FolderNames) -> bool:
-        try:
-            with self._tree.folder(names):
-                return True
-        except OSError:
-            return False
+    async def _ground(self) -> Ground:
+        ground = await self._store.read(lambda view: check_root(view, self._tree, self._reconciler.eyes))
+        self._reconciler.lister.inodes_hold = ground is Ground.SAME
+        return ground
 
-    async def _scan_folder(self, folder_id: str, names: FolderNames, report: Report) -> _Pending:
-        try:
-            now_ns = time.time_ns()
-            findings = await self._store.read(lambda view: self._reconciler.compare(view, folder_id, names, now_ns))
-            if findings.is_news:
-                return await self._store.write(lambda ledger: self._write_folder(ledger, folder_id, names, report))
-        except OSError as error:
-            report.unreadable += 1
-            log.warning("scan: a folder was left as it is: %s", error)
-            return []
-        report.items += findings.seen
-        report.left_out += findings.left_out
-        return findings.subfolders
+    async def _begin(self, report: Report) -> str:
+        """Where to begin: after the folder at which a walk of the same kind was interrupted, or from the start."""
+        note = await self._store.read(lambda view: view.note(_NOTE))
+        stood = json.loads(note) if note else {}
+        if stood and (report.quick or not stood["quick"]):
+            report.resumed = True
+            return str(stood["after"])
+        await self._store.write(_all_due)
+        return ""
 
-    def _write_folder(self, ledger: Ledger, folder_id: str, names: FolderNames, report: Report) -> _Pending:
-        now_ns = time.time_ns()
-        lineage = ledger.lineage(folder_id)
-        if tuple(name for _, name in lineage[1:]) != names or not lineage:
-            return []  # moved or deleted since it was listed; its new place is walked in its own turn
-        findings = self._reconciler.compare(ledger, folder_id, names, now_ns)
+    async def _save(self, after: str, report: Report) -> None:
+        note = json.dumps({"after": after, "quick": report.quick})
+        await self._store.write(lambda ledger: _set_note(ledger, note))
+
+    async def _list_new(self, report: Report, pace: _Pace) -> None:
+        """List folders that came here, and those that come with them; what cannot be listed now stays for later."""
+        arrived = 1
+        while arrived:
+            arrived, after = 0, ""
+            while folder_ids := await self._store.read(partial(_unlisted, after)):
+                arrived += await self._walker.visit(folder_ids, report, due=True)
+                after = folder_ids[-1]
+                await pace.rest(report)
+
+
+class _Pace:
+    """When a walk rests, tells and saves."""
+
+    def __init__(self, duty: float, progress: Callable[[Report], None] | None) -> None:
+        self._duty = duty
+        self._progress = progress
+        self._worked_since = self._told = self._saved = time.monotonic()
+
+    async def rest(self, report: Report) -> None:
+        """Sleep as long as the share of time asks for; say how far it is from time to time."""
+        now = time.monotonic()
+        if now - self._told >= _TELL_EVERY_S:
+            self._told = now
+            log.info("walk: %s", report.as_dict())
+            if self._progress is not None:
+                self._progress(report)
+        if self._duty < 1.0:
+            await asyncio.sleep((now - self._worked_since) * (1.0 / self._duty - 1.0))
+        self._worked_since = time.monotonic()
+
+    def save_is_due(self) -> bool:
+        """Every few seconds."""
+        now = time.monotonic()
+        due = now - self._saved >= _SAVE_EVERY_S
+        self._saved = now if due else self._saved
+        return due
+
+
+def _folders(after: str, view: View) -> list[str]:
+    return view.folders(after, _FOLDERS_AT_ONCE)
+
+
+def _unlisted(after: str, view: View) -> list[str]:
+    return view.unlisted(after, _FOLDERS_AT_ONCE)
+
+
+def _all_due(ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        tx.all_due()
+
+
+def _set_note(ledger: Ledger, note: str) -> None:
+    if (ledger.note(_NOTE) or "") != note:
         with ledger.transaction() as tx:
-            report.removed += apply_findings(tx, findings, now_ns)
-        report.items += findings.seen
-        report.left_out += findings.left_out
-        report.added += len(findings.added)
-        report.changed += len(findings.changed)
-        return findings.subfolders
-
-    def _import_batch(self, ledger: Ledger, pending: _Pending, report: Report) -> None:
-        now_ns = time.time_ns()
-        before = report.items
-        with ledger.transaction() as tx:
-            while pending and report.items - before < _BATCH_ITEMS:
-                folder_id, names = pending.pop()
-                try:
-                    findings = self._reconciler.compare(tx, folder_id, names, now_ns)
-                except OSError as error:
-                    report.unreadable += 1
-                    log.warning("import: a folder cannot be read: %s", error)
-                    continue
-                apply_findings(tx, findings, now_ns)
-                report.items += findings.seen
-                report.added += len(findings.added)
-                report.left_out += findings.left_out
-                pending.extend(findings.subfolders)
-
-    def _make_root(self, ledger: Ledger) -> str:
-        now_ns = time.time_ns()
-        found = self._tree.root_stat()
-        root = Item(
-            item_id=new_id(now_ns),
-            parent_id=None,
-            name="",
-            kind=Kind.FOLDER,
-            size=0,
-            mode=found.st_mode & 0o777,
-            created_ns=now_ns,
-            modified_ns=clamped(found.st_mtime_ns),
-            metadata_version=new_version(),
-            evidence=Evidence.of(found),
-        )
-        with ledger.transaction() as tx:
-            tx.put(root)
-            tx.set_note("root_id", root.item_id)
-        return root.item_id
-
-    def _check_root(self, view: View) -> str:
-        """A root that lost its identity and all it held is an unmounted disk, no deletion."""
-        root_id = view.root_id() or ""
-        root = view.item(root_id)
-        found = self._tree.root_stat()
-        same = root is not None and root.evidence is not None and root.evidence.ino == found.st_ino
-        if not same:
-            known = {item.name for item in view.children(root_id, limit=1000)}
-            if known and known.isdisjoint(self._tree.root_names()):
-                raise RootReplaced(f"{self._tree.path} holds nothing of what this state knows: a disk not mounted?")
-        return root_id
+            tx.set_note(_NOTE, note)

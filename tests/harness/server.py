@@ -156,6 +156,7 @@ class ServerProcess:
             "-m",
             "server_stub",
             "scan",
+            "--json",
             "--root",
             str(self.root),
             "--state",

@@ -1,0 +1,90 @@
+"""Deciding about what is missing when its file was looked for everywhere: it goes on, it went, or it has ended.
+
+A removal of most of the drive is held until a person confirms it: so much goes by a disk that is not there more
+often than by intention.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from server_stub.external.looking import Certainty
+from server_stub.external.reconcile import Outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from server_stub.external.reconcile import Reconciler
+    from server_stub.external.report import Report
+    from server_stub.store import Ledger, Store, View
+    from server_stub.values import Item
+
+log = logging.getLogger(__name__)
+
+_BATCH: Final = 1_000
+_HELD_MIN: Final = 50  # items; fewer are never held
+_HELD_SHARE: Final = 0.5  # of all items
+
+
+class Ending:
+    """The last part of a walk."""
+
+    def __init__(self, store: Store, reconciler: Reconciler) -> None:
+        self._store = store
+        self._reconciler = reconciler
+
+    async def decide(self, report: Report, *, confirmed: bool) -> bool:
+        """Decide about all that is missing, unless too much would go. True: something became of something."""
+        report.held = 0 if confirmed else await self._store.read(_too_many)
+        if report.held:
+            log.warning(
+                "%d items are gone from the tree: most of the drive; confirm with --confirm-deletions", report.held
+            )
+        after, news = "", False
+        while missing := await self._store.read(partial(_missing, after)):
+            spots = missing if not report.held else await self._store.read(partial(_taken_over, missing))
+            outcomes = await self._settle_items([item.item_id for item in spots])
+            report.note(outcomes)
+            news = news or bool(outcomes.told)
+            after = missing[-1].item_id
+        return news
+
+    async def settle(self, item_ids: Sequence[str]) -> Outcomes:
+        """Decide about these."""
+        total = Outcomes()
+        for start in range(0, len(item_ids), _BATCH):
+            total.add(await self._settle_items(item_ids[start : start + _BATCH]))
+        return total
+
+    async def _settle_items(self, item_ids: Sequence[str]) -> Outcomes:
+        return await self._store.write(partial(self._look, item_ids)) if item_ids else Outcomes()
+
+    def _look(self, item_ids: Sequence[str], ledger: Ledger) -> Outcomes:
+        items = ledger.items(item_ids).values()
+        spots = [(item.parent_id or "", item.name) for item in items]
+        with ledger.transaction() as tx:
+            return self._reconciler.look(tx, spots, Certainty.WHOLE)
+
+
+def _missing(after: str, view: View) -> list[Item]:
+    return view.missing(after, _BATCH)
+
+
+def _taken_over(items: Sequence[Item], view: View) -> list[Item]:
+    """Those whose name another file has: they go on under it."""
+    return [item for item in items if view.missing_ino(item.item_id) is not None]
+
+
+def _too_many(view: View) -> int:
+    """How many items would go, when that is most of the drive; else 0."""
+    total, _ = view.counts()
+    allowed = max(_HELD_MIN, int(total * _HELD_SHARE))
+    going, after = 0, ""
+    while missing := view.missing(after, _BATCH):
+        for item in missing:
+            if view.missing_ino(item.item_id) is None:
+                going += view.items_below(item.item_id, total)
+        after = missing[-1].item_id
+    return going if going > allowed else 0
