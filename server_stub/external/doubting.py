@@ -47,7 +47,8 @@ class Doubter:
             total.add(outcomes)
             waiting.update(dict.fromkeys(outcomes.waiting))
             if not (outcomes.told and paths):  # all ends were seen that can be
-                settled = await self._ending.settle(list(waiting))
+                settled = await self._ending.settle(list(waiting), Certainty.FOLDERS)
+                settled = settled if settled.told else await self._ending.settle(list(waiting))
                 report.note(settled)
                 total.add(settled)
                 if not settled.told or not (paths or settled.folders):

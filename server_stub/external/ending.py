@@ -35,6 +35,12 @@ class Ending:
         self._store = store
         self._reconciler = reconciler
 
+    async def uncover(self, report: Report) -> bool:
+        """Decide only about what lies where a folder was moved to, so that the folder can be listed: what is missing
+        may be in it. True: something became of something.
+        """
+        return await self._pass(report, Certainty.FOLDERS)
+
     async def decide(self, report: Report, *, confirmed: bool) -> bool:
         """Decide about all that is missing, unless too much would go. True: something became of something."""
         report.held = 0 if confirmed else await self._store.read(_too_many)
@@ -42,30 +48,33 @@ class Ending:
             log.warning(
                 "%d items are gone from the tree: most of the drive; confirm with --confirm-deletions", report.held
             )
+        return await self._pass(report, Certainty.WHOLE)
+
+    async def _pass(self, report: Report, certainty: Certainty) -> bool:
         after, news = "", False
         while missing := await self._store.read(partial(_missing, after)):
             spots = missing if not report.held else await self._store.read(partial(_taken_over, missing))
-            outcomes = await self._settle_items([item.item_id for item in spots])
+            outcomes = await self._settle_items([item.item_id for item in spots], certainty)
             report.note(outcomes)
             news = news or bool(outcomes.told)
             after = missing[-1].item_id
         return news
 
-    async def settle(self, item_ids: Sequence[str]) -> Outcomes:
+    async def settle(self, item_ids: Sequence[str], certainty: Certainty = Certainty.WHOLE) -> Outcomes:
         """Decide about these."""
         total = Outcomes()
         for start in range(0, len(item_ids), _BATCH):
-            total.add(await self._settle_items(item_ids[start : start + _BATCH]))
+            total.add(await self._settle_items(item_ids[start : start + _BATCH], certainty))
         return total
 
-    async def _settle_items(self, item_ids: Sequence[str]) -> Outcomes:
-        return await self._store.write(partial(self._look, item_ids)) if item_ids else Outcomes()
+    async def _settle_items(self, item_ids: Sequence[str], certainty: Certainty) -> Outcomes:
+        return await self._store.write(partial(self._look, item_ids, certainty)) if item_ids else Outcomes()
 
-    def _look(self, item_ids: Sequence[str], ledger: Ledger) -> Outcomes:
+    def _look(self, item_ids: Sequence[str], certainty: Certainty, ledger: Ledger) -> Outcomes:
         items = ledger.items(item_ids).values()
         spots = [(item.parent_id or "", item.name) for item in items]
         with ledger.transaction() as tx:
-            return self._reconciler.look(tx, spots, Certainty.WHOLE)
+            return self._reconciler.look(tx, spots, certainty, due=True)
 
 
 def _missing(after: str, view: View) -> list[Item]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from server_stub.external.identity import Arrival, Case, Fate, Seen, Whereabouts, claims, continues, decide, reused
 from server_stub.external.identity import same_file as is_same_file
 from server_stub.external.sight import Covered, Sight
+from server_stub.values import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +32,7 @@ class Certainty(StrEnum):
     """What is known about the files that were not seen in this look."""
 
     PARTIAL = "partial"  # nothing: more names will be looked at
+    FOLDERS = "folders"  # only what keeps a folder from being listed where it lies now is decided about
     NAMES = "names"  # somebody waits for an answer: a name that was taken over is decided about, a missing one waits
     WHOLE = "whole"  # they are nowhere
 
@@ -187,6 +189,8 @@ class Look:
         decided = self._certainty is Certainty.WHOLE
         if self._certainty is Certainty.NAMES:
             decided = entry.found is not None
+        if self._certainty is Certainty.FOLDERS:
+            decided = entry.found is not None and entry.found.kind is Kind.FOLDER
         return Whereabouts.NOWHERE if decided else Whereabouts.UNKNOWN
 
     def _decide(self, entry: Entry, claimed: set[str]) -> None:

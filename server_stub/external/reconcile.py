@@ -42,6 +42,7 @@ class Outcomes:
     told: list[Told] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)  # new or moved here: their entries are not known
     waiting: list[str] = field(default_factory=list)  # not at their place, not decided about
+    vacated: list[Spot] = field(default_factory=list)  # where a file lies whose name belonged to an item until now
     removed: int = 0
     unreadable: int = 0
 
@@ -64,6 +65,15 @@ class Reconciler:
 
     def look(self, tx: Tx, spots: Iterable[Spot], certainty: Certainty, *, due: bool = False) -> Outcomes:
         """Look at the names and write down what became of them. `due`: missing ones are this walk's to decide."""
+        total = Outcomes()
+        pending = list(spots)
+        while pending:  # a name that another file had taken is free for it when the item is found elsewhere
+            outcomes = self._look_once(tx, pending, certainty, due=due)
+            total.add(outcomes)
+            pending = outcomes.vacated
+        return total
+
+    def _look_once(self, tx: Tx, spots: list[Spot], certainty: Certainty, *, due: bool) -> Outcomes:
         look = Look(
             tx,
             self.tree,
@@ -144,6 +154,8 @@ class _Writing:
 
     def _move(self, entry: Entry, owner: Item, found: Found) -> None:
         moved = self._with_content(entry, owner, found, explained=True)
+        if self._tx.missing_ino(owner.item_id) is not None:
+            self.outcomes.vacated.append((owner.parent_id or "", owner.name))
         moved = msgspec.structs.replace(moved, parent_id=entry.folder.item_id, name=entry.name)
         self._put(entry, moved, Outcome.MOVED, *self._settled(entry, moved, found))
         self._tx.found_again((owner.item_id,))

@@ -85,8 +85,8 @@ class Scanner:
                 await self._save(after, report)
             await pace.rest(report)
         await self._list_new(report, pace)
-        while await self._ending.decide(report, confirmed=confirmed):  # what moved may uncover more
-            await self._list_new(report, pace)
+        while await self._ending.uncover(report) or await self._ending.decide(report, confirmed=confirmed):
+            await self._list_new(report, pace)  # what moved may uncover more
         if ground is Ground.RESTORED:
             await self._store.write(lambda ledger: adopt_root(ledger, self._tree, self._reconciler.eyes))
             self._reconciler.lister.inodes_hold = True
