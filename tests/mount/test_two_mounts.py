@@ -118,6 +118,22 @@ def test_what_is_done_to_the_served_folder_is_seen_after_a_scan(one: Path, serve
     until(lambda: not (one / "outside").exists(), "the name to go")
 
 
+def test_what_others_move_in_the_served_folder_keeps_its_inode(one: Path, served: Path, drive: Drive) -> None:
+    (one / "a" / "deep").mkdir(parents=True)
+    (one / "a" / "deep" / "file").write_bytes(b"content")
+    until((served / "a" / "deep" / "file").exists, "the file to be sent")
+    until(lambda: attribute(one / "a" / "deep" / "file", "state") == "local", "the sending to be known")
+    inos = [(one / "a" / part).stat().st_ino for part in ("deep", "deep/file")]
+    item_id = attribute(one / "a" / "deep" / "file", "item_id")
+    (served / "a" / "deep").rename(served / "b")
+    (served / "b" / "file").rename(served / "b" / "renamed")
+    drive.server.scan()
+    seen(one / "b" / "renamed", b"content")
+    assert [(one / "b").stat().st_ino, (one / "b" / "renamed").stat().st_ino] == inos
+    assert attribute(one / "b" / "renamed", "item_id") == item_id
+    assert not (one / "a" / "deep").exists()
+
+
 def test_an_open_handle_keeps_its_version_and_new_opens_get_the_new(one: Path, two: Path) -> None:
     old, new = pattern(3_000_000, 1), pattern(3_500_000, 2)
     (one / "file").write_bytes(old)

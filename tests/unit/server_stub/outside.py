@@ -29,14 +29,15 @@ T = TypeVar("T")
 class Outside:
     """Opens in the constructor and imports; `close` gives everything back."""
 
-    def __init__(self, folder: Path, eyes: Eyes | None = None) -> None:
+    def __init__(self, folder: Path, eyes: Eyes | None = None, *, imported: bool = True) -> None:
         self.root = folder / "root"
         self.root.mkdir(exist_ok=True)
         self._database = folder / "drive.db"
         self._eyes = eyes
         self._runner = asyncio.Runner()
         self.open()
-        self.run(self.scanner.import_tree())
+        if imported:
+            self.run(self.scanner.import_tree())
 
     def open(self) -> None:
         """Open what `shut` closed, as the next process would."""
