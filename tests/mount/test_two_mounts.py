@@ -118,20 +118,21 @@ def test_what_is_done_to_the_served_folder_is_seen_after_a_scan(one: Path, serve
     until(lambda: not (one / "outside").exists(), "the name to go")
 
 
-def test_what_others_move_in_the_served_folder_keeps_its_inode(one: Path, served: Path, drive: Drive) -> None:
+def test_what_others_move_in_the_served_folder_keeps_its_inode(
+    one: Path, two: Path, served: Path, drive: Drive
+) -> None:
     (one / "a" / "deep").mkdir(parents=True)
     (one / "a" / "deep" / "file").write_bytes(b"content")
-    until((served / "a" / "deep" / "file").exists, "the file to be sent")
-    until(lambda: attribute(one / "a" / "deep" / "file", "state") == "local", "the sending to be known")
-    inos = [(one / "a" / part).stat().st_ino for part in ("deep", "deep/file")]
-    item_id = attribute(one / "a" / "deep" / "file", "item_id")
+    seen(two / "a" / "deep" / "file", b"content")
+    inos = [(two / "a" / part).stat().st_ino for part in ("deep", "deep/file")]
+    item_id = attribute(two / "a" / "deep" / "file", "item_id")
     (served / "a" / "deep").rename(served / "b")
     (served / "b" / "file").rename(served / "b" / "renamed")
     drive.server.scan()
-    seen(one / "b" / "renamed", b"content")
-    assert [(one / "b").stat().st_ino, (one / "b" / "renamed").stat().st_ino] == inos
-    assert attribute(one / "b" / "renamed", "item_id") == item_id
-    assert not (one / "a" / "deep").exists()
+    seen(two / "b" / "renamed", b"content")
+    assert [(two / "b").stat().st_ino, (two / "b" / "renamed").stat().st_ino] == inos
+    assert attribute(two / "b" / "renamed", "item_id") == item_id
+    until(lambda: not (two / "a" / "deep").exists(), "the old name to go")
 
 
 def test_an_open_handle_keeps_its_version_and_new_opens_get_the_new(one: Path, two: Path) -> None:
