@@ -201,7 +201,7 @@ def _leaving(connection: sqlite3.Connection, occupant: Item) -> Wait | None:
 def _place(connection: sqlite3.Connection, change: LocalChange, node: Node, parent: Node, item: Item) -> Push:
     if parent.item_id is None:
         return Wait("its folder comes first")
-    if _remote_below(connection, parent.item_id, item.item_id):
+    if remote_below(connection, parent.item_id, item.item_id):
         return Wait("its new folder leaves it first")
     name = item.name if items.shown_as(item, node.name) else node.name
     if parent.item_id == item.parent_id and name == item.name:
@@ -256,7 +256,8 @@ def _in_ring(connection: sqlite3.Connection, node: Node, occupant: Item) -> bool
     return False
 
 
-def _remote_below(connection: sqlite3.Connection, folder: ItemId, ancestor: ItemId) -> bool:
+def remote_below(connection: sqlite3.Connection, folder: ItemId, ancestor: ItemId) -> bool:
+    """Whether the remote has a folder in `ancestor`, or it is that."""
     current: ItemId | None = folder
     while current is not None:
         if current == ancestor:

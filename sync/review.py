@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cache import holding, items, journal, paths, tree
 from cache.activity import What
 from cache.model import Aspect, ChangeState, Kind, LocalChange, Node
-from sync import sides
+from sync import push, sides
 
 if TYPE_CHECKING:
     import sqlite3
@@ -101,7 +101,7 @@ def _goes_before(connection: sqlite3.Connection, row: LocalChange) -> Iterator[L
         return
     yield journal.get(connection, folder.ino, Aspect.CREATE)
     yield journal.get(connection, node.ino, Aspect.CREATE)
-    if row.aspect is Aspect.PLACE:
+    if folder.item_id and node.item_id and push.remote_below(connection, folder.item_id, node.item_id):
         for above in _above(connection, folder):
             yield journal.get(connection, above.ino, Aspect.PLACE)
     yield from _holds_the_name(connection, node, folder)

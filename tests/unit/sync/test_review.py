@@ -110,6 +110,26 @@ async def test_what_takes_a_name_takes_along_what_leaves_it(desk: Desk) -> None:
     assert await desk.machine.push_all(5.0)
 
 
+async def test_a_folder_that_leaves_what_moves_into_it_goes_along(desk: Desk) -> None:
+    desk.there("/d/deep")
+    await desk.machine.pull()
+    await desk.machine.list_all()
+    await desk.rename("/d/deep", "/deep")
+    await desk.rename("/d", "/deep/d")
+    done = await desk.machine.engine.steering.approve(["/deep/d"])
+    assert {each.path for each in done} == {"/deep", "/deep/d"}
+    assert await desk.machine.push_all(5.0)
+
+
+async def test_what_is_not_needed_is_not_taken_along(desk: Desk) -> None:
+    await desk.rename("/e", "/d/e")
+    await desk.rename("/f", "/d/e/f")
+    done = await desk.machine.engine.steering.approve(["/f"])
+    assert {each.path for each in done} == {"/d/e/f"}
+    assert not await desk.machine.push_all(5.0)
+    assert desk.drive.tree()["/e/f"] == b"old"
+
+
 async def test_what_is_written_after_the_approval_waits_again(desk: Desk) -> None:
     await desk.write("/f", b"mine")
     await desk.machine.engine.steering.approve(["/f"])
