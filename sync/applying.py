@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from cache import content_edits, contents, items, tree
-from cache.model import Item, ItemId, News, NodeChanged
+from cache.model import ContentId, Item, ItemId, News, NodeChanged
 from sync import settle
 from sync.absorb import Absorber
 from sync.planner import Conflicts
@@ -163,6 +163,19 @@ class Applier:
         opened.dirty, opened.ino = True, opened.ino if content is None else content.ino
         self._store.untold.overruled(opened.content_id)  # what was resident before is no news any more
         self.tell_soon(news)
+
+    async def empty(self, opened: OpenContent, clock: Clock) -> ContentId:
+        """The same for a truncation to nothing, which needs none of the bytes before: a new, empty content."""
+
+        def change(connection: sqlite3.Connection) -> tuple[ContentId, list[News]]:
+            back = settle.bring_back(connection, opened.ino, clock, self._host)
+            content_id = content_edits.new_content(connection, opened.ino, clock)
+            self._store.fresh_blob(content_id, 0, unsent=True)
+            return content_id, back
+
+        content_id, news = await self._store.db.write_here(change)
+        self.tell_soon(news)
+        return content_id
 
     async def resolve_doubts(self) -> None:
         """Ask for doubtful items until nothing contradicts; what stays is tried again next time. Raises RemoteError."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import trio
 from msgspec.structs import replace
 
-from cache import content_edits, ranges, tree
-from cache.errors import IsAFolder, MayNotFetch, NotFound, TooBig
+from cache import ranges, tree
+from cache.errors import IsAFolder, MayNotFetch, TooBig
 from cache.model import FILE_SIZE_MAX_BYTES, ContentId, Ino, Kind, Node, NodeChanged
 from sync.hydrator import WAIT_DEADLINE_S
 from vfs.attributes import OpenedFile
@@ -25,8 +25,6 @@ from vfs.programs import Programs
 from vfs.rules import Action, Rule
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from cache.opened import OpenContent
     from cache.store import LocalStore
     from sync.engine import Engine
@@ -252,14 +250,7 @@ class Files:
         async with opened.edit:
             clock = self._store.clock(OPEN_PUSH_DELAY_S)
 
-            def change(connection: sqlite3.Connection) -> ContentId:
-                if tree.by_ino(connection, opened.ino) is None:
-                    raise NotFound(ino=opened.ino)
-                content_id = content_edits.new_content(connection, opened.ino, clock)
-                self._store.fresh_blob(content_id, 0, unsent=True)
-                return content_id
-
-            content_id = await self._store.db.write_here(change)
+            content_id = await self._engine.applier.empty(opened, clock)
             before = opened.content_id
             self._store.opened.replace(opened, content_id)
             paged = self._paged.get(opened.ino)

@@ -88,3 +88,16 @@ async def test_unsent_bytes_are_durable_soon_without_anybody_asking(machine: Mac
         "SELECT durable, was_durable FROM content WHERE dirty = 1"
     ).fetchone()
     assert (durable, once) == (0, 1)
+
+
+async def test_the_last_copy_of_bytes_goes_only_after_its_deletion_is_on_the_disk(machine: Machine) -> None:
+    """Else a power loss could bring the row back, and not the bytes."""
+    await machine.create("/new", b"content")
+    content_id = machine.at("/new").content_id
+    assert content_id is not None
+    await machine.filesystem.unlink(*machine.place("/new"))
+    await machine.store.save()
+    assert contents.get(machine.store.db.reader, content_id) is None
+    assert machine.store.blobs.path(content_id).exists()
+    assert await machine.store.durability.delete_last_copies() == [content_id]
+    assert not machine.store.blobs.path(content_id).exists()
