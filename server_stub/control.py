@@ -15,6 +15,7 @@ import msgspec
 
 from server_stub.external.doubts import Actor
 from server_stub.external.scan import RootReplaced
+from server_stub.names import holdable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -111,7 +112,9 @@ async def _reconcile(service: Service, order: object) -> dict[str, object]:
         actor = None
         if changed.user is not None:
             actor = Actor(user=changed.user, protocol=changed.protocol, machine=changed.machine)
-        paths = [tuple(name for name in path.split("/") if name) for path in changed.paths]
+        paths = [tuple(path.strip("/").split("/")) for path in changed.paths]
+        if not all(holdable(name) for names in paths for name in names):
+            return {"error": "not a path of the drive"}
         report = await service.outside.tell(paths, actor)
     except (msgspec.ValidationError, RootReplaced, OSError) as error:
         return {"error": str(error)}

@@ -290,4 +290,5 @@ def test_a_program_that_shares_the_tree_may_say_what_it_did(tmp_path: Path) -> N
         assert "report" in send(server.state, line)
         api = Api(client)
         assert set(api.children(api.root()["item_id"])) == {"told"}
-        assert "error" in send(server.state, {"command": "changed", "paths": "told"})
+        for paths in ("told", ["a/../../b"], [""]):
+            assert "error" in send(server.state, {"command": "changed", "paths": paths})
