@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from server_stub.external.scan import Report
     from server_stub.service import Service
-    from server_stub.store import Ledger
+    from server_stub.store import Ledger, View
     from server_stub.watching.looks import Look
     from server_stub.watching.notices import FolderNames, Source
 
@@ -93,6 +93,8 @@ class Outside:
 
     async def _look(self, look: Look) -> None:
         paths = frozenset(look.paths)
+        if look.inodes:
+            paths |= await self._service.read(partial(_paths_of, look.inodes))
         actors = await self._actors(paths)
         await self._reconcile(Doubts(paths=paths, renames=tuple(look.renames), actors=actors))
 
@@ -150,3 +152,9 @@ def _sign(late: Mapping[FolderNames, Actor], ledger: Ledger) -> None:
     with ledger.transaction() as tx:
         for names, actor in late.items():
             tx.sign_activity("/".join(names), actor, since_ns=since_ns)
+
+
+def _paths_of(inodes: Iterable[int], view: View) -> frozenset[FolderNames]:
+    """Where the files with these inode numbers are known to lie."""
+    items = [item for ino in inodes for item in view.by_ino(ino)]
+    return frozenset(tuple(name for _, name in view.lineage(item.item_id)[1:]) for item in items)

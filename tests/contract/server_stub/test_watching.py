@@ -136,10 +136,10 @@ def test_create_edit_rename_move_delete(home: Path, seen: Seen) -> None:
     assert second["item_id"] == first["item_id"]
     assert second["content_version"] != first["content_version"]
     (home / "a").rename(home / "b")
-    seen.await_item("b")
+    assert seen.await_item("b")["item_id"] == first["item_id"]
     (home / "d").mkdir()
     (home / "b").rename(home / "d" / "c")
-    seen.await_item("d/c")
+    assert seen.await_item("d/c")["item_id"] == first["item_id"]
     assert seen.item("b") is None
     (home / "d" / "c").unlink()
     seen.await_gone("d/c")
@@ -180,12 +180,12 @@ def test_a_folder_that_comes_from_elsewhere_is_seen_and_watched(home: Path, seen
 def test_changes_below_a_folder_that_is_being_renamed_are_not_lost(home: Path, seen: Seen) -> None:
     (home / "0").mkdir()
     (home / "0" / "file").write_text("")
-    seen.await_item("0/file")
+    item_id = seen.await_item("0/file")["item_id"]
     for number in range(1, 31):
         (home / str(number - 1) / "file").write_text("x" * number)
         (home / str(number - 1)).rename(home / str(number))
         (home / str(number) / f"new-{number}").write_text("x")
-    seen.await_item("30/file", size=30)
+    assert seen.await_item("30/file", size=30)["item_id"] == item_id
     for number in range(1, 31):
         seen.await_item(f"30/new-{number}", size=1)
 
@@ -252,8 +252,12 @@ def test_a_queue_that_overflows_is_said_and_scanned_for(watched: ServerProcess, 
     before = figure(watched, "overflows")
     os.kill(watched.pid, signal.SIGSTOP)
     try:
-        for number in range(QUEUE_EVENTS // 2 + 500):
-            (home / str(number)).write_bytes(b"")
+        path = home / "0"
+        path.write_bytes(b"")
+        for number in range(1, QUEUE_EVENTS):
+            path = path.rename(home / str(number))
+        for number in range(300):  # these events find no room any more
+            (home / f"late {number}").write_bytes(b"")
     finally:
         os.kill(watched.pid, signal.SIGCONT)
     until(lambda: figure(watched, "overflows") > before, "the overflow to be told")
@@ -263,7 +267,7 @@ def test_a_queue_that_overflows_is_said_and_scanned_for(watched: ServerProcess, 
     lines = api.get(f"/v1/items/{folder_id}/descendants?depth=1").text.splitlines()
     found = {told["item"]["name"] for told in map(json.loads, lines) if "item" in told}
     assert found == want
-    assert "overflowed" in watched.log_tail()
+    assert "overflowed" in watched.log_path.read_text()
 
 
 def test_a_root_that_is_not_there_is_said(tmp_path: Path) -> None:
@@ -292,3 +296,5 @@ def test_a_program_that_shares_the_tree_may_say_what_it_did(tmp_path: Path) -> N
         assert set(api.children(api.root()["item_id"])) == {"told"}
         for paths in ("told", ["a/../../b"], [""]):
             assert "error" in send(server.state, {"command": "changed", "paths": paths})
+        words = ["activity", "--root", str(server.root), "--state", str(server.state)]
+        assert "added    told  alice by smb from desk" in run_server_command(*words)
