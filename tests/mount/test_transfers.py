@@ -61,7 +61,7 @@ def _download(request: Request) -> bool:
 
 
 def _upload(request: Request) -> bool:
-    return request.method == "PUT"
+    return request.method in {"PUT", "PATCH"}
 
 
 class Reader(threading.Thread):
