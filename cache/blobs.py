@@ -130,10 +130,6 @@ class Blobs:
         except FileNotFoundError:
             return None
 
-    def mtime_ns(self, content_id: ContentId) -> int:
-        """When the file's bytes last changed."""
-        return self.path(content_id).stat().st_mtime_ns
-
     def set_time(self, content_id: ContentId, mtime_ns: int) -> None:
         """Set the time of the last change, in nanoseconds. Raises FileNotFoundError."""
         os.utime(self.path(content_id), ns=(mtime_ns, mtime_ns), follow_symlinks=False)

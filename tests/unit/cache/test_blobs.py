@@ -41,7 +41,6 @@ def test_a_new_file_has_its_size_and_takes_no_room(store: Blobs) -> None:
     assert store.disk_bytes(ONE) == 0
     assert stat.S_IMODE(store.path(ONE).stat().st_mode) == 0o600
     assert stat.S_IMODE(store.path(ONE).parent.stat().st_mode) == 0o700
-    assert store.mtime_ns(ONE) == store.path(ONE).stat().st_mtime_ns
 
 
 def test_an_id_is_used_once(store: Blobs) -> None:
@@ -69,7 +68,7 @@ def test_a_read_descriptor_cannot_write(store: Blobs) -> None:
 
 
 def test_a_missing_file_is_told(store: Blobs) -> None:
-    for call in (store.size, store.disk_bytes, store.mtime_ns):
+    for call in (store.size, store.disk_bytes):
         with pytest.raises(FileNotFoundError):
             call(ONE)
     with pytest.raises(FileNotFoundError):

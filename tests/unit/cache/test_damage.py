@@ -197,3 +197,16 @@ def test_a_rescue_keeps_names_and_says_where(ruin: Ruin, tmp_path: Path, caplog:
     assert "quarantine" in caplog.text
     (moved,) = (directory / "quarantine").iterdir()
     assert (moved / "state.db").read_bytes() == raw
+
+
+def test_a_flipped_bit_in_a_value_is_noticed_after_an_orderly_close(tmp_path: Path) -> None:
+    """SQLite would not: the page keeps its form."""
+    machine = Machine("ann", FakeDrive(), tmp_path / "state")
+    trio.run(machine.begin)
+    trio.run(machine.store.aclose)
+    path = tmp_path / "state" / "state.db"
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"root_id", b"root_ie"))
+    machine.open()
+    assert (tmp_path / "state" / "quarantine").exists()
+    machine.remove()
