@@ -254,10 +254,11 @@ def create_to_removal(connection: sqlite3.Connection, ino: Ino, parent_id: ItemI
 
 
 def failed(connection: sqlite3.Connection, change: LocalChange, reason: str, not_before_ms: int) -> None:
-    """Try again later."""
+    """Try again later; `attempts` counts those that failed for this reason in a row."""
     connection.execute(
-        """UPDATE journal SET state = 'pending', attempts = attempts + 1, reason = ?, not_before_ms = ?
-           WHERE seq = ? AND state NOT IN ('parked', 'held')""",
+        """UPDATE journal SET state = 'pending', attempts = iif(reason IS ?1, attempts, 0) + 1, reason = ?1,
+               not_before_ms = ?2
+           WHERE seq = ?3 AND state NOT IN ('parked', 'held')""",
         (reason, not_before_ms, change.seq),
     )
 

@@ -250,7 +250,7 @@ class Uploader:
 
     async def _look_again(self, change: LocalChange, error: Conflict, heard: Heard) -> None:
         """Take in what stands there now; the next plan sees it."""
-        if change.attempts >= CONFLICT_ROUNDS:
+        if change.attempts >= CONFLICT_ROUNDS and change.reason == str(error):
             await self._store.db.write(lambda connection: self._park(connection, change, str(error)))
             return
         current = error.current

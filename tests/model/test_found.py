@@ -107,6 +107,13 @@ FOUND = {
         Step("pull", {"who": 0}),
         Step("program", {"who": 0, "kind": "look", "picks": (0, 0, 0, 0)}),
     ],
+    "hours without a server do not count as conflicts": [
+        Step("program", {"who": 1, "kind": "mkdir", "picks": (1, 5, 1, 4)}),
+        Step("program", {"who": 0, "kind": "create", "picks": (6, 5, 8, 9)}),
+        Step("connect", {"who": 1, "online": False}),
+        *[Step("push_all", {"who": 1})] * 14,
+        Step("push_all", {"who": 0}),
+    ],
 }  # fmt: skip
 ALONE = {"a creation whose answer was lost is not shown a second time under the name that it had"}
 
