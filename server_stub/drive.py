@@ -143,11 +143,16 @@ class Drive:
         if place is None or found is None:
             return msgspec.structs.replace(item, evidence=None)
         before = item.evidence
-        if before is None or before.ino != found.ino or not item.trace.birth_ns:
+        if before is None or before.ino != found.ino or not self._same_birth(place, item):
             evidence, trace = witness(self._tree, self._eyes, place, item)
             return msgspec.structs.replace(item, evidence=evidence, trace=trace)
         # A folder's evidence is of its listing, which this change is no part of.
         return item if item.is_folder else msgspec.structs.replace(item, evidence=found)
+
+    def _same_birth(self, place: Place, item: Item) -> bool:
+        """Whether it is the file that the row remembers, and not one made since that got its inode number."""
+        with self._tree.folder(place.folder) as fd:
+            return item.trace.birth_ns == self._eyes.birth_ns(fd, place.name) != 0
 
     def recover(self, ledger: Ledger) -> tuple[int, int]:
         """Finish or drop what a crash left; then empty the staging room. Returns (finished, dropped)."""

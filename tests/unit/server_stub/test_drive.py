@@ -12,18 +12,20 @@ import pytest
 from server_stub.drive import Drive
 from server_stub.external.reconcile import Reconciler
 from server_stub.external.scan import Scanner
+from server_stub.external.sight import Eyes
+from server_stub.intents import Intent
+from server_stub.keys import Answer
 from server_stub.plans.content import NewContent, plan_new_file, plan_overwrite
 from server_stub.problems import Problem
 from server_stub.sqlite_store import SqliteStore
-from server_stub.tree import Tree
-from server_stub.values import Principal
+from server_stub.tree import Place, Tree
+from server_stub.values import Item, Kind, Principal, Trace, new_id
 from server_stub.vault import Staged, Vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from server_stub.intents import Intent
     from server_stub.store import Ledger, Tx, View
 
 CONTENT = NewContent(modified_ns=1_000_000_000)
@@ -86,3 +88,24 @@ def test_rows_that_could_not_be_written_are_settled_first(tmp_path: Path) -> Non
         tree.close()
 
     asyncio.run(scenario())
+
+
+def test_a_file_that_got_the_inode_number_of_the_one_before_it_is_told_from_it(tmp_path: Path) -> None:
+    """A restored tree is made anew, often with the very numbers that it had: a scan must know it again."""
+    (tmp_path / "root" / "made anew").mkdir(parents=True)
+    tree, vault, eyes = Tree(tmp_path / "root"), Vault(tmp_path / "vault"), Eyes()
+    place = Place((), "made anew")
+    found, item_id = tree.evidence(place), new_id(1)
+    assert found is not None
+    item = Item(
+        item_id=item_id, parent_id="r", name=place.name, kind=Kind.FOLDER, size=0, mode=0o755, created_ns=1,
+        modified_ns=1, metadata_version="m", evidence=found, trace=Trace(birth_ns=1, marked=True, listed=True),
+    )  # fmt: skip
+    intent = Intent(places={item_id: place}, answer=Answer(status=200, body=b""), now_ns=1)
+    seen = Drive(tree, vault, lambda _ledger, _names: None, eyes)._seen(intent, item)
+    with tree.folder(()) as fd:
+        born_ns = eyes.birth_ns(fd, place.name)
+        assert seen.trace == Trace(birth_ns=born_ns, marked=eyes.mark(fd, place.name) == item_id)
+    assert born_ns > 1, "this file system tells no birth: the test shows nothing"
+    vault.close()
+    tree.close()
