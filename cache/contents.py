@@ -117,6 +117,11 @@ def set_clean(connection: sqlite3.Connection, content_id: ContentId, version: Ve
     connection.execute("UPDATE content SET dirty = 0, version = ? WHERE content_id = ?", (version, content_id))
 
 
+def give_up(connection: sqlite3.Connection, content_id: ContentId) -> None:
+    """These bytes, no version of the remote's, are kept elsewhere or not wanted: nobody's, and deleted once closed."""
+    connection.execute("UPDATE content SET dirty = 0 WHERE content_id = ?", (content_id,))
+
+
 def set_version(connection: sqlite3.Connection, content_id: ContentId, version: Version) -> None:
     """The remote's version that these bytes are equal to or based on."""
     connection.execute("UPDATE content SET version = ? WHERE content_id = ?", (version, content_id))

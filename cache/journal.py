@@ -194,9 +194,17 @@ def sending(connection: sqlite3.Connection, change: LocalChange, request: object
 
 
 def sent_to(connection: sqlite3.Connection, change: LocalChange, parent_id: ItemId, name: str) -> None:
-    """Where a creation or move was sent: as long as its answer is not known, what appears there is our own."""
+    """Where a creation or move was sent: as long as its answer is not known, what appears there is our own.
+
+    A move that was sent elsewhere before, and whose answer is not known, may have been applied: its place counts as the
+    one that this move starts from.
+    """
+    unanswered = "aspect = 'place' AND sent_generation >= 0 AND sent_parent_id IS NOT NULL"
     connection.execute(
-        "UPDATE journal SET sent_parent_id = ?, sent_name = ? WHERE seq = ?", (parent_id, name, change.seq)
+        f"""UPDATE journal SET base_parent_id = iif({unanswered}, sent_parent_id, base_parent_id),
+               base_name = iif({unanswered}, sent_name, base_name), sent_parent_id = ?, sent_name = ?
+           WHERE seq = ?""",  # noqa: S608
+        (parent_id, name, change.seq),
     )
 
 

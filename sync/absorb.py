@@ -90,7 +90,7 @@ class Absorber(Placing):
             self.note(node.ino, What.EDIT_WINS, "deleted on the server, changed here: uploaded again")
             return
         self.note(node.ino, What.REMOVED, told.reason, who=Who.SERVER)
-        settle.remember_place(self.connection, node)
+        settle.remember_place(self.connection, node, known)
         self.take_out(node)
         tree.set_item(self.connection, node.ino, None)
         journal.drop(self.connection, node.ino)
@@ -224,7 +224,8 @@ class Absorber(Placing):
         items.put(self.connection, told)
         pending = journal.of_node(self.connection, node.ino)
         same_place = node.parent == parent.ino and node.name == shown(told.name)
-        decision = merge(told, pending, same_place=same_place)
+        moved = old is None or (old.parent_id, old.name) != (told.parent_id, told.name)
+        decision = merge(told, pending, same_place=same_place, moved=moved)
         if not self._place(node, parent, told, decision.place, same_place=same_place):
             return
         if decision.content is Decision.TAKE and self.take_content(node, told, old):

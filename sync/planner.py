@@ -44,20 +44,23 @@ class Merge:
     attributes: Decision
 
 
-def merge(told: Item, pending: Mapping[Aspect, LocalChange], *, same_place: bool) -> Merge:
-    """Decide about an item that has a node here; `same_place`: the node already is where the remote says."""
+def merge(told: Item, pending: Mapping[Aspect, LocalChange], *, same_place: bool, moved: bool = True) -> Merge:
+    """Decide about an item that has a node here; `same_place`: the node already is where the remote says; `moved`: the
+    remote says another place than before."""
     return Merge(
-        place=_place(told, pending.get(Aspect.PLACE), same_place=same_place),
+        place=_place(told, pending.get(Aspect.PLACE), same_place=same_place, moved=moved),
         content=Decision.KEEP if Aspect.CONTENT in pending else Decision.TAKE,
         attributes=Decision.KEEP if {Aspect.ATTRIBUTES, Aspect.CONTENT} & pending.keys() else Decision.TAKE,
     )
 
 
-def _place(told: Item, change: LocalChange | None, *, same_place: bool) -> Decision:
+def _place(told: Item, change: LocalChange | None, *, same_place: bool, moved: bool) -> Decision:
     if change is None:
         return Decision.TAKE
     if same_place:
         return Decision.AGREED
+    if not moved:
+        return Decision.KEEP
     place = (told.parent_id, told.name)
     if change.in_doubt and place == (change.sent_parent_id, change.sent_name):
         return Decision.KEEP

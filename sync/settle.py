@@ -85,10 +85,15 @@ def put_back(connection: sqlite3.Connection, node: Node, known: Item | None, clo
     return [EntryChanged(parent, name)]
 
 
-def remember_place(connection: sqlite3.Connection, node: Node) -> None:
-    """The remote deleted a file; if somebody has it open for writing, an edit may still bring it back."""
-    if node.kind is Kind.FILE and node.parent is not None:
-        connection.execute("INSERT OR REPLACE INTO departed VALUES (?, ?, ?)", (node.ino, node.parent, node.name))
+def remember_place(connection: sqlite3.Connection, node: Node, known: Item | None) -> None:
+    """The remote deleted a file; if somebody has it open for writing, an edit may still bring it back. It may have lost
+    its name a moment ago, to the item that took its place."""
+    parent = node.parent
+    if parent is None and known is not None and known.parent_id is not None:
+        folder = tree.by_item(connection, known.parent_id)
+        parent = None if folder is None else folder.ino
+    if node.kind is Kind.FILE and parent is not None:
+        connection.execute("INSERT OR REPLACE INTO departed VALUES (?, ?, ?)", (node.ino, parent, node.name))
 
 
 def bring_back(connection: sqlite3.Connection, ino: Ino, clock: Clock, host: str) -> list[News]:

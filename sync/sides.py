@@ -60,8 +60,8 @@ def drop_content(placing: Placing, node: Node, told: Item) -> None:
     journal.drop(connection, node.ino, Aspect.CONTENT, Aspect.ATTRIBUTES)
     tree.set_content(connection, node.ino, None, item_size(told))
     tree.set_attributes(connection, node.ino, told.mode, told.mtime_ns, placing.clock.now_ns)
-    if node.content_id is not None and told.content_version is not None:
-        contents.set_clean(connection, node.content_id, told.content_version)  # nobody's: deleted once it is closed
+    if node.content_id is not None:
+        contents.give_up(connection, node.content_id)
         placing.after.released.add(node.content_id)
     placing.after.news.append(NodeChanged(node.ino, content=True))
 

@@ -114,8 +114,37 @@ FOUND = {
         *[Step("push_all", {"who": 1})] * 14,
         Step("push_all", {"who": 0}),
     ],
+    "a move whose answer was lost, moved on since, is not taken for a move of others": [
+        Step("program", {"who": 0, "kind": "create", "picks": (0, 0, 1, 0)}),
+        Step("push_all", {"who": 0}),
+        Step("program", {"who": 0, "kind": "rename", "picks": (0, 0, 1, 0)}),
+        Step("push_with_fault", {"who": 0, "fault": "lost", "which": 0}),
+        Step("program", {"who": 0, "kind": "rename", "picks": (0, 0, 2, 0)}),
+    ],
+    "the name in between of two that swap is never shown": [
+        Step("program", {"who": 2, "kind": "mkdir", "picks": (1, 4, 11, 5)}),
+        Step("program", {"who": 1, "kind": "create", "picks": (7, 11, 10, 11)}),
+        Step("push_all", {"who": 0}),
+        Step("program", {"who": 2, "kind": "symlink", "picks": (8, 5, 0, 7)}),
+        Step("push_all", {"who": 0}),
+        Step("program", {"who": 2, "kind": "exchange", "picks": (1, 2, 3, 10)}),
+        Step("push_with_fault", {"who": 1, "fault": "lost", "which": 1}),
+        Step("program", {"who": 1, "kind": "unlink", "picks": (10, 0, 7, 9)}),
+    ],
+    "an edit of an open file wins also when what deleted it took its name": [
+        Step("program", {"who": 0, "kind": "create", "picks": (4, 10, 8, 8)}),
+        Step("push_all", {"who": 0}),
+        Step("program", {"who": 0, "kind": "open", "picks": (0, 0, 2, 10)}),
+        Step("on_the_server", {"kind": "retype", "picks": (0, 8, 3, 1)}),
+        Step("pull", {"who": 0}),
+        Step("program", {"who": 0, "kind": "poke", "picks": (0, 0, 0, 0)}),
+    ],
 }  # fmt: skip
-ALONE = {"a creation whose answer was lost is not shown a second time under the name that it had"}
+ALONE = {
+    "a creation whose answer was lost is not shown a second time under the name that it had",
+    "a move whose answer was lost, moved on since, is not taken for a move of others",
+    "the name in between of two that swap is never shown",
+}
 
 
 @pytest.mark.parametrize("law", FOUND)
