@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from server_stub.external.doubts import Actor
 from server_stub.external.scan import RootReplaced
-from server_stub.names import holdable
+from server_stub.names import is_path_of_drive
+from server_stub.watching.activity import actor_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -111,9 +111,9 @@ async def _reconcile(service: Service, order: object) -> dict[str, object]:
         changed = msgspec.convert(order, Changed)
         actor = None
         if changed.user is not None:
-            actor = Actor(user=changed.user, protocol=changed.protocol, machine=changed.machine)
+            actor = actor_of(changed.user, changed.protocol, changed.machine)
         paths = [tuple(path.strip("/").split("/")) for path in changed.paths]
-        if not all(holdable(name) for names in paths for name in names):
+        if not all(is_path_of_drive(names) for names in paths):
             return {"error": "not a path of the drive"}
         report = await service.outside.tell(paths, actor)
     except (msgspec.ValidationError, RootReplaced, OSError) as error:

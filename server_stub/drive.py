@@ -16,6 +16,7 @@ import msgspec
 
 from server_stub import failpoints
 from server_stub.drift import Drift
+from server_stub.external.root import RootReplaced, check_root
 from server_stub.external.sight import Eyes
 from server_stub.intents import Intent, decode_intent, encode_intent
 from server_stub.problems import Problem
@@ -96,6 +97,7 @@ class Drive:
                 raise Drift(place)
         intent_id = None
         if intent.steps:
+            self._check_root(ledger)
             with ledger.transaction() as tx:
                 intent_id = tx.add_intent(encode_intent(intent))
             failpoints.reach("intended")
@@ -110,6 +112,15 @@ class Drive:
             self._apply(tx, intent, intent_id)
         self._unsettled = False
         failpoints.reach("applied")
+
+    def _check_root(self, ledger: Ledger) -> None:
+        """Nothing is written to a mount point whose disk is not there. Problem unavailable."""
+        try:
+            check_root(ledger, self._tree, self._eyes)
+        except RootReplaced as error:
+            log.warning("a change is refused: %s", error)
+            detail = "the exported directory is not the one of this drive"
+            raise Problem("unavailable", detail, headers={"retry-after": "5"}) from error
 
     def _drop(self, ledger: Ledger, intent_id: int) -> None:
         with ledger.transaction() as tx:

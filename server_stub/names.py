@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from server_stub.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAME_MAX_BYTES: Final = 255
 SYMLINK_TARGET_MAX_BYTES: Final = 4095
@@ -48,6 +51,11 @@ def holdable(name: str) -> bool:
     except Problem:
         return False
     return True
+
+
+def is_path_of_drive(names: Sequence[str]) -> bool:
+    """Whether a path below the root can lead to an item: names that can be told, outside of the server's own room."""
+    return tuple(names[:1]) != (HIDDEN_FOLDER,) and all(holdable(name) for name in names)
 
 
 def numbered(name: str, number: int) -> str:

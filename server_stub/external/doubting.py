@@ -12,6 +12,7 @@ from server_stub.external.looking import Certainty
 from server_stub.external.reconcile import Outcomes
 from server_stub.external.report import Report
 from server_stub.external.walking import note_listed
+from server_stub.names import is_path_of_drive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,8 @@ class Doubter:
         """Bring the index in line where it is in doubt; what is missing there and under no other doubt has ended."""
         report = Report()
         total = Outcomes()
-        paths = sorted(doubts.every(), key=lambda names: (len(names), names))
+        told = (names for names in doubts.every() if is_path_of_drive(names))
+        paths = sorted(told, key=lambda names: (len(names), names))
         waiting: dict[str, None] = {}
         while True:
             outcomes, paths = await self._round(paths, report)

@@ -10,8 +10,10 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from server_stub.external.identity import continues
 from server_stub.external.looking import Certainty
 from server_stub.external.reconcile import Outcomes
+from server_stub.external.sight import Covered, Sight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,25 +37,26 @@ class Ending:
         self._store = store
         self._reconciler = reconciler
 
-    async def uncover(self, report: Report) -> bool:
-        """Decide only about what lies where a folder was moved to, so that the folder can be listed: what is missing
-        may be in it. True: something became of something.
+    async def advance(self, report: Report, *, confirmed: bool) -> bool:
+        """Decide about all that is missing, unless too much would go. First only about what lies where a folder was
+        moved to, so that the folder can be listed: the rest may be in it. True: something became of something.
         """
-        return await self._pass(report, Certainty.FOLDERS)
-
-    async def decide(self, report: Report, *, confirmed: bool) -> bool:
-        """Decide about all that is missing, unless too much would go. True: something became of something."""
-        report.held = 0 if confirmed else await self._store.read(_too_many)
+        await self._hold(report, confirmed=confirmed)
+        if await self._pass(report, Certainty.FOLDERS):
+            return True
         if report.held:
             log.warning(
                 "%d items are gone from the tree: most of the drive; confirm with --confirm-deletions", report.held
             )
         return await self._pass(report, Certainty.WHOLE)
 
+    async def _hold(self, report: Report, *, confirmed: bool) -> None:
+        report.held = 0 if confirmed else await self._store.read(self._too_many)
+
     async def _pass(self, report: Report, certainty: Certainty) -> bool:
         after, news = "", False
         while missing := await self._store.read(partial(_missing, after)):
-            spots = missing if not report.held else await self._store.read(partial(_taken_over, missing))
+            spots = missing if not report.held else await self._store.read(partial(self._staying, missing))
             outcomes = await self._settle_items([item.item_id for item in spots], certainty)
             report.note(outcomes)
             news = news or bool(outcomes.told)
@@ -76,24 +79,36 @@ class Ending:
         with ledger.transaction() as tx:
             return self._reconciler.look(tx, spots, certainty, due=True)
 
+    def _too_many(self, view: View) -> int:
+        """How many items would go, when that is most of the drive; else 0. On another disk also of a small one."""
+        total, _ = view.counts()
+        least = _HELD_MIN if self._reconciler.lister.inodes_hold else 0
+        allowed = max(least, int(total * _HELD_SHARE))
+        going, after = 0, ""
+        while missing := view.missing(after, _BATCH):
+            for item in missing:
+                if not self._stays(item, view):
+                    going += view.items_below(item.item_id, total)
+            after = missing[-1].item_id
+        return going if going > allowed else 0
+
+    def _staying(self, items: Sequence[Item], view: View) -> list[Item]:
+        return [item for item in items if self._stays(item, view)]
+
+    def _stays(self, item: Item, view: View) -> bool:
+        """Whether an item goes on with what has its name now; a folder takes all that is below it along."""
+        found_ino = view.missing_ino(item.item_id)
+        if found_ino is None or not item.is_folder:
+            return found_ino is not None
+        path = tuple(name for _, name in view.lineage(item.parent_id or "")[1:])
+        owner = next(iter(view.by_ino(found_ino)), None)
+        try:
+            with self._reconciler.tree.folder(path) as fd:
+                found = Sight(fd, self._reconciler.lister.hidden).look_at(item.name)
+                return found is not None and continues(item, self._reconciler.eyes.identity(fd, found), owner)
+        except (OSError, Covered):
+            return True  # nothing is decided about what cannot be seen
+
 
 def _missing(after: str, view: View) -> list[Item]:
     return view.missing(after, _BATCH)
-
-
-def _taken_over(items: Sequence[Item], view: View) -> list[Item]:
-    """Those whose name another file has: they go on under it."""
-    return [item for item in items if view.missing_ino(item.item_id) is not None]
-
-
-def _too_many(view: View) -> int:
-    """How many items would go, when that is most of the drive; else 0."""
-    total, _ = view.counts()
-    allowed = max(_HELD_MIN, int(total * _HELD_SHARE))
-    going, after = 0, ""
-    while missing := view.missing(after, _BATCH):
-        for item in missing:
-            if view.missing_ino(item.item_id) is None:
-                going += view.items_below(item.item_id, total)
-        after = missing[-1].item_id
-    return going if going > allowed else 0

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from server_stub.store import Tx
     from server_stub.tree import Tree
 
+TOLD_MAX: Final = 100_000  # one by one, of a tree that came here at once; all of them are counted
 EMPTY_DIGEST: Final = hashlib.sha256().hexdigest()
 
 
@@ -48,7 +49,7 @@ class Outcomes:
 
     def add(self, other: Outcomes) -> None:
         """Take in what another look came to."""
-        self.told += other.told
+        self.told += other.told[: max(TOLD_MAX - len(self.told), 0)]
         self.folders += other.folders
         self.waiting += other.waiting
         self.removed += other.removed

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from server_stub.tree import Tree
 
 _KNOWN_MAX = 1_000  # names at the top that are compared
+_ON_EVERY_DISK = frozenset({"lost+found"})
 
 
 class RootReplaced(Exception):
@@ -49,7 +50,7 @@ def check_root(view: View, tree: Tree, eyes: Eyes) -> Ground:
         return Ground.SAME
     if eyes.mark(tree.root_fd, ".") == root.item_id:
         return Ground.RESTORED
-    known = {item.name for item in view.children(root.item_id, limit=_KNOWN_MAX)}
+    known = {item.name for item in view.children(root.item_id, limit=_KNOWN_MAX)} - _ON_EVERY_DISK
     if known and known.isdisjoint(tree.root_names()):
         raise RootReplaced(f"{tree.path} holds nothing of what this state knows: a disk not mounted?")
     return Ground.RESTORED

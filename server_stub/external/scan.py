@@ -85,9 +85,9 @@ class Scanner:
                 await self._save(after, report)
             await pace.rest(report)
         await self._list_new(report, pace)
-        while await self._ending.uncover(report) or await self._ending.decide(report, confirmed=confirmed):
+        while await self._ending.advance(report, confirmed=confirmed):
             await self._list_new(report, pace)  # what moved may uncover more
-        if ground is Ground.RESTORED:
+        if ground is Ground.RESTORED and not report.held:  # else it may be another tree after all
             await self._store.write(lambda ledger: adopt_root(ledger, self._tree, self._reconciler.eyes))
             self._reconciler.lister.inodes_hold = True
         await self._store.write(lambda ledger: _set_note(ledger, ""))
@@ -101,8 +101,14 @@ class Scanner:
 
     def refresh(self, ledger: Ledger, names: Names) -> bool:
         """Bring the index in line with one folder, or with the nearest one above it that exists. True: something is
-        missing there, and a walk has to find out where it went.
+        missing there, and a walk has to find out where it went. Nothing is learnt from a root that is not the drive's.
         """
+        try:
+            ground = check_root(ledger, self._tree, self._reconciler.eyes)
+        except (RootReplaced, OSError):
+            return False
+        if ground is Ground.RESTORED:
+            return True
         return self._doubter.refresh(ledger, names)
 
     async def _ground(self) -> Ground:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import stat
 import struct
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MARK: Final = "user.anchorfs.item"
-_MARK_BYTES: Final = 36  # a UUID as text
+_AN_ID: Final = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # whoever owns a file can write a mark
 KINDS: Final = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.FOLDER, stat.S_IFLNK: Kind.SYMLINK}
 
 _AT_SYMLINK_NOFOLLOW: Final = 0x100
@@ -58,7 +59,7 @@ class Marks:
             value = os.getxattr(_path(folder_fd, name), MARK, follow_symlinks=False)
         except OSError:
             return None
-        return value.decode("ascii", "replace") if len(value) == _MARK_BYTES else None
+        return value.decode() if _AN_ID.fullmatch(value) else None
 
     def write(self, folder_fd: int, name: str, item_id: str, flags: int = 0) -> bool:
         """Mark the file; False where that cannot be, and with XATTR_CREATE where a mark is already."""

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from server_stub.external.doubts import Actor
 from server_stub.instants import format_instant
 
 if TYPE_CHECKING:
-    from server_stub.external.doubts import Actor, Told
+    from server_stub.external.doubts import Told
+
+_WORD_MAX: Final = 255  # characters
+
+
+def actor_of(user: str, protocol: str, machine: str) -> Actor:
+    """Whoever others name, in words that can be stored: text, and not much of it."""
+    return Actor(*(word.encode(errors="replace").decode()[:_WORD_MAX] for word in (user, protocol, machine)))
 
 
 class Entry(NamedTuple):

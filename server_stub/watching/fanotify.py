@@ -1,7 +1,8 @@
 """fanotify(7) on the whole file system of the root, by ctypes: needs root (CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH).
 
 Folders are named by file handles, which stay with them through renames and are never used again. What this process does
-itself is left out by its pid. What others do elsewhere on the file system is dropped where the path is made.
+itself is left out by its pid, but for the paths that it changes. What others do elsewhere on the file system is dropped
+where the path is made.
 """
 
 from __future__ import annotations
@@ -116,22 +117,22 @@ class FanotifySource:
         """Up to 256 KiB of events."""
         batch = Batch()
         try:
-            buffer = os.read(self._fd, _READ_BYTES)
+            buffer = os.read(self.fileno(), _READ_BYTES)
         except BlockingIOError:
             return batch
         for event in parse(buffer):
             batch.events += 1
             if event.mask & Q_OVERFLOW:
                 batch.is_overflow = True
-            elif event.pid != self._own_pid:
+                continue
+            if event.mask & RENAME and event.mask & ONDIR:  # whoever did it: paths below are others now
+                self._paths.clear()
+                batch.folders_moved = True
+            if event.pid != self._own_pid:
                 self._take(event, batch)
         return batch
 
     def _take(self, event: Event, batch: Batch) -> None:
-        moved = bool(event.mask & RENAME)
-        if moved and event.mask & ONDIR:
-            self._paths.clear()
-            batch.folders_moved = True
         old, new = event.entries.get(_OLD_DFID_NAME), event.entries.get(_NEW_DFID_NAME)
         here = event.entries.get(_DFID_NAME)
         for entry in (old, new, here):
@@ -140,7 +141,7 @@ class FanotifySource:
         if old is not None and new is not None and self.names(old[0]) is not None and self.names(new[0]) is not None:
             batch.renames.append(Rename(*old, *new))
         alone = event.entries.get(_FID)
-        if alone is not None and here is None and not moved:
+        if alone is not None and here is None and not event.mask & RENAME:
             self._take_nameless(alone[0], batch)
 
     def _take_nameless(self, handle: bytes, batch: Batch) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from server_stub.external.scan import Report
     from server_stub.service import Service
     from server_stub.store import Ledger, View
+    from server_stub.watching.activity import Entry
     from server_stub.watching.looks import Look
     from server_stub.watching.notices import FolderNames, Source
 
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 _SIGN_EVERY_S: Final = 1.0
 _SIGN_WITHIN_S: Final = 15.0  # after which a change stays unsigned
 _UNSIGNED_MAX: Final = 10_000
+_ENTRIES_AT_ONCE: Final = 5_000  # in one transaction
 
 
 class Outside:
@@ -122,18 +124,18 @@ class Outside:
             unsigned = (each.names for each, entry in zip(told, entries, strict=True) if entry.user is None)
             self._unsigned |= dict.fromkeys(unsigned, time.monotonic())
 
-        def write(ledger: Ledger) -> None:
-            with ledger.transaction() as tx:
-                tx.note_activity(entries)
-
-        await self._service.store.write(write)
+        for start in range(0, len(entries), _ENTRIES_AT_ONCE):
+            await self._service.store.write(partial(_note, entries[start : start + _ENTRIES_AT_ONCE]))
 
     async def _sign_for_ever(self) -> None:
         """Lines that came after the change was looked at."""
         while True:
             await asyncio.sleep(_SIGN_EVERY_S)
-            if self._unsigned:
-                await self._sign()
+            try:
+                if self._unsigned:
+                    await self._sign()
+            except OSError as error:  # a full disk, a state that is locked: it passes
+                log.warning("who changed what cannot be noted just now: %s", error)
 
     async def _sign(self) -> None:
         late = await self._actors(self._unsigned)
@@ -145,6 +147,11 @@ class Outside:
             for names, since_s in self._unsigned.items()
             if names not in late and now_s - since_s < _SIGN_WITHIN_S
         }
+
+
+def _note(entries: list[Entry], ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        tx.note_activity(entries)
 
 
 def _sign(late: Mapping[FolderNames, Actor], ledger: Ledger) -> None:

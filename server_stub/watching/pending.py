@@ -94,6 +94,8 @@ class Pending:
     def note_inode(self, ino: int, now_s: float) -> None:
         """A file that changed under a name that nobody told."""
         self._inodes[ino] = self._hurried(self._joined(self._inodes.get(ino), Pace.NOW, now_s))
+        if len(self) > self._bounds.names:
+            self.note_everything()
 
     def note_rename(self, rename: Rename) -> None:
         """A hint for whoever looks; beyond the bound there is none, and evidence has to do."""

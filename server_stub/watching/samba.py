@@ -7,21 +7,24 @@ under its path. Lines are advice: the tree says what changed, they only say who.
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from server_stub.external.doubts import Actor
+from server_stub.watching.activity import actor_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from server_stub.external.doubts import Actor
     from server_stub.watching.notices import FolderNames
 
 MARK: Final = "anchorfs|"  # full_audit:prefix = anchorfs|%U|%I|%m
 _KEPT_S: Final = 30.0  # longer than a look waits for a file that is being written
 _KEPT_MAX: Final = 50_000
 _READ_MAX_BYTES: Final = 8 << 20
+_LINE_MAX_BYTES: Final = 64 << 10  # longer than two paths
 _OPENED: Final = "|open|"  # create_file of something that was there: it changed nothing
 
 
@@ -40,11 +43,11 @@ def parse_line(line: str, root: str) -> tuple[Actor, list[FolderNames]] | None:
     prefix = root.rstrip("/") + "/"
     paths = [tuple(each.removeprefix(prefix).split("/")) for each in fields[5:] if each.startswith(prefix)]
     name = machine if machine == address or not address else f"{machine} ({address})"
-    return (Actor(user=user, protocol="smb", machine=name), paths) if paths else None
+    return (actor_of(user, "smb", name), paths) if paths else None
 
 
 class AuditLog:
-    """The end of a growing file, through its rotations, and who was last seen at which path."""
+    """The end of a growing file, through its rotations, and who was last seen at which path. Safe in threads."""
 
     def __init__(self, path: Path, root: Path) -> None:
         self._path = path
@@ -52,26 +55,32 @@ class AuditLog:
         self._fd = -1
         self._rest = b""
         self._actors: OrderedDict[FolderNames, tuple[float, Actor]] = OrderedDict()
+        self._reading = threading.Lock()  # a look and a late signature may both want to know
         self.lines = 0
         self._open(at_end=True)
 
     def close(self) -> None:
         """Give the file back."""
+        with self._reading:
+            self._close()
+
+    def _close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def read(self, now_s: float) -> int:
         """Take in what was written since; returns how many lines told of the tree."""
-        before = self.lines
-        self._take(now_s)
-        if self._is_rotated():
-            self.close()
-            self._open(at_end=False)
+        with self._reading:
+            before = self.lines
             self._take(now_s)
-        while self._actors and next(iter(self._actors.values()))[0] < now_s - _KEPT_S:
-            self._actors.popitem(last=False)
-        return self.lines - before
+            if self._is_rotated():
+                self._close()
+                self._open(at_end=False)
+                self._take(now_s)
+            while self._actors and next(iter(self._actors.values()))[0] < now_s - _KEPT_S:
+                self._actors.popitem(last=False)
+            return self.lines - before
 
     def actor(self, names: FolderNames) -> Actor | None:
         """Who was last seen there, within half a minute."""
@@ -107,6 +116,8 @@ class AuditLog:
         if self._fd < 0:
             return
         *lines, self._rest = (self._rest + os.read(self._fd, _READ_MAX_BYTES)).split(b"\n")
+        if len(self._rest) > _LINE_MAX_BYTES:
+            self._rest = b""
         for line in lines:
             told = parse_line(os.fsdecode(line), self._root)
             if told is not None:

@@ -36,7 +36,8 @@ class ServerProcess:
         options: tuple[str, ...] = (),
         auth: bool = True,
         scan_interval_s: float = 0.0,
-        watch: str = "off",
+        watch: str | None = "off",
+        prefix: tuple[str, ...] = (),
     ) -> None:
         self.root = folder / "root"
         self.state = folder / "state"
@@ -44,7 +45,8 @@ class ServerProcess:
         self.options = options
         self.auth = auth
         self.scan_interval_s = scan_interval_s
-        self.watch = watch
+        self.watch = watch  # None: as the server does by itself
+        self._prefix = prefix  # a command that runs the server's
         self.url = ""
         self.token: str | None = None
         self.token_file: Path | None = None
@@ -102,6 +104,7 @@ class ServerProcess:
 
     def _command(self) -> list[str]:
         command = [
+            *self._prefix,
             sys.executable,
             "-m",
             "server_stub",
@@ -112,8 +115,9 @@ class ServerProcess:
             str(self.state),
         ]
         command += ["--listen", self._listen, "--ready-file", str(self._ready)]
-        command += ["--scan-interval", str(self.scan_interval_s), "--watch", self.watch]
-        return [*command, *([] if self.auth else ["--no-auth"]), *self.options]
+        command += ["--scan-interval", str(self.scan_interval_s)]
+        watch = [] if self.watch is None else ["--watch", self.watch]
+        return [*command, *watch, *([] if self.auth else ["--no-auth"]), *self.options]
 
     def stop(self, within_s: float = STOP_WITHIN_S) -> int:
         """SIGTERM; the exit status."""

@@ -65,8 +65,29 @@ def test_an_emptied_mount_point_deletes_nothing(tmp_path: Path) -> None:
         server.start()
         with server.client() as client:
             api = Api(client)
-            assert set(api.children(api.root()["item_id"])) == {"precious"}
-    assert "scan refused" in server.log_tail()
+            root_id = api.root()["item_id"]
+            precious = api.children(root_id)["precious"]
+            for refused in (
+                api.create(root_id, "folder"),
+                api.write_new(root_id, "file", b"would lie below the mount"),
+                api.overwrite(precious, b"x"),
+                api.delete(precious),
+                api.content(precious),
+            ):
+                assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+                assert "retry-after" in refused.headers
+            assert set(api.children(root_id)) == {"precious"}
+        assert list(root.iterdir()) == []
+        assert "scan refused" in server.log_tail()
+        server.stop()
+        root.rmdir()
+        shutil.move(tmp_path / "aside", root)
+        server.start()
+        with server.client() as client:
+            api = Api(client)
+            precious = api.children(api.root()["item_id"])["precious"]
+            assert api.content(precious).content == b"p"
+            assert api.overwrite(precious, b"new").status_code == 200
 
 
 def test_state_inside_the_root_is_no_part_of_the_drive(tmp_path: Path) -> None:

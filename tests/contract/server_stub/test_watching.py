@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -29,6 +30,7 @@ KINDS = [
 ]
 
 
+SOMEBODY = 65_534
 QUEUE_EVENTS = 1 + max(
     int(Path("/proc/sys/fs", name, "max_queued_events").read_text()) for name in ("fanotify", "inotify")
 )
@@ -190,6 +192,27 @@ def test_changes_below_a_folder_that_is_being_renamed_are_not_lost(home: Path, s
         seen.await_item(f"30/new-{number}", size=1)
 
 
+def test_changes_below_a_folder_that_a_client_renamed_are_seen(api: Api, home: Path, seen: Seen) -> None:
+    (home / "before").mkdir()
+    (home / "before" / "one").write_text("x")
+    seen.await_item("before/one", size=1)
+    folder = seen.await_item("before")
+    api.patch(folder, name="after")
+    (home / "after" / "one").write_text("more")
+    (home / "after" / "two").write_text("x")
+    assert seen.await_item("after/two", size=1)["parent_id"] == folder["item_id"]
+    seen.await_item("after/one", size=4)
+
+
+def test_a_name_that_is_no_text_does_not_break_the_watch(watched: ServerProcess, home: Path, seen: Seen) -> None:
+    (home / "\udcff").mkdir()
+    (home / "\udcff" / "file").write_text("x")
+    (home / "text").write_text("x")
+    seen.await_item("text", size=1)
+    assert watch_state(watched) == "watching"
+    assert "UnicodeEncodeError" not in watched.log_path.read_text()
+
+
 def test_a_path_longer_than_the_kernel_tells_is_watched(watched: ServerProcess, home: Path) -> None:
     names = ["n" * 200] * 25
     fd = os.open(home, os.O_RDONLY)
@@ -287,6 +310,33 @@ def test_a_root_that_is_not_there_is_said(tmp_path: Path) -> None:
             assert set(api.children(api.root()["item_id"])) == {"kept"}
 
 
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="gives up root's capabilities by setpriv"
+)
+def test_without_privileges_inotify_takes_over(tmp_path: Path) -> None:
+    """To the kernel a user like any other: no fanotify, and no folder of somebody else's."""
+    drop = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    with ServerProcess(tmp_path, watch="auto", prefix=drop) as server, server.client() as client:
+        until(lambda: watch_state(server) == "watching", "the watch to have caught up")
+        assert "inotify watching" in doctor(server)
+        secret = server.root / "secret"
+        secret.mkdir(mode=0o700)
+        (secret / "file").write_text("x")
+        os.chown(secret, SOMEBODY, SOMEBODY)
+        (server.root / "folder").mkdir()
+        (server.root / "folder" / "file").write_text("x")
+        api = Api(client)
+        root_id = api.root()["item_id"]
+        until(lambda: set(api.children(root_id)) == {"folder", "secret"}, "both folders")
+        folder = api.children(root_id)["folder"]
+        until(lambda: set(api.children(folder["item_id"])) == {"file"}, "the file")
+        item = api.children(folder["item_id"])["file"]
+        (server.root / "folder" / "file").rename(server.root / "folder" / "moved")
+        until(lambda: set(api.children(folder["item_id"])) == {"moved"}, "the new name")
+        assert api.children(folder["item_id"])["moved"]["item_id"] == item["item_id"]
+        assert watch_state(server) == "watching"
+
+
 def test_a_program_that_shares_the_tree_may_say_what_it_did(tmp_path: Path) -> None:
     with ServerProcess(tmp_path) as server, server.client() as client:
         (server.root / "told").write_text("x")
@@ -294,7 +344,7 @@ def test_a_program_that_shares_the_tree_may_say_what_it_did(tmp_path: Path) -> N
         assert "report" in send(server.state, line)
         api = Api(client)
         assert set(api.children(api.root()["item_id"])) == {"told"}
-        for paths in ("told", ["a/../../b"], [""]):
+        for paths in ("told", ["a/../../b"], [""], [".anchorfs/staging"]):
             assert "error" in send(server.state, {"command": "changed", "paths": paths})
         words = ["activity", "--root", str(server.root), "--state", str(server.state)]
         assert "added    told  alice by smb from desk" in run_server_command(*words)

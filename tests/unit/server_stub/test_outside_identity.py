@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -301,3 +302,36 @@ def test_a_lost_state_finds_the_ids_again(outside: Outside, tmp_path: Path) -> N
     outside.open()
     outside.run(outside.scanner.import_tree())
     assert outside.ids() == before
+
+
+def test_the_servers_own_room_is_no_part_of_the_drive_whoever_tells_of_it(outside: Outside) -> None:
+    room = outside.root / ".anchorfs"
+    room.mkdir()
+    (room / "staged").write_text("x")
+    (outside.root / "seen").write_text("x")
+    outside.doubt(".anchorfs", ".anchorfs/staged", "seen")
+    assert set(outside.ids()) == {"seen"}
+
+
+def test_a_name_that_is_no_text_stops_nobody(outside: Outside) -> None:
+    (outside.root / "d\udcff").mkdir()
+    for path in ("\udcff", "d\udcff/file", "seen"):
+        (outside.root / path).write_text("x")
+    outside.doubt("\udcff", "d\udcff", "d\udcff/file", "seen")
+    assert set(outside.ids()) == {"seen"}
+    (outside.root / "seen").rename(outside.root / "seen\udcff")
+    outside.doubt("seen", "seen\udcff")
+    assert outside.ids() == {}
+
+
+def test_a_mark_that_is_no_id_is_none(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    for name, mark in (("path", b"../../../../../../../../etc/passwd.."), ("bytes", b"\xff" * 36)):
+        (tmp_path / "root" / name).write_text("x")
+        os.setxattr(tmp_path / "root" / name, "user.anchorfs.item", mark)
+    outside = Outside(tmp_path)
+    try:
+        assert {str(uuid.UUID(item_id)) for item_id in outside.ids().values()} == set(outside.ids().values())
+        assert len(outside.ids()) == 2
+    finally:
+        outside.close()

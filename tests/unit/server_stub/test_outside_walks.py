@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -130,6 +132,84 @@ def test_most_of_the_drive_goes_only_when_a_person_says_so(outside: Outside) -> 
     assert outside.scan(quick=True).held == 159
     assert outside.scan(confirmed=True).removed >= 159
     assert set(outside.ids()) == {"folder000"}
+
+
+def test_a_folder_with_most_of_the_drive_is_held_when_another_has_its_name(outside: Outside, tmp_path: Path) -> None:
+    folder = outside.root / "folder"
+    folder.mkdir()
+    for number in range(60):
+        (folder / str(number)).write_text("x")
+    outside.scan()
+    before = outside.ids()
+    folder.rename(tmp_path / "away")
+    folder.mkdir()
+    report = outside.scan()
+    assert (report.removed, report.held) == (0, 61)
+    assert outside.ids() == before
+    folder.rmdir()
+    (tmp_path / "away").rename(folder)
+    assert outside.scan().held == 0
+    assert outside.ids() == before
+    folder.rename(tmp_path / "gone")
+    folder.mkdir()
+    assert outside.scan(confirmed=True).removed == 61
+
+
+def test_a_folder_that_was_copied_over_itself_is_not_held(outside: Outside) -> None:
+    folder = outside.root / "folder"
+    folder.mkdir()
+    for number in range(60):
+        (folder / str(number)).write_text("x")
+    outside.scan()
+    before = outside.ids()
+    subprocess.run(["cp", "-a", folder, outside.root / "copy"], check=True)
+    shutil.rmtree(folder)
+    (outside.root / "copy").rename(folder)
+    report = outside.scan()
+    assert (report.removed, report.held) == (0, 0)
+    assert outside.ids() == before
+
+
+def test_another_disk_with_a_name_in_common_takes_nothing_of_a_small_drive(outside: Outside, tmp_path: Path) -> None:
+    for number in range(10):
+        (outside.root / str(number)).write_text("x")
+    outside.scan()
+    before = outside.ids()
+    outside.shut()
+    outside.root.rename(tmp_path / "disk")
+    outside.root.mkdir()
+    (outside.root / "0").write_text("y")
+    outside.open()
+    for _ in range(2):  # also not as the new place of the drive
+        report = outside.scan()
+        assert (report.removed, report.held) == (0, 9)
+        assert outside.ids() == before
+    assert outside.scan(confirmed=True).removed == 9
+
+
+def test_what_every_disk_holds_tells_nothing(outside: Outside, tmp_path: Path) -> None:
+    grow(outside, 2)
+    (outside.root / "lost+found").mkdir()
+    outside.scan()
+    outside.shut()
+    outside.root.rename(tmp_path / "disk")
+    (outside.root / "lost+found").mkdir(parents=True)
+    outside.open()
+    with pytest.raises(RootReplaced):
+        outside.scan(confirmed=True)
+
+
+def test_a_request_learns_nothing_from_a_directory_that_is_not_the_drive(outside: Outside, tmp_path: Path) -> None:
+    grow(outside, 2)
+    before = outside.items()
+    outside.shut()
+    outside.root.rename(tmp_path / "disk")
+    outside.root.mkdir()
+    outside.open()
+    for names in ((), ("folder000",)):
+        missing = outside.run(outside.store.write(partial(outside.scanner.refresh, names=names)))
+        assert not missing
+    assert outside.items() == before
 
 
 def test_a_directory_that_holds_nothing_known_is_refused(outside: Outside, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -18,6 +19,8 @@ from server_stub.watching.watches import Watches
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 DELAYS = Delays(now_s=1, opening_s=5, writing_s=10, writing_max_s=35)
 
@@ -195,6 +198,27 @@ def test_fanotify_events_are_read_as_the_kernel_writes_them() -> None:
     assert events[1].entries[1] == (struct.pack("=II", 8, 1) + b"file-han", "")
 
 
+def test_what_the_server_renames_itself_is_no_news_but_changes_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "before"
+    folder.mkdir()
+    paths = iter((("before",), ("after",)))
+    monkeypatch.setattr(fanotify.FanotifySource, "_path", lambda _source, _handle: next(paths))
+    queue, news = os.pipe()
+    monkeypatch.setattr(fanotify.FanotifySource, "fileno", lambda _source: queue)
+    source = fanotify.FanotifySource(-1)
+    handle = struct.pack("=II", 8, 1) + b"folder-1"
+    assert (source.names(handle), source.names(handle)) == (("before",), ("before",))
+    ours = fanotify.RENAME | fanotify.ONDIR
+    os.write(news, _event(ours, os.getpid(), _info(10, b"root-dir", b"before"), _info(12, b"root-dir", b"after")))
+    batch = source.read()
+    os.close(queue)
+    os.close(news)
+    assert (batch.notices, batch.folders_moved) == ([], True)
+    assert source.names(handle) == ("after",)
+
+
 def test_an_audit_line_says_who_and_where() -> None:
     line = "  anchorfs|alice|10.0.0.7|laptop|renameat|ok|/srv/drive/a/b|/srv/drive/c\n"
     told = parse_line(line, "/srv/drive")
@@ -219,6 +243,63 @@ def test_audit_lines_that_say_nothing_of_a_change_here_are_left() -> None:
         "",
     ):
         assert parse_line(line, "/srv/drive") is None, line
+
+
+def test_files_without_a_name_are_counted_among_the_doubts() -> None:
+    pending = Pending(DELAYS, Bounds(names=10))
+    for ino in range(11):
+        pending.note_inode(ino, 0)
+    assert pending.is_everything
+    assert len(pending) == 0
+
+
+def test_names_that_are_no_text_are_stored_as_text() -> None:
+    told = parse_line(os.fsdecode(b"anchorfs|al\xefce|1.2.3.4|\xff|unlinkat|ok|/srv/x"), "/srv")
+    assert told is not None
+    assert (told[0].user.encode(), told[0].machine.encode()) == (b"al?ce", b"? (1.2.3.4)")
+    long = parse_line(f"anchorfs|{'u' * 10_000}|1.2.3.4|m|unlinkat|ok|/srv/x", "/srv")
+    assert long is not None
+    assert len(long[0].user) == 255
+
+
+def test_two_who_ask_at_once_read_the_audit_log_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.log"
+    path.touch()
+    log = AuditLog(path, tmp_path)
+    second = threading.Thread(target=log.read, args=(2,))
+    met: list[bool] = []
+
+    def slow(line: str, _root: str) -> None:
+        if second.ident is None:
+            with path.open("a") as more:
+                more.write("late\n")
+            second.start()
+            second.join(0.2)
+            met.append(second.is_alive())
+        else:
+            met.append(line == "late")
+
+    monkeypatch.setattr("server_stub.watching.samba.parse_line", slow)
+    path.write_text("first\n")
+    log.read(1)
+    second.join(10)
+    log.close()
+    assert met == [True, True]
+
+
+def test_a_line_without_an_end_is_not_kept_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    path.touch()
+    log = AuditLog(path, tmp_path)
+    path.write_bytes(b"x" * (1 << 20))
+    log.read(1)
+    with path.open("a") as more:
+        more.write(f"\nanchorfs|alice|1.2.3.4|m|unlinkat|ok|{tmp_path}/x\n")
+    assert log.read(2) == 1
+    assert log.actor(("x",)) is not None
+    log.close()
 
 
 def test_an_audit_log_is_followed_through_its_rotations(tmp_path: Path) -> None:
