@@ -34,13 +34,15 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every sample here, and the table beside it")
     parser.add_argument("--runs", type=int, metavar="N", help=f"{RUNS}, with --quick {QUICK_RUNS}")
     parser.add_argument("--dir", type=Path, default=Path(DISK), help=f"a folder on the disk to compare with ({DISK})")
+    parser.add_argument("--only", default="", metavar="PART", help="cases with this in their names (hydrate, kernel)")
     given = parser.parse_args()
     runs = given.runs or (QUICK_RUNS if given.quick else RUNS)
     if runs < 1:
         parser.error("--runs wants one at least")
     try:
         with ended_in_order():
-            report = BENCHES[given.name](Settings(quick=given.quick, runs=runs, folder=given.dir))
+            settings = Settings(quick=given.quick, runs=runs, folder=given.dir, only=given.only)
+            report = BENCHES[given.name](settings)
     except BenchFailedError as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1

@@ -8,7 +8,7 @@ the same for both; on loopback none is in between. curl writes to a file on the 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scripts.benches import cold, facts, places
@@ -68,9 +68,10 @@ def run(settings: Settings) -> Report:
             rclone=program,
         )
         samples: Samples = {}
-        for session in _sessions(scale):
+        picked = sessions(scale, settings)
+        for session in picked:
             _hold(session, base, servers, settings, samples)
-        memory = _memory(base, servers, scale, settings)
+        memory = _memory(base, servers, scale, settings) if settings.picks("memory") else []
     return Report(
         bench="hydrate",
         facts=facts.of_machine()
@@ -78,12 +79,13 @@ def run(settings: Settings) -> Report:
         | {"data": str(scale), "runs": str(settings.runs), "the long way": f"{FAR_MS:.0f} ms there and back"},
         places=[places.ANCHORFS, places.RCLONE, cold.CURL],
         compared=[(places.ANCHORFS, places.RCLONE), (places.ANCHORFS, cold.CURL)],
-        series=[*_series(scale, samples), *memory],
+        series=[*_series(picked, samples), *memory],
     )
 
 
-def _sessions(scale: Scale) -> list[Session]:
-    return [
+def sessions(scale: Scale, settings: Settings) -> list[Session]:
+    """Those with a case that is picked."""
+    every = [
         Session(name="loopback", cases=cold.near(scale)),
         Session(name="far", cases=cold.far(scale, FAR_MS), round_trip_ms=FAR_MS),
         Session(
@@ -91,12 +93,14 @@ def _sessions(scale: Scale) -> list[Session]:
         ),
         Session(name="held", cases=cold.held(scale), kept=True),
     ]  # fmt: skip
+    picked = (replace(each, cases=tuple(case for case in each.cases if settings.picks(case.name))) for each in every)
+    return [each for each in picked if each.cases]
 
 
-def _series(scale: Scale, samples: Samples) -> list[Series]:
+def _series(picked: list[Session], samples: Samples) -> list[Series]:
     return [
         Series(name=case.name, unit=case.unit, seconds=samples[case.name], bar=case.bar)
-        for session in _sessions(scale)
+        for session in picked
         for case in session.cases
     ]
 

@@ -57,7 +57,7 @@ def run(settings: Settings) -> Report:
         ours = places.anchorfs(stack, base / "anchorfs", sources[0])
         theirs = places.rclone(stack, base / "rclone", sources[1], program)
         compared = [disk, ours, theirs]
-        series = [_series(measure, compared, settings) for measure in measures(scale)]
+        series = [_series(measure, compared, settings) for measure in measures(scale) if settings.picks(measure.name)]
     return Report(
         bench="kernel",
         facts=facts.of_machine()

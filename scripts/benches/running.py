@@ -24,6 +24,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 300.0  # a server takes in a large tree before it listens
 STOP_TIMEOUT_S = 90.0  # a mount flushes for a minute at most
 LOG_TAIL_CHARACTERS = 3000
+IDLE_SHARE = 0.05  # of one core, over a second
 
 
 class BenchFailedError(Exception):
@@ -58,6 +59,20 @@ class Program:
                 status = self._process.poll()
                 raise BenchFailedError(f"no {what} (exit status {status}):\n{self.log_tail()}")
             time.sleep(0.02)
+
+    def await_idle(self, what: str) -> None:
+        """Wait until it does nothing: what it has to do behind its start would be measured along, by chance."""
+
+        def is_idle() -> bool:
+            before = self._cpu_s()
+            time.sleep(1.0)
+            return self._cpu_s() - before < IDLE_SHARE
+
+        self.await_true(is_idle, f"idle {what}")
+
+    def _cpu_s(self) -> float:
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")  # utime, stime (proc_pid_stat(5))
 
     def log_tail(self) -> str:
         """The end of what it said."""

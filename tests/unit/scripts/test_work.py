@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from scripts.benches import tree, work
+from scripts.benches.cold import QUICK
+from scripts.benches.hydrate import sessions
 from scripts.benches.kernel import measures
 from scripts.benches.places import Place
 from scripts.benches.running import BenchFailedError, Program, scratch
+from scripts.benches.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +72,25 @@ def test_a_program_that_ends_early_is_told_with_its_words(tmp_path: Path) -> Non
             program.await_true(lambda: False, "server")
     finally:
         program.close()
+
+
+def test_what_a_program_does_behind_its_start_is_awaited(tmp_path: Path) -> None:
+    busy = "import time\nwhile time.process_time() < 1: pass\nprint('done', flush=True)\ntime.sleep(100)"
+    program = Program([sys.executable, "-c", busy], tmp_path / "log")
+    try:
+        program.await_idle("program")
+        assert "done" in program.log_tail()
+    finally:
+        program.close()
+
+
+def test_cases_are_picked_by_a_part_of_their_names(tmp_path: Path) -> None:
+    settings = Settings(quick=True, runs=1, folder=tmp_path, only="FIND of")
+    names = [case.name for session in sessions(QUICK, settings) for case in session.cases]
+    assert names
+    assert all("find of" in name for name in names)
+    every = sessions(QUICK, replace(settings, only=""))
+    assert sum(len(session.cases) for session in every) > len(names)
 
 
 def test_a_program_is_reaped(tmp_path: Path) -> None:
