@@ -8,6 +8,7 @@ byte is served, large ones when the last byte arrived.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ RETRIES = 2  # attempts in a row that bring no byte; each has its own short retr
 HOLE_MIN_BYTES = 16 << 10
 WAITED_FOR_BYTES = 8 << 20  # ahead of a stream: who waits there waits for it
 YIELD_S = 0.25  # how long a background stream lets readers go first, at each chunk
+QUIET_S = 0.1  # without a reader's stream: readers who hop about are between two of theirs no longer than this
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +42,7 @@ class Download:
     stop: int
     background: bool
     helper: bool = False  # beside another background stream of the same content
+    hold: trio.CancelScope | None = None  # not begun: readers go first, until this is cancelled
     error: RemoteError | OSError | None = None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
@@ -66,6 +69,7 @@ class Filler:
         self.statistics = HydrationStatistics()
         self.urgent = 0
         self._calm = trio.Event()
+        self._calm_since_s = -math.inf
 
     async def fill(self, opened: OpenContent, download: Download) -> None:
         """Stream gap after gap of [position, stop); raises RemoteError, OSError."""
@@ -77,7 +81,8 @@ class Filler:
                 await self._fetch(opened, download)
         finally:
             self.urgent -= not download.background
-            if self.urgent == 0:
+            if self.urgent == 0 and not download.background:
+                self._calm_since_s = trio.current_time()
                 self._calm.set()
                 self._calm = trio.Event()
 
@@ -106,13 +111,20 @@ class Filler:
                     download.position += len(useful)
                 if _met(opened, download, stop):
                     return
-                if download.background and self.urgent and not _is_waited_for(opened, download):
-                    await self._let_readers_go_first()
+                if download.background and not self._is_quiet() and not _is_waited_for(opened, download):
+                    await self.let_readers_go_first(YIELD_S)
 
-    async def _let_readers_go_first(self) -> None:
-        calm = self._calm
-        with trio.move_on_after(YIELD_S):
-            await calm.wait()
+    async def let_readers_go_first(self, at_most_s: float) -> None:
+        """Wait until no reader's stream has run for a moment. What is on its way already nobody can call back."""
+        with trio.move_on_after(at_most_s):
+            while not self._is_quiet():
+                if self.urgent:
+                    await self._calm.wait()
+                else:
+                    await trio.sleep_until(self._calm_since_s + QUIET_S)
+
+    def _is_quiet(self) -> bool:
+        return not self.urgent and trio.current_time() >= self._calm_since_s + QUIET_S
 
     def publish(self, opened: OpenContent, start: int, data: memoryview | bytes) -> None:
         """Bytes of the opened version: into the blob, then resident."""

@@ -32,6 +32,7 @@ NEAR_BYTES = 40 << 20  # a sequential reader waits for a stream this close befor
 NEAR_RANDOM_BYTES = 1 << 20  # any other reader
 STREAMS_MAX = 16  # of one content
 KEEP_GOING_BYTES = 64 << 20  # a file up to this size is fetched to its end even when the last handle closed
+HELD_BACK_S = 10.0  # at most, for readers of other places: what is on its way stands in the way of what they ask for
 BACKGROUND_MAX = 4  # contents filled behind their readers at a time; the rest follow
 SLOW_BYTES_PER_S = 64 << 20  # a background stream below this gets help by another connection
 STEAL_MIN_BYTES = 32 << 20  # what is left to a stream before half of it is given to another
@@ -95,7 +96,7 @@ class Hydrator:
         near = NEAR_BYTES if pattern.window else NEAR_RANDOM_BYTES
         rest = self.policy is Policy.PROGRESSIVE
         if rest and not ranges.missing(opened.resident, 0, start):
-            self.begin(opened)  # the rest begins where the reader is: one stream for both
+            self.begin(opened, held=False)  # the rest begins where the reader is: one stream for both
         self._serve(opened, start, stop, reach, near)
         self._order(opened, [(stop, reach)], near, least=pattern.window // 2)
         self._order(opened, strides, near, least=BLOCK_BYTES)
@@ -138,16 +139,22 @@ class Hydrator:
             for gap in ranges.missing(opened.resident, start, stop)
         ]
 
-    def begin(self, opened: OpenContent) -> None:
+    def begin(self, opened: OpenContent, *, held: bool = True) -> None:
         """Fetch the rest of a content behind its readers, unless that is going on already, or nothing is to be."""
         if not self.paused:
-            self._begin(opened)
+            self._begin(opened, held=held)
 
-    def _begin(self, opened: OpenContent) -> None:
-        if opened.whole or any(each.background for each in _downloads(opened)):
+    def _begin(self, opened: OpenContent, *, held: bool = True) -> None:
+        behind = [each for each in _downloads(opened) if each.background]
+        for each in behind:
+            if each.hold is not None and not held:
+                each.hold.cancel()
+                each.hold = None
+        if opened.whole or behind:
             return
         first = ranges.missing(opened.resident, 0, opened.size)[0][0]
-        self._start(opened, Download(first, opened.size, background=True))
+        hold = trio.CancelScope() if held and opened.size > SMALL_BYTES else None
+        self._start(opened, Download(first, opened.size, background=True, hold=hold))
 
     def pause(self, *, paused: bool) -> None:
         """Fetch nothing behind readers' backs, or do so again; a stream that runs ends where nobody waits for it."""
@@ -181,6 +188,8 @@ class Hydrator:
     @staticmethod
     def _serving(opened: OpenContent, wanted: int, near: int) -> Download | None:
         for download in _downloads(opened):
+            if download.hold is not None:
+                continue
             if download.position <= wanted < min(download.stop, download.position + near):
                 return download
             if opened.size <= SMALL_BYTES:
@@ -224,6 +233,10 @@ class Hydrator:
 
     async def _fill_behind(self, opened: OpenContent, download: Download) -> None:
         """The rest of a large content: one stream, and more where one alone is slow (a long way, a lossy line)."""
+        if download.hold is not None:
+            with download.hold:
+                await self.filler.let_readers_go_first(HELD_BACK_S)
+            download.hold = None
         async with self._behind, trio.open_nursery() as nursery:
             nursery.start_soon(self._help_if_slow, opened)
             try:

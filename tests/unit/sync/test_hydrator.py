@@ -14,6 +14,7 @@ from cache.db import inline
 from cache.model import ROOT_INO, Kind, NodeChanged, Version
 from cache.store import LocalStore
 from cache.tree import child
+from sync import downloads
 from sync import hydrator as hydration
 from sync.absorb import Absorber
 from sync.growth import TOLD_AFTER_S, Growth
@@ -109,6 +110,39 @@ async def test_progressive_brings_the_rest_behind_the_reader(tmp_path: Path) -> 
     async with bench(tmp_path, policy=Policy.PROGRESSIVE) as here:
         await here.hydrator.read(here.opened, 0, 4096)
         with trio.fail_after(10):
+            await here.hydrator.ensure(here.opened, 0, len(DATA))
+        assert here.held(0, len(DATA)) == DATA
+        assert here.reads == 1
+
+
+async def test_the_rest_is_asked_for_when_the_reader_of_another_place_has_what_he_wants(tmp_path: Path) -> None:
+    async with bench(tmp_path, policy=Policy.PROGRESSIVE) as here:
+        for place in (6 * MIB, 2 * MIB, 4 * MIB):
+            before = here.reads
+            await here.hydrator.read(here.opened, place, place + 4096)
+            assert here.held(place, place + 4096) == DATA[place : place + 4096]
+            assert here.reads - before <= 1, "no stream of the background beside the reader's"
+        assert not here.opened.whole
+        await here.quiet()
+        assert here.held(0, len(DATA)) == DATA
+
+
+async def test_readers_do_not_hold_the_rest_back_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hydration, "HELD_BACK_S", 0.01)
+    monkeypatch.setattr(downloads, "YIELD_S", 0.001)
+    async with bench(tmp_path, policy=Policy.PROGRESSIVE) as here:
+        here.hydrator.filler.urgent += 1  # somebody reads, and goes on reading
+        here.hydrator.begin(here.opened)
+        await here.quiet()
+        assert here.opened.whole
+
+
+async def test_a_reader_from_the_beginning_takes_over_what_was_held_back(tmp_path: Path) -> None:
+    async with bench(tmp_path, policy=Policy.PROGRESSIVE) as here:
+        here.hydrator.filler.urgent += 1
+        here.hydrator.begin(here.opened)
+        await here.hydrator.read(here.opened, 0, 4096)
+        with trio.fail_after(5):
             await here.hydrator.ensure(here.opened, 0, len(DATA))
         assert here.held(0, len(DATA)) == DATA
         assert here.reads == 1
