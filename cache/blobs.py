@@ -119,6 +119,10 @@ class Blobs:
         """What the file really takes on the disk."""
         return self.path(content_id).stat().st_blocks * _STAT_BLOCK_BYTES
 
+    def has_other_names(self, content_id: ContentId) -> bool:
+        """Whether the same file stands elsewhere, too (`cache.aside`)."""
+        return self.path(content_id).stat().st_nlink > 1
+
     def size(self, content_id: ContentId) -> int:
         """The file's length, holes included."""
         return self.path(content_id).stat().st_size

@@ -243,8 +243,11 @@ def _detach(connection: sqlite3.Connection, node: Node, clock: Clock) -> None:
         journal.inherit_sent(connection, node.ino, Aspect.REMOVE, rows.get(Aspect.CONTENT))
 
 
-def journal_place(connection: sqlite3.Connection, ino: Ino, clock: Clock) -> None:
-    """Compare a node's place with the remote's and note the difference, or that there is none any more."""
+def journal_place(connection: sqlite3.Connection, ino: Ino, clock: Clock, *, held: bool | None = None) -> None:
+    """Compare a node's place with the remote's and note the difference, or that there is none any more.
+
+    `held`: as `journal.record`.
+    """
     node = existing(connection, ino)
     item = None if node.item_id is None else items.get(connection, node.item_id)
     if item is None or node.parent is None:
@@ -253,4 +256,4 @@ def journal_place(connection: sqlite3.Connection, ino: Ino, clock: Clock) -> Non
     if parent.item_id == item.parent_id and names.shown(item.name) == node.name:
         journal.drop(connection, ino, Aspect.PLACE)
     else:
-        journal.record(connection, ino, Aspect.PLACE, item, clock.now_s)
+        journal.record(connection, ino, Aspect.PLACE, item, clock.now_s, held=held)

@@ -13,6 +13,7 @@ from cache.db import SCHEMA_VERSION, get_meta
 from cache.errors import StateUnusable
 from cache.model import ContentId, Ino
 from cache.pinfile import PinFile
+from cache.rescue import kept_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,8 @@ class Inspection:
     dirty_bytes: int  # of files that the server does not have yet
     unsent_changes: int
     pins: int
-    rescued_files: int
+    rescued_files: int  # unsent bytes that lost their place
+    set_aside_files: int  # the losing side of what was decided
     largest: list[Held]
     verified_files: int | None  # None: not asked for
     damaged: list[str]  # paths
@@ -67,7 +69,6 @@ def _inspect(connection: sqlite3.Connection, directory: Path, *, verify: bool) -
         """SELECT coalesce(sum(held_bytes >= size), 0), coalesce(sum(held_bytes < size), 0)
            FROM content WHERE held_bytes > 0"""
     ).fetchone()
-    rescued = directory / "rescued"
     verified, damaged = _verify(connection, Blobs(directory / "blobs")) if verify else (None, [])
     return Inspection(
         url=get_meta(connection, "url") or "",
@@ -78,7 +79,8 @@ def _inspect(connection: sqlite3.Connection, directory: Path, *, verify: bool) -
         dirty_bytes=usage.dirty_bytes,
         unsent_changes=_count(connection, "journal"),
         pins=len(PinFile(directory).load(only_look=True)[1]),
-        rescued_files=sum(1 for _ in rescued.iterdir()) if rescued.is_dir() else 0,
+        rescued_files=kept_files(directory / "rescued"),
+        set_aside_files=kept_files(directory / "set-aside"),
         largest=_largest(connection),
         verified_files=verified,
         damaged=damaged,

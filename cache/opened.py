@@ -31,7 +31,7 @@ class Waiter:
     woken: trio.Event = field(default_factory=trio.Event)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class OpenContent:
     """One open content. `fd` is open for reading and writing for as long as anybody uses it."""
 

@@ -80,6 +80,11 @@ class Rescue:
         return plain
 
 
+def kept_files(folder: Path) -> int:
+    """How many files are kept in `rescued/` or `set-aside/` for a person to look at, its list of them not counted."""
+    return sum(1 for path in folder.rglob("*") if (path.is_symlink() or path.is_file()) and path.name != _LIST)
+
+
 def dated(parent: Path) -> Path:
     """A new folder of mode 0700 in `parent`, named by the day, and by a number behind it when that is taken."""
     parent.mkdir(mode=0o700, exist_ok=True)

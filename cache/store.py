@@ -35,6 +35,7 @@ from cache.pins import Pins
 from cache.rescue import Rescue
 from cache.sweep import Sweep
 from cache.tidying import Work, punch_holes, tidy
+from cache.unsettled import Unsettled
 from cache.untold import Untold
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ class LocalStore:
         self._loose: set[ContentId] = set()  # contents to look at: closed, or without a node
         self._nameless: set[Ino] = set()
         self.untold = Untold()
-        self._work = trio.Event()
-        self._saving = trio.Lock()
+        self.unsettled = Unsettled(self.opened, partial(self.settle, closed=True))
+        self._work, self._saving = trio.Event(), trio.Lock()
         self._deleted: list[ContentId] = []  # blobs that are gone, which the catalog was not told of yet
         self.durability = Durability(self.db, self.blobs, self.opened)
         self._sweep = Sweep(self.db.reader, self.blobs, self._rescue, self.opened)
@@ -213,6 +214,7 @@ class LocalStore:
                 self.tidy(await self.db.write(self._sweep.step))
                 self._rescue.report()
             await self.save()
+            await self.unsettled.settle_all()
             self._deleted += await self.durability.sync_due()
             await trio.sleep(0.05)  # what comes in a burst is written together
 
@@ -239,9 +241,9 @@ class LocalStore:
             try:
                 await self.db.write(lambda connection: contents.shed(connection, content_id, left), durable=True)
                 reached("shed-told")
-                if opened.users == 1 and not opened.dirty:
+                if opened.users == 1 and not opened.dirty and opened.resident == left:  # nor brought anything anew
                     return punch_holes(self.blobs, content_id, before, left)
-                for start, stop in before:
+                for start, stop in () if opened.rejected else before:
                     opened.arrived(start, stop)
             finally:
                 self.opened.release(opened)
@@ -283,10 +285,12 @@ class LocalStore:
         """Write everything down and leave an orderly mark; what a failing disk prevents is left to the next opening."""
         try:
             with trio.CancelScope(shield=True):
+                await self.unsettled.settle_all(open_too=True)
                 await self.save()
                 await self.durability.sync_all()
                 await self.durability.delete_last_copies()
-                await self.db.write(lambda connection: set_meta(connection, "clean", "1"), durable=True)
+                clean = str(int(not len(self.opened)))  # what is open now is looked at by the next opening
+                await self.db.write(lambda connection: set_meta(connection, "clean", clean), durable=True)
                 self.db.close()
                 await trio.to_thread.run_sync(seal.put, self.directory)
         except (LocalError, OSError) as error:

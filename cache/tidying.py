@@ -53,8 +53,11 @@ def tidy(connection: sqlite3.Connection, work: Work) -> list[Content]:
 def punch_holes(blobs: Blobs, content_id: ContentId, before: ranges.Ranges, left: ranges.Ranges) -> bool:
     """Give the room of what is in `before` and not in `left` back; False where the disk cannot make holes.
 
-    On the trio thread: nobody may open the content and bring bytes meanwhile. Raises OSError.
+    On the trio thread: nobody may open the content and bring bytes meanwhile. Bytes that were put aside under another
+    name stay: they are a person's by now. Raises OSError.
     """
+    if blobs.has_other_names(content_id):
+        return True
     try:
         for held in before:
             for start, stop in ranges.missing(left, *held):

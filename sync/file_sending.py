@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import uploads
+from cache import contents, uploads
 from cache.activity import What
 from cache.failpoints import reached
 from sync import push
@@ -142,8 +142,9 @@ class FileSender:
         )  # fmt: skip
         try:
             await out.conclude(item, What.UPLOADED, clean=clean, also=also)
-        except BaseException:
-            opened.dirty = True
+        except BaseException:  # before the commit, or after it: the catalog tells
+            row = contents.get(self._store.db.reader, opened.content_id)
+            opened.dirty = row is None or row.dirty
             raise
 
 

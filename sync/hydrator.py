@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import trio
 
 from cache import ranges
-from cache.model import ContentId, NodeChanged
+from cache.model import NodeChanged
 from cache.opened import Waiter
 from sync.downloads import SMALL_BYTES, Download, Filler
 from sync.readahead import BLOCK_BYTES, AccessPattern
@@ -69,7 +70,7 @@ class Hydrator:
         self._tell_soon = tell_soon
         self._growth = growth
         self._nursery: trio.Nursery | None = None
-        self._patterns: dict[ContentId, AccessPattern] = {}
+        self._patterns: WeakKeyDictionary[OpenContent, AccessPattern] = WeakKeyDictionary()
         self._behind = trio.CapacityLimiter(BACKGROUND_MAX)
         self.filler = Filler(remote, store)
         self.statistics = self.filler.statistics
@@ -88,7 +89,7 @@ class Hydrator:
 
         Raises RemoteError, OSError. The wait is bounded by `patience_s` without a new byte of this content.
         """
-        pattern = self._patterns.setdefault(opened.content_id, AccessPattern())
+        pattern = self._patterns.setdefault(opened, AccessPattern())
         pattern.expected = ranges.first_missing(
             opened.resident, pattern.expected
         )  # bytes that are here are not asked for
@@ -170,7 +171,7 @@ class Hydrator:
         downloads = _downloads(opened)
         if opened.users > len(downloads):
             return
-        self._patterns.pop(opened.content_id, None)
+        self._patterns.pop(opened, None)
         if opened.size <= KEEP_GOING_BYTES:
             return
         for download in downloads:

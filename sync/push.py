@@ -291,4 +291,4 @@ def _taken_over(connection: sqlite3.Connection, item: Item) -> bool:
     if heir is None or heir.item_id is None or not _replaceable(heir, item):
         return False
     row = journal.get(connection, heir.ino, Aspect.PLACE)
-    return row is not None and row.state is not ChangeState.PARKED
+    return row is not None and row.state not in {ChangeState.PARKED, ChangeState.HELD}  # a person decides when

@@ -121,10 +121,12 @@ class Sender:
         absorber.after.touched[item.item_id] = item.parent_id
         items.put(connection, item)
         journal.rebase(connection, change.ino, item)
-        journal.reopen(connection, change.ino, Aspect.PLACE)
+        row = journal.get(connection, change.ino, Aspect.PLACE)
+        approved = row is not None and row.generation == row.sent_generation  # one step of a longer way
+        journal.reopen(connection, change.ino, Aspect.PLACE, approved=approved)
         node = tree.by_ino(connection, change.ino)
         if node is not None and node.parent is not None:
-            journal_place(connection, change.ino, absorber.clock)
+            journal_place(connection, change.ino, absorber.clock, held=False if approved else None)
             activity.note(connection, absorber.clock.now_s, change.ino, What.MOVED, who=Who.HERE)
 
     async def _set_attributes(self, out: Outgoing, action: push.SetAttributes) -> None:

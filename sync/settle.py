@@ -13,7 +13,19 @@ from msgspec.structs import replace
 from cache import activity, contents, items, journal, tree
 from cache.activity import What
 from cache.edits import journal_place
-from cache.model import ROOT_INO, Aspect, ContentId, EntryChanged, Ino, Item, Kind, News, Node, NodeChanged
+from cache.model import (
+    ROOT_INO,
+    Aspect,
+    ChangeState,
+    ContentId,
+    EntryChanged,
+    Ino,
+    Item,
+    Kind,
+    News,
+    Node,
+    NodeChanged,
+)
 from cache.placeholders import item_size, reveal
 from sync.conflict import conflict_name
 
@@ -44,7 +56,8 @@ def step_aside(
         return []
     name = _free_name(connection, mine.parent, mine.name, clock, host)
     tree.place(connection, mine.ino, mine.parent, name)
-    journal_place(connection, mine.ino, clock)
+    row = journal.get(connection, mine.ino, Aspect.PLACE)  # what was approved goes on, what waits waits
+    journal_place(connection, mine.ino, clock, held=None if row is None else row.state is ChangeState.HELD)
     occupant = rival or _occupant_id(connection, mine)
     if occupant is not None:
         _remember(connection, mine.ino, occupant, clock)

@@ -172,9 +172,12 @@ class Files:
                 self._check_may_fetch(handle)
             await self._begin_edit(opened, handle.pid)
         written = 0
-        while written < len(data):
-            written += os.pwrite(opened.fd, data[written:] if written else data, offset + written)
-        opened.changed(max(opened.size, offset + written))
+        try:
+            while written < len(data):
+                written += os.pwrite(opened.fd, data[written:] if written else data, offset + written)
+        finally:  # also of what a full disk took before it refused the rest
+            if written:
+                opened.changed(max(opened.size, offset + written))
         return written
 
     async def truncate(self, node: Node, size: int, fh: int | None) -> None:
@@ -205,6 +208,9 @@ class Files:
             if handle.writable and opened.writers == 0 and opened.dirty:
                 await self._store.settle(opened, closed=True)
                 self._engine.changed()
+        except BaseException:
+            self._store.unsettled.keep(opened)
+            raise
         finally:
             self._store.opened.release(opened)
             self._engine.hydrator.released(opened)

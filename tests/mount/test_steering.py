@@ -88,6 +88,7 @@ def test_approve_and_reject(held: Mount, careful: Path, one: Path, served: Path,
     (kept,) = [row["kept"] for row in told if row["kept"]]
     with open(kept, "rb") as file:  # noqa: PTH123 - a path as the command told it
         assert file.read() == b"bad"
+    assert asked(held, "status", held.path)["set_aside_files"] == 1
     assert sorted(each.name for each in careful.iterdir()) == ["agreed", "doubtful", "new"]
     assert (careful / "doubtful").read_bytes() == b"old"
     held.sync()

@@ -73,6 +73,7 @@ def _show(place: Place, found: Inspection) -> None:
         ("not sent", f"{found.unsent_changes} changes, {show_bytes(found.dirty_bytes)}"),
         ("pins", str(found.pins)),
         ("rescued", f"{found.rescued_files} files" if found.rescued_files else "nothing"),
+        ("set aside", f"{found.set_aside_files} files" if found.set_aside_files else "nothing"),
     ]  # fmt: skip
     if found.verified_files is not None:
         lines.append(("verified", f"{verified}{len(found.damaged)} of them damaged"))

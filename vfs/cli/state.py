@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from cache.rescue import kept_files
 from vfs import mountpoint as table
 from vfs.cli.asking import ask, records, registry, the_mount
 from vfs.cli.printing import Json, out, print_json, reporting, show_bytes
@@ -37,9 +39,12 @@ def status(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
 
 def _status_of(mountpoint: str) -> dict[str, object]:
     try:
-        return {"state": "mounted", **ask(mountpoint, Request(verb=Verb.STATUS))}
+        told = ask(mountpoint, Request(verb=Verb.STATUS))
     except Failure as failure:
         return {"mountpoint": mountpoint, "state": "silent", "error": failure.told}
+    folder = Path(str(told["cache_dir"]))  # looked at here: a long list must not keep the mount busy
+    kept = {"rescued_files": kept_files(folder / "rescued"), "set_aside_files": kept_files(folder / "set-aside")}
+    return {"state": "mounted", **told, **kept}
 
 
 def _dead_mounts() -> list[dict[str, object]]:
@@ -74,6 +79,9 @@ def _status_lines(report: dict[str, object]) -> list[tuple[str, str]]:
         ("conflicts", str(number("conflicts"))),
         ("process", f"{report.get('pid')}, state in {report.get('cache_dir')}"),
     ]
+    for name, what in (("rescued", "files that may hold unsent changes"), ("set-aside", "files that lost")):
+        if count := number(f"{name.replace('-', '_')}_files"):
+            lines.append((name, f"{count} {what}, in {report.get('cache_dir')}/{name}"))
     if report.get("last_error"):
         lines.append(("last error", str(report["last_error"])))
     return lines

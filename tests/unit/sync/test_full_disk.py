@@ -119,3 +119,25 @@ async def test_the_length_of_dirty_bytes_is_the_blobs_own(machine: Machine) -> N
     assert await machine.push_all(5.0)
     assert machine.drive.tree() == {"/f": b"much longer than before"}
     assert machine.faults() == []
+
+
+async def test_what_fails_after_an_upload_was_taken_in_leaves_no_file_that_only_seems_to_wait(
+    machine: Machine,
+) -> None:
+    """The catalog calls the bytes the server's by then: the next write through the open handle must go there, too."""
+    fh = (await machine.filesystem.open(machine.at("/f").ino, os.O_RDWR)).fh
+    await machine.filesystem.write(fh, 0, b"mine")
+    apply_answer = machine.engine.applier.apply_answer
+
+    async def apply_and_fail(*arguments: object) -> None:
+        await apply_answer(*arguments)  # type: ignore[arg-type]
+        raise ERRORS[0]
+
+    machine.engine.applier.apply_answer = apply_and_fail  # type: ignore[method-assign,assignment]
+    await machine.push_one(0)
+    del machine.engine.applier.apply_answer
+    assert machine.drive.tree() == {"/f": b"mine"}
+    await machine.filesystem.write(fh, 0, b"more")
+    await machine.filesystem.release(fh)
+    assert await machine.push_all(5.0)
+    assert machine.drive.tree() == {"/f": b"more"}

@@ -240,3 +240,32 @@ async def test_a_parked_change_can_be_rejected(desk: Desk) -> None:
     await desk.machine.store.db.write(lambda connection: journal.park(connection, row, "refused"))
     await desk.machine.engine.steering.reject(["/f"])
     assert await desk.meet() == BEFORE
+
+
+async def test_an_approved_swap_arrives_whole(desk: Desk) -> None:
+    """It goes by way of a third name: nothing may stop there."""
+    await desk.rename("/f", "/t")
+    await desk.rename("/g", "/f")
+    await desk.rename("/t", "/g")
+    await desk.machine.engine.steering.approve([])
+    assert await desk.machine.push_all(5.0)
+    assert desk.drive.tree() == BEFORE | {"/f": b"other", "/g": b"old"}
+
+
+async def test_an_approved_move_that_steps_aside_goes_on(desk: Desk) -> None:
+    await desk.rename("/g", "/e/x")
+    desk.there("/e/x", b"theirs")
+    await desk.machine.engine.steering.approve([])
+    assert (await desk.meet())["/e/x"] == b"theirs"
+    assert list(desk.copies().values()) == [b"other"]
+
+
+async def test_an_approved_removal_does_not_wait_for_what_comes_there_later(desk: Desk) -> None:
+    await desk.unlink("/g")
+    await desk.machine.engine.steering.approve(["/g"])
+    await desk.rename("/f", "/g")
+    assert not await desk.machine.push_all(5.0)
+    after = {path: data for path, data in BEFORE.items() if path != "/g"}
+    assert desk.drive.tree() == after
+    await desk.machine.engine.steering.approve([])
+    assert (await desk.meet())["/g"] == b"old"
