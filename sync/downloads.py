@@ -117,6 +117,7 @@ class Filler:
     async def let_readers_go_first(self, at_most_s: float) -> None:
         """Wait until no reader's stream has run for a moment. What is on its way already nobody can call back."""
         with trio.move_on_after(at_most_s):
+            await trio.lowlevel.checkpoint()  # a reader's stream that was ordered at the same time begins first
             while not self._is_quiet():
                 if self.urgent:
                     await self._calm.wait()
