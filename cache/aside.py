@@ -67,7 +67,9 @@ class Aside:
 
 
 def _make_folders(folder: Path, existing: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in reversed((folder, *folder.parents)):  # one by one: those above would get the mode of the umask
+        if existing in each.parents:
+            each.mkdir(mode=0o700, exist_ok=True)
     while folder != existing:
         _sync(folder)
         folder = folder.parent

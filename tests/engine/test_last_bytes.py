@@ -202,3 +202,13 @@ async def test_how_files_were_read_is_forgotten_with_them(tmp_path: Path) -> Non
         await until(lambda: not len(here.store.opened))
         del opened
         assert not here.engine.hydrator._patterns
+
+
+async def test_what_is_put_aside_is_for_its_owner_only(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)  # a folder that was there before
+    async with machine(tmp_path, drive_of_a_film()) as here:
+        node = await film(here)
+        assert node.content_id is not None
+        kept = here.store.aside.keep_bytes(node.content_id, "/a/b/film", 0)
+        inside = [each for each in (kept, *kept.parents) if tmp_path in each.parents]
+        assert [each.name for each in inside if each.stat().st_mode & 0o077] == []
