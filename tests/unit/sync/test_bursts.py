@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from cache import tree
 from tests.engine.machine import body, file_of, flat, machine, until
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ async def test_no_hint_is_lost_while_pages_are_taken_in(tmp_path: Path) -> None:
                 file_of(drive, parent, f"f{number:05}", body(number))
                 for _ in range(number % 7):
                     await trio.lowlevel.checkpoint()
-            while len(await here.entries(folder)) < 600:
-                await trio.sleep(0.01)
+            reader = here.store.db.reader
+            await until(lambda: len(tree.children(reader, folder)) == 600)
             nursery.cancel_scope.cancel()
         assert len(await here.entries(folder)) == 600
