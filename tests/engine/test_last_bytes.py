@@ -205,8 +205,7 @@ async def test_how_files_were_read_is_forgotten_with_them(tmp_path: Path) -> Non
 
 
 async def test_what_is_put_aside_is_for_its_owner_only(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)  # a folder that was there before
-    async with machine(tmp_path, drive_of_a_film()) as here:
+    async with machine(tmp_path, drive_of_a_film()) as here:  # in a folder that was there before
         node = await film(here)
         assert node.content_id is not None
         kept = here.store.aside.keep_bytes(node.content_id, "/a/b/film", 0)

@@ -27,6 +27,6 @@ async def test_no_hint_is_lost_while_pages_are_taken_in(tmp_path: Path) -> None:
                 for _ in range(number % 7):
                     await trio.lowlevel.checkpoint()
             reader = here.store.db.reader
-            await until(lambda: len(tree.children(reader, folder)) == 600)
+            await until(lambda: len(list(tree.children(reader, folder))) == 600)
             nursery.cancel_scope.cancel()
         assert len(await here.entries(folder)) == 600
