@@ -92,9 +92,7 @@ class Drive:
         raise Contended
 
     def _carry_out(self, ledger: Ledger, intent: Intent) -> None:
-        for place, evidence in intent.checks:
-            if self._tree.evidence(place) != evidence:
-                raise Drift(place)
+        self._check_places(intent)
         intent_id = None
         if intent.steps:
             self._check_root(ledger)
@@ -102,6 +100,7 @@ class Drive:
                 intent_id = tx.add_intent(encode_intent(intent))
             failpoints.reach("intended")
             try:
+                self._check_places(intent)  # others had the time of an fsync since
                 self._steps.perform(intent.steps)
             except (OSError, Drift):
                 self._drop(ledger, intent_id)
@@ -112,6 +111,12 @@ class Drive:
             self._apply(tx, intent, intent_id)
         self._unsettled = False
         failpoints.reach("applied")
+
+    def _check_places(self, intent: Intent) -> None:
+        """Whether the files are still those that were decided on. Drift, OSError."""
+        for place, evidence in intent.checks:
+            if self._tree.evidence(place) != evidence:
+                raise Drift(place)
 
     def _check_root(self, ledger: Ledger) -> None:
         """Nothing is written to a mount point whose disk is not there. Problem unavailable."""

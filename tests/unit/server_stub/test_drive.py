@@ -90,6 +90,46 @@ def test_rows_that_could_not_be_written_are_settled_first(tmp_path: Path) -> Non
     asyncio.run(scenario())
 
 
+def test_an_edit_while_the_intent_becomes_durable_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "root" / "f"
+
+    async def scenario() -> None:
+        file.parent.mkdir()
+        file.write_bytes(b"one")
+        store = await SqliteStore.open(tmp_path / "drive.db")
+        tree, vault = Tree(tmp_path / "root"), Vault(tmp_path / "vault")
+        scanner = Scanner(tree, store, Reconciler(tree, frozenset()))
+        drive = Drive(tree, vault, scanner.refresh)
+        await scanner.import_tree()
+        root_id = await store.read(lambda view: view.root_id() or "")
+        known = await store.read(lambda view: view.child(root_id, "f"))
+        assert known is not None
+        me = Principal(token_id="t", name="t", root_id=root_id, whole_drive=True)
+        staged = stage(vault, b"the client's")
+
+        def overwrite(view: View) -> Intent:
+            base = known.content_version or ""
+            return plan_overwrite(view, me, item_id=known.item_id, base=base, content=CONTENT, staged=staged, now_ns=2)
+
+        def others_write(point: str) -> None:
+            if point == "intended":
+                with file.open("ab") as same_inode:
+                    same_inode.write(b", edited in place")
+
+        monkeypatch.setattr("server_stub.failpoints.reach", others_write)
+        with pytest.raises(Problem, match="precondition_failed"):
+            await store.write(lambda ledger: drive.perform(ledger, overwrite))
+        assert file.read_bytes() == b"one, edited in place"
+        assert await store.read(lambda view: view.intents()) == []
+        await store.aclose()
+        vault.close()
+        tree.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_file_that_got_the_inode_number_of_the_one_before_it_is_told_from_it(tmp_path: Path) -> None:
     """A restored tree is made anew, often with the very numbers that it had: a scan must know it again."""
     (tmp_path / "root" / "made anew").mkdir(parents=True)
