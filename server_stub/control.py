@@ -91,7 +91,7 @@ async def _scan(
             duty=min(max(float(str(request.get("duty", 1.0))), 0.01), 1.0),
             progress=lambda standing: tell({"progress": standing.as_dict()}),
         )
-    except (RootReplaced, OSError) as error:
+    except (RootReplaced, OSError, ValueError) as error:
         return {"error": str(error)}
     return {"report": report.as_dict()}
 

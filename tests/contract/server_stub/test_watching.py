@@ -346,5 +346,6 @@ def test_a_program_that_shares_the_tree_may_say_what_it_did(tmp_path: Path) -> N
         assert set(api.children(api.root()["item_id"])) == {"told"}
         for paths in ("told", ["a/../../b"], [""], [".anchorfs/staging"]):
             assert "error" in send(server.state, {"command": "changed", "paths": paths})
+        assert "error" in send(server.state, {"command": "scan", "duty": "all"})
         words = ["activity", "--root", str(server.root), "--state", str(server.state)]
         assert "added    told  alice by smb from desk" in run_server_command(*words)
