@@ -244,7 +244,8 @@ def _detach(connection: sqlite3.Connection, node: Node, clock: Clock) -> None:
 
 
 def journal_place(connection: sqlite3.Connection, ino: Ino, clock: Clock, *, held: bool | None = None) -> None:
-    """Compare a node's place with the remote's and note the difference, or that there is none any more.
+    """Compare a node's place with the remote's and note the difference, or that there is none any more: as long as an
+    earlier move may have been applied, nobody knows that.
 
     `held`: as `journal.record`.
     """
@@ -253,7 +254,9 @@ def journal_place(connection: sqlite3.Connection, ino: Ino, clock: Clock, *, hel
     if item is None or node.parent is None:
         return  # a creation takes the place it finds when it is sent
     parent = existing(connection, node.parent)
-    if parent.item_id == item.parent_id and names.shown(item.name) == node.name:
+    row = journal.get(connection, ino, Aspect.PLACE)
+    same = parent.item_id == item.parent_id and names.shown(item.name) == node.name
+    if same and not (row is not None and row.in_doubt):
         journal.drop(connection, ino, Aspect.PLACE)
     else:
         journal.record(connection, ino, Aspect.PLACE, item, clock.now_s, held=held)

@@ -62,8 +62,8 @@ class Placing:
             self.after.doubts.add(told.item_id)
             return True
         name = shown(told.name)
-        other = tree.child(self.connection, parent.ino, name)
-        if other is not None and other.ino != node.ino:
+        # One gives way after the other: a name that was given up may show an item that it hid, old news as well.
+        while (other := tree.child(self.connection, parent.ino, name)) is not None and other.ino != node.ino:
             claim = journal.get(self.connection, other.ino, Aspect.CREATE if other.item_id is None else Aspect.PLACE)
             if claim is None:
                 self.doubt(other)

@@ -5,6 +5,7 @@ local change pending | remote since its base        | decision
 none                 | anything                     | TAKE   the remote's state
 content              | other content                | KEEP   the race is settled when it is pushed
 place                | same place as ours           | AGREED the change is void
+place, answer lost   | not moved                    | KEEP   moved back here; the move may yet be told
 place, answer lost   | where our request put it     | KEEP   it is our own echo; moved on here since
 place                | moved or renamed elsewhere   | YIELD  the server's place wins, noted in activity
 place                | not moved                    | KEEP
@@ -57,7 +58,7 @@ def merge(told: Item, pending: Mapping[Aspect, LocalChange], *, same_place: bool
 def _place(told: Item, change: LocalChange | None, *, same_place: bool, moved: bool) -> Decision:
     if change is None:
         return Decision.TAKE
-    if same_place:
+    if same_place and (moved or not change.in_doubt):
         return Decision.AGREED
     if not moved:
         return Decision.KEEP

@@ -204,7 +204,7 @@ def _place(connection: sqlite3.Connection, change: LocalChange, node: Node, pare
     if remote_below(connection, parent.item_id, item.item_id):
         return Wait("its new folder leaves it first")
     name = item.name if items.shown_as(item, node.name) else node.name
-    if parent.item_id == item.parent_id and name == item.name:
+    if parent.item_id == item.parent_id and name == item.name and not change.in_doubt:
         return Void()
     occupant = items.at_place(connection, parent.item_id, node.name)
     if occupant is None or occupant.item_id == item.item_id:
@@ -213,10 +213,19 @@ def _place(connection: sqlite3.Connection, change: LocalChange, node: Node, pare
     if removal is not None:
         return _replacing(connection, node, item, occupant, removal, name)
     if _leaving(connection, occupant) is None:
-        return Clash(node, occupant)
+        return _met_standing(connection, node, occupant)
     if _in_ring(connection, node, occupant):
         return Move(node, item, parent.item_id, f".{node.name[:64]}.anchorfs-{change.key[:8]}", None, None)
     return Wait("what holds the name moves first")
+
+
+def _met_standing(connection: sqlite3.Connection, node: Node, occupant: Item) -> Wait | Clash:
+    """What holds the name stays there; it may be what another node was sent as, which then has its own place."""
+    if occupant.parent_id is not None and journal.unanswered_at(
+        connection, occupant.parent_id, occupant.name, node.ino
+    ):
+        return Wait("what an earlier creation may have made there is found out first")
+    return Clash(node, occupant)
 
 
 def _replacing(  # noqa: PLR0917

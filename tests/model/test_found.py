@@ -139,11 +139,53 @@ FOUND = {
         Step("pull", {"who": 0}),
         Step("program", {"who": 0, "kind": "poke", "picks": (0, 0, 0, 0)}),
     ],
+    "what holds a name may be what another node was sent as": [
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (0, 2, 0, 0)}),
+        Step("push_all", {"who": 0}),
+        Step("program", {"who": 0, "kind": "symlink", "picks": (0, 0, 0, 0)}),
+        Step("push_with_fault", {"who": 0, "fault": "lost", "which": 0}),
+        Step("program", {"who": 0, "kind": "exchange", "picks": (0, 1, 0, 0)}),
+        Step("pull", {"who": 0}),
+    ],
+    "a folder takes the name of one that was sent, its answer lost, and replaced since": [
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (11, 11, 8, 7)}),
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (3, 9, 1, 2)}),
+        Step("program", {"who": 0, "kind": "rename", "picks": (7, 6, 6, 8)}),
+        Step(
+            "overlap",
+            {
+                "who": 1, "engine": "push", "which": 2, "late": True, "beside": "other", "kind": "symlink",
+                "picks": (7, 4, 2, 0), "dies": 0,
+            },
+        ),
+        Step("push_one", {"who": 0, "which": 3}),
+        Step("program", {"who": 1, "kind": "rename", "picks": (5, 3, 5, 4)}),
+    ],
+    "a move whose answer was lost, moved back since, is moved back": [
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (0, 1, 0, 0)}),
+        Step("push_all", {"who": 0}),
+        Step("program", {"who": 0, "kind": "rename", "picks": (0, 0, 2, 0)}),
+        Step("push_with_fault", {"who": 0, "fault": "lost", "which": 0}),
+        Step("program", {"who": 0, "kind": "rename", "picks": (0, 0, 1, 0)}),
+    ],
+    "a name that was given up may show what it hid, in the way of who comes": [
+        Step("program", {"who": 0, "kind": "create", "picks": (0, 1, 0, 0)}),
+        Step("on_the_server", {"kind": "mkdir", "picks": (0, 1, 0, 0)}),
+        Step("on_the_server", {"kind": "create", "picks": (0, 0, 0, 0)}),
+        Step("pull", {"who": 0}),
+        Step("on_the_server", {"kind": "move", "picks": (0, 0, 2, 0)}),
+        Step("on_the_server", {"kind": "move", "picks": (1, 0, 1, 0)}),
+        Step("on_the_server", {"kind": "move", "picks": (0, 0, 0, 0)}),
+        Step("pull", {"who": 0}),
+    ],
 }  # fmt: skip
 ALONE = {
     "a creation whose answer was lost is not shown a second time under the name that it had",
     "a move whose answer was lost, moved on since, is not taken for a move of others",
     "the name in between of two that swap is never shown",
+    "what holds a name may be what another node was sent as",
+    "a folder takes the name of one that was sent, its answer lost, and replaced since",
+    "a move whose answer was lost, moved back since, is moved back",
 }
 
 
