@@ -170,6 +170,7 @@ class Puller:
                     listing = await self._remote.children(item_id)
                 except Gone:
                     await self._applier.refresh([item_id])
+                    await self._applier.resolve_doubts()  # it goes only after its children are known to be gone
                     raise NotFound(ino=ino) from None
                 last = attempt == LISTING_TRIES - 1
                 taken = await self._apply_listing(ino, item_id, listing, heard, even_overtaken=last)

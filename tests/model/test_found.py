@@ -178,6 +178,14 @@ FOUND = {
         Step("on_the_server", {"kind": "move", "picks": (0, 0, 0, 0)}),
         Step("pull", {"who": 0}),
     ],
+    "a folder that is gone by its listing is shown no more": [
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (11, 3, 9, 0)}),
+        Step("push_with_fault", {"who": 0, "fault": "lost-then-gone", "which": 2}),
+        Step("program", {"who": 0, "kind": "create", "picks": (3, 10, 2, 0)}),
+        Step("push_all", {"who": 0}),
+        Step("on_the_server", {"kind": "retype", "picks": (0, 8, 9, 8)}),
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (3, 6, 2, 5)}),
+    ],
 }  # fmt: skip
 ALONE = {
     "a creation whose answer was lost is not shown a second time under the name that it had",
