@@ -20,6 +20,7 @@ import trio
 from cache.model import Ino
 from vfs import jobs
 from vfs.failure import Failure, Told, describe
+from vfs.registry import socket_address
 from vfs.steering import SteeringAnswers
 
 if TYPE_CHECKING:
@@ -167,7 +168,8 @@ class Control:
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - a local tmpfs
         listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with listener:
-            await listener.bind(os.fspath(path))
+            with socket_address(path) as address:
+                await listener.bind(address)
             path.chmod(0o600)  # noqa: ASYNC240
             listener.listen(16)
             task_status.started()

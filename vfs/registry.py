@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from vfs.config import short_hash, state_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +50,19 @@ def _runtime_base(environment: dict[str, str]) -> Path:
     return state_home(environment) / "run"
 
 
+@contextmanager
+def socket_address(path: Path) -> Iterator[str]:
+    """A Unix socket's address for any path: the kernel takes 107 bytes, so it is told through the folder's descriptor.
+
+    Raises OSError.
+    """
+    fd = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{fd}/{path.name}"
+    finally:
+        os.close(fd)
+
+
 class Registry:
     """The records in one runtime folder."""
 
@@ -52,7 +70,7 @@ class Registry:
         self._folder = folder
 
     def socket_path(self, mountpoint: str) -> Path:
-        """Where the mount's control socket is: a short name, as a socket's path holds 107 bytes."""
+        """Where the mount's control socket is; see `socket_address`."""
         return self._folder / f"{short_hash(mountpoint)}.sock"
 
     def add(self, record: Record) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from vfs import mountpoint as table
 from vfs.control import Reply, Request
 from vfs.failure import ExitStatus, Failure
-from vfs.registry import Record, Registry, runtime_folder
+from vfs.registry import Record, Registry, runtime_folder, socket_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,8 @@ def _exchange(path: Path, mountpoint: str, request: Request, on_progress: Callab
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(CONNECT_TIMEOUT_S)
-            connection.connect(str(path))
+            with socket_address(path) as address:
+                connection.connect(address)
             connection.settimeout(None)  # a hydration may take as long as it takes; Ctrl-C ends it
             connection.sendall(msgspec.json.encode(request) + b"\n")
             with connection.makefile("rb") as answer:

@@ -15,6 +15,7 @@ from cache.errors import NoSpaceLeft
 from cache.pinfile import PinRule, PinState
 from sync.trees import Evicted, Left
 from vfs.control import Control, Reply, Request, Verb
+from vfs.registry import socket_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +97,9 @@ async def _unmount(*, flush: bool, timeout_s: float | None) -> object:
 
 
 async def _exchange(path: Path, line: bytes) -> Reply:
-    async with await trio.open_unix_socket(str(path)) as stream:
+    with socket_address(path) as address:
+        stream = await trio.open_unix_socket(address)
+    async with stream:
         await stream.send_all(line)
         answer = b""
         with trio.fail_after(DEADLINE_S):
@@ -126,6 +129,14 @@ async def test_status_tells_the_mount_and_its_numbers(tmp_path: Path, nursery: t
 async def test_the_socket_is_private(tmp_path: Path, nursery: trio.Nursery) -> None:
     await _serve(nursery, tmp_path / "s")
     assert os.stat(tmp_path / "s").st_mode & 0o777 == 0o600  # noqa: PTH116
+
+
+async def test_the_folder_of_the_socket_may_lie_deep(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """Longer than an address of a Unix socket can be."""
+    folder = tmp_path / ("deep" * 20) / ("down" * 20)
+    folder.mkdir(parents=True)
+    await _serve(nursery, folder / "s")
+    assert (await _ask(folder / "s", Request(verb=Verb.STATUS))).error is None
 
 
 async def test_verbs_reach_the_engine_with_their_facts(tmp_path: Path, nursery: trio.Nursery) -> None:
