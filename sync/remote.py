@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
 
 class RemoteError(Exception):
-    """Root of every failure of a remote."""
+    """Root of every failure of a remote; `in_doubt`: an earlier attempt of the same request may have been applied."""
+
+    in_doubt = False
 
     def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
         super().__init__(message or type(self).__name__)

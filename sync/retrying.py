@@ -1,12 +1,10 @@
 """A Remote that tries again: exponential backoff with full jitter, within one deadline per call.
 
-* Transient was certainly not applied: it is sent again, not before `retry_after_s` where the remote told
-one. * Unknown is sent again only with the same idempotency key, which makes a second arrival harmless.
-Every mutation of   `Remote` carries one; a remote that does not honour keys is told by
-`keys_are_honoured=False`. Once an attempt of a   mutation was Unknown, giving up is Unknown too: what
-failed last is not what may have been applied first. * Permanent is never sent again. `read` is retried
-until it is open; a download cut later is its reader's matter,   who knows from where to go on. `hints` is
-passed through: whoever listens also polls.
+* Transient was certainly not applied: it is sent again, not before `retry_after_s` where the remote told one.
+* Unknown is sent again only with the same idempotency key, which makes a second arrival harmless; `keys_are_honoured`
+  tells whether it does. Once an attempt of a mutation was Unknown, giving up is Unknown too.
+* Permanent is never sent again; after an Unknown it is `in_doubt`: what was refused last may have been applied first.
+* `read` is tried again until it is open; a download cut later is its reader's matter. `hints` is passed through.
 
 Time is trio's clock, randomness an argument: the same seed waits the same.
 """
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from sync.remote import Transient, Unknown
+from sync.remote import Permanent, Transient, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -89,6 +87,9 @@ class Retrying:
                     if unknown and not isinstance(error, Unknown):
                         raise Unknown("an earlier attempt may have been applied") from error
                     raise
+            except Permanent as error:
+                error.in_doubt |= unknown
+                raise
             attempt += 1
             await trio.sleep(wait_s)
 

@@ -25,10 +25,13 @@ from sync.leftovers import Leftovers
 from sync.remote import (
     BadDigest,
     Conflict,
+    Denied,
     Gone,
+    NameRefused,
     NotSignedIn,
     Permanent,
     QuotaFull,
+    Refused,
     Remote,
     RemoteError,
     UploadGone,
@@ -222,8 +225,7 @@ class Uploader:
 
     async def _failed(self, change: LocalChange, error: RemoteError, heard: Heard) -> None:
         if isinstance(error, Permanent) and not isinstance(error, NotSignedIn):
-            # What a creation met may be its own earlier attempt: it stays in doubt until that was looked at.
-            doubt = isinstance(error, Conflict | UploadGone) and change.aspect is Aspect.CREATE
+            doubt = change.aspect is Aspect.CREATE and _leaves_in_doubt(change, error)
             await self._store.db.write(lambda connection: journal.refused(connection, change, in_doubt=doubt))
         match error:
             case Conflict():
@@ -286,3 +288,11 @@ class Uploader:
         pause_s = least_s if isinstance(error, Conflict | Gone) else least_s + spread_s
         when = self._store.clock(pause_s).push_after_ms
         await self._write_down(lambda connection: journal.failed(connection, change, str(error), when))
+
+
+def _leaves_in_doubt(change: LocalChange, error: Permanent) -> bool:
+    """What a creation met may be its own earlier attempt; bytes that changed on their way tell nothing of an attempt
+    before. Only what is never allowed at that place was not allowed then either."""
+    if isinstance(error, Conflict | UploadGone):
+        return True
+    return (change.in_doubt or error.in_doubt) and not isinstance(error, Gone | Denied | NameRefused | Refused)

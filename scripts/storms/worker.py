@@ -7,6 +7,7 @@ import random
 import threading
 import time
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +16,7 @@ from scripts.storms.jobs import Job, Jobs
 from scripts.storms.storm import Place, Storm, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 SHARED = "shared"
@@ -30,6 +31,7 @@ class Worker(threading.Thread):
     def __init__(self, name: str, root: Path, place: Place, storm: Storm, seed: int) -> None:
         super().__init__(name=name, daemon=True)
         self.root, self.place, self.storm = root, place, storm
+        self._diary = root.with_name(f"{name}.diary").open("a", encoding="utf-8", buffering=1)
         self._chance = random.Random(f"{name} {seed}")
         self.view = View()
         self.top = root / name
@@ -51,6 +53,7 @@ class Worker(threading.Thread):
     def settle(self) -> None:
         """After the storm: what is unsure is looked at."""
         self._recover()
+        self._diary.close()
 
     def _once(self) -> None:
         if not self.place.up.wait(0.2):
@@ -65,6 +68,11 @@ class Worker(threading.Thread):
         finally:
             self.calling_since = None
 
+    def _write_down(self, what: str, came: Mapping[str, Content]) -> None:
+        """For whoever reads the evidence: beside the mount, which may be gone."""
+        told = ", ".join(f"{path} = {_brief(content)}" for path, content in came.items())
+        self._diary.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {what}; {told}\n")
+
     # Alone -------------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
@@ -76,10 +84,12 @@ class Worker(threading.Thread):
                 self.storm.knows(content)
         try:
             job.act()
-        except OSError:
+        except OSError as error:
+            self._write_down(f"{job.name}: {error}", job.change.after)
             self.storm.count(self.storm.interrupted, job.name)
             self._unsure = job
             return
+        self._write_down(job.name, job.change.after)
         self.storm.count(self.storm.operations, job.name)
         self.view.take(job.change.after)
         if job.adopts is not None:
@@ -93,6 +103,7 @@ class Worker(threading.Thread):
         found = self._looked(lambda: self._found(job))
         if found is None:
             return
+        self._write_down(f"found after {job.name}", found)
         if not job.change.explains({path: found[path] for path in job.change.before}):
             told = {path: (_brief(job.change.before[path]), _brief(found[path])) for path in job.change.before}
             self.storm.lost.append(f"{self.name}: after an interrupted {job.name}: {told}")
@@ -140,11 +151,13 @@ class Worker(threading.Thread):
         doing = self._chance.choices((self._put, self._save, self._swap, self._drop), (5, 5, 2, 1))[0]
         try:
             doing(self.root / SHARED, name, other)
-        except OSError:
+        except OSError as error:
+            self._write_down(f"shared {doing.__name__} {name} {other}: {error}", {})
             self.storm.count(self.storm.interrupted, "shared")
             for each in (name, other):
                 self.claims.pop(each, None)  # it may have been replaced
             return
+        self._write_down(f"shared {doing.__name__} {name} {other}", {})
         self.storm.count(self.storm.operations, f"shared {doing.__name__.strip('_')}")
 
     def _put(self, folder: Path, name: str, _other: str) -> None:

@@ -12,6 +12,7 @@ from cache.model import Kind
 from sync.remote import Unreachable
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
+from tests.model.desk import Desk
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
@@ -49,5 +50,28 @@ async def test_a_doubt_outlives_the_process(tmp_path: Path) -> None:
         await machine.begin()
         await machine.pull()
         assert machine.tree() == drive.tree()
+    finally:
+        machine.remove()
+
+
+async def test_a_name_that_hides_an_old_item_is_taken_by_another_one(tmp_path: Path) -> None:
+    """Ours gives way to what is told; what it hid is known there no more, and must not step into its place."""
+    drive = FakeDrive()
+    machine = Machine("ann", drive, tmp_path / "ann")
+    try:
+        desk = Desk(drive, machine)
+        desk.there("/f", b"moved")
+        await machine.begin()
+        async with machine.running():
+            await machine.read_all()
+            await machine.create("/g", b"mine")
+            desk.there("/g", b"hidden")
+            await machine.pull()
+            desk.deleted("/g")
+            moved = desk.moved("/f", "/g")
+            await machine.engine.applier.refresh([moved.item_id])
+            tree = await desk.meet()
+            assert tree.pop("/g") == b"moved"
+            assert list(tree.values()) == [b"mine"]
     finally:
         machine.remove()

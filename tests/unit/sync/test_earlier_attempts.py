@@ -1,0 +1,77 @@
+"""What an attempt without a known answer may have made stays ours, whatever is answered to the attempts after it."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sync.remote import BadDigest, NewFile, Permanent, QuotaFull, RemoteError, Unknown
+from sync.retrying import Backoff, Retrying
+from tests.fakes.drive import FakeDrive
+from tests.fakes.faults import Fault
+from tests.fakes.remote import FakeRemote
+from tests.fakes.sources import BytesSource
+from tests.model.desk import Desk
+from tests.model.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+LATER_REFUSALS = [BadDigest("written to while it was sent"), QuotaFull("full")]
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """An empty drive, and a machine at work on it."""
+    drive = FakeDrive()
+    machine = Machine("ann", drive, tmp_path / "ann")
+    try:
+        await machine.begin()
+        async with machine.running():
+            await machine.read_all()
+            yield Desk(drive, machine)
+    finally:
+        machine.remove()
+
+
+async def arrived_twice(desk: Desk, later: RemoteError) -> None:
+    """/n: created, arrived, the answer lost; sent once more, and refused."""
+    await desk.machine.create("/n", b"first")
+    desk.machine.remote.inject(Fault(operation="put", after=Unknown()))
+    await desk.machine.push_one(0)
+    desk.machine.remote.inject(Fault(operation="put", before=later))
+    await desk.write("/n", b"second")
+    await desk.machine.push_one(0)
+    assert desk.drive.tree() == {"/n": b"first"}
+
+
+@pytest.mark.parametrize("later", LATER_REFUSALS, ids=lambda error: type(error).__name__)
+async def test_what_was_deleted_does_not_come_back(desk: Desk, later: RemoteError) -> None:
+    await arrived_twice(desk, later)
+    await desk.unlink("/n")
+    assert await desk.meet() == {}
+
+
+async def test_what_was_replaced_takes_no_other_name(desk: Desk) -> None:
+    await arrived_twice(desk, BadDigest("written to while it was sent"))
+    await desk.machine.create("/n.part", b"third")
+    await desk.rename("/n.part", "/n")
+    assert await desk.meet() == {"/n": b"third"}
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_refusal_tells_whether_an_earlier_attempt_may_have_arrived(lost: bool) -> None:
+    drive = FakeDrive()
+    remote = FakeRemote(drive)
+    if lost:
+        remote.inject(Fault(operation="put", after=Unknown()))
+    remote.inject(Fault(operation="put", before=BadDigest()))
+    target = NewFile(parent_id=drive.at("").item_id, name="n")
+    with pytest.raises(Permanent) as refused:
+        await Retrying(remote, random=random.Random(1), backoff=Backoff(first_s=0.01)).put(
+            target, BytesSource(b"1"), mtime_ns=1, mode=0o644, key="k"
+        )
+    assert refused.value.in_doubt is lost
