@@ -92,7 +92,7 @@ def unanswered_removals(connection: sqlite3.Connection, parent_id: ItemId | None
     )
 
 
-def unanswered_at(connection: sqlite3.Connection, parent_id: ItemId, name: str, ino: Ino) -> bool:
+def unanswered_at(connection: sqlite3.Connection, parent_id: ItemId | None, name: str, ino: Ino) -> bool:
     """Whether a creation that another row sent to that place may still turn out to have happened."""
     row = connection.execute(
         """SELECT 1 FROM journal WHERE base_parent_id = ?1 AND base_name = ?2 AND aspect = 'remove' AND item_id IS NULL

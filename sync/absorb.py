@@ -221,11 +221,15 @@ class Absorber(Placing):
         self._merge(node, parent, told, old)
 
     def _merge(self, node: Node, parent: Node, told: Item, old: Item | None) -> None:
-        items.put(self.connection, told)
         pending = journal.of_node(self.connection, node.ino)
         same_place = node.parent == parent.ino and node.name == shown(told.name)
         moved = old is None or (old.parent_id, old.name) != (told.parent_id, told.name)
         decision = merge(told, pending, same_place=same_place, moved=moved)
+        stays = same_place or decision.place is Decision.KEEP
+        if not (stays or self.clears_way(node, parent)):
+            self.after.doubts.add(told.item_id)  # as if not told: its folder, still below it here, is asked for as well
+            return
+        items.put(self.connection, told)
         if not self._place(node, parent, told, decision.place, same_place=same_place):
             return
         if decision.content is Decision.TAKE and self.take_content(node, told, old):

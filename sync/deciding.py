@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cache import contents, journal, tree
+from cache import activity, contents, items, journal, tree
+from cache.activity import What
 from cache.model import Aspect, Item, Kind, LocalChange, News, Node
 from sync import push, settle, sides
 from sync.planner import Verdict, verdict
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from sync.absorb import Absorber
     from sync.placing import Placing
+    from sync.remote import Conflict
 
 
 def decide(absorber: Absorber, change: LocalChange, planned: push.Clash) -> None:
@@ -47,6 +51,35 @@ def met(absorber: Absorber, change: LocalChange, told: Item) -> None:
         return
     journal.not_sent(connection, row)
     absorber.after.news += settle.step_aside(connection, node, absorber.clock, absorber.host, rival=told.item_id)
+
+
+def keep_folder(absorber: Absorber, change: LocalChange, error: Conflict) -> None:
+    """A folder that the remote did not let go, nor give its name to what was renamed over it, holds something unseen:
+    it stays, with its unseen child."""
+    connection = absorber.connection
+    row = _refused_removal(connection, change, error)
+    item = None if row is None or row.item_id is None else items.get(connection, row.item_id)
+    if row is None or item is None or item.kind is not Kind.FOLDER:
+        return
+    journal.drop(connection, row.ino)
+    absorber.after.nameless.add(row.ino)
+    absorber.item(item, unlisted_parent=True)
+    node = tree.by_item(connection, item.item_id)
+    if node is not None:
+        activity.note(connection, absorber.clock.now_s, node.ino, What.FOLDER_KEPT)
+
+
+def _refused_removal(connection: sqlite3.Connection, change: LocalChange, error: Conflict) -> LocalChange | None:
+    """The removal that a request was to do, by itself or as a move over it, and that was refused more than once."""
+    row = journal.get(connection, change.ino, Aspect.REMOVE) or journal.get(connection, change.ino, Aspect.PLACE)
+    if row is None or row.attempts < 1:
+        return None
+    if row.aspect is Aspect.REMOVE:
+        return row
+    planned = push.plan(connection, row) if error.code == "not_empty" else None
+    if not isinstance(planned, push.Move) or planned.removal_ino is None:
+        return None
+    return journal.get(connection, planned.removal_ino, Aspect.REMOVE)
 
 
 def _leaves(absorber: Absorber, told: Item) -> bool:

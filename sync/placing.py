@@ -58,7 +58,7 @@ class Placing:
     def move(self, node: Node, parent: Node, told: Item) -> bool:
         """Put a node where the remote has it; who stands there gives way. False: a local change won, and the item has
         no node any more."""
-        if tree.is_below(self.connection, parent.ino, node.ino) and not self._undo_cycle(node, parent):
+        if not self.clears_way(node, parent):
             self.after.doubts.add(told.item_id)
             return True
         name = shown(told.name)
@@ -75,6 +75,10 @@ class Placing:
         tree.place(self.connection, node.ino, parent.ino, name)
         self.after.news.append(EntryChanged(parent.ino, name))
         return True
+
+    def clears_way(self, node: Node, parent: Node) -> bool:
+        """Whether `node` can go into `parent`: that is not below it, or was only by a local move, undone for it."""
+        return not tree.is_below(self.connection, parent.ino, node.ino) or self._undo_cycle(node, parent)
 
     def _take_name(self, node: Node, told: Item, other: Node, claim: LocalChange) -> bool:
         """Whether `other`, whose local change claims the name, gives way to `node`."""

@@ -221,11 +221,8 @@ def _place(connection: sqlite3.Connection, change: LocalChange, node: Node, pare
 
 def _met_standing(connection: sqlite3.Connection, node: Node, occupant: Item) -> Wait | Clash:
     """What holds the name stays there; it may be what another node was sent as, which then has its own place."""
-    if occupant.parent_id is not None and journal.unanswered_at(
-        connection, occupant.parent_id, occupant.name, node.ino
-    ):
-        return Wait("what an earlier creation may have made there is found out first")
-    return Clash(node, occupant)
+    sent = journal.unanswered_at(connection, occupant.parent_id, occupant.name, node.ino)
+    return Wait("what an earlier creation may have made there is found out first") if sent else Clash(node, occupant)
 
 
 def _replacing(  # noqa: PLR0917

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import activity, items, journal, pacing, tree
+from cache import activity, journal, pacing
 from cache.activity import What
 from cache.errors import LocalError
-from cache.model import Aspect, ChangeState, Ino, Kind, LocalChange
+from cache.model import Aspect, ChangeState, Ino, LocalChange
 from sync import push
 from sync.concerned import concerned_by, folders_above
-from sync.deciding import met
+from sync.deciding import keep_folder, met
 from sync.file_sending import FileSender
 from sync.leftovers import Leftovers
 from sync.remote import (
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cache.store import LocalStore
-    from sync.absorb import Absorber
     from sync.applying import Applier, Heard
 
 log = logging.getLogger(__name__)
@@ -265,22 +264,8 @@ class Uploader:
         if current is not None:
             concerned.discard(current.item_id)
         await self._applier.refresh(sorted(concerned))
-        await self._applier.apply(lambda absorber: self._unseen_children(absorber, change))
+        await self._applier.apply(lambda absorber: keep_folder(absorber, change, error))
         await self._later(change, error, 0.05 * 2 ** min(change.attempts, 6) - 0.05)
-
-    @staticmethod
-    def _unseen_children(absorber: Absorber, change: LocalChange) -> None:
-        """A folder that the remote did not let go holds something unseen: it stays, with its unseen child."""
-        row = journal.get(absorber.connection, change.ino, Aspect.REMOVE)
-        item = None if row is None or row.item_id is None else items.get(absorber.connection, row.item_id)
-        if row is None or item is None or item.kind is not Kind.FOLDER or row.attempts < 1:
-            return
-        journal.drop(absorber.connection, change.ino)
-        absorber.after.nameless.add(change.ino)
-        absorber.item(item, unlisted_parent=True)
-        node = tree.by_item(absorber.connection, item.item_id)
-        if node is not None:
-            activity.note(absorber.connection, absorber.clock.now_s, node.ino, What.FOLDER_KEPT)
 
     async def _later(self, change: LocalChange, error: Exception, least_s: float) -> None:
         self.statistics.last_error = str(error)

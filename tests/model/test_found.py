@@ -186,6 +186,14 @@ FOUND = {
         Step("on_the_server", {"kind": "retype", "picks": (0, 8, 9, 8)}),
         Step("program", {"who": 0, "kind": "mkdir", "picks": (3, 6, 2, 5)}),
     ],
+    "a folder is not renamed over one that holds something unseen": [
+        Step("on_the_server", {"kind": "mkdir", "picks": (0, 0, 0, 0)}),
+        Step("on_the_server", {"kind": "mkdir", "picks": (0, 1, 0, 0)}),
+        Step("program", {"who": 0, "kind": "look", "picks": (0, 0, 0, 0)}),
+        Step("program", {"who": 0, "kind": "look", "picks": (1, 0, 0, 0)}),
+        Step("on_the_server", {"kind": "create", "picks": (2, 2, 0, 0)}),
+        Step("program", {"who": 0, "kind": "rename", "picks": (0, 0, 1, 0)}),
+    ],
 }  # fmt: skip
 ALONE = {
     "a creation whose answer was lost is not shown a second time under the name that it had",

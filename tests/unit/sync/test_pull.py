@@ -122,6 +122,16 @@ def test_any_order_and_any_pages_give_the_same_tree(
         machine.remove()
 
 
+async def test_a_folder_is_told_below_its_own_child_before_that_is_told_to_have_left_it(desk: Desk) -> None:
+    before = desk.drive.newest()
+    desk.moved("/b/c", "/c")
+    desk.moved("/b", "/c/b")
+    page = desk.drive.since(before, 100)
+    await take_in(desk.machine, page.changes[::-1], [], page.anchor)
+    assert desk.machine.tree() == desk.drive.tree()
+    assert desk.machine.faults() == []
+
+
 async def test_news_told_twice_is_told_once(desk: Desk) -> None:
     """Neither the kernel nor the record of activity hears of it again."""
     before = desk.drive.newest()
