@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cache import contents, items, journal, tree
-from cache.model import Capability, EntryChanged, Ino, Item, Kind, News, Node
+from cache.model import Capability, EntryChanged, Ino, Item, Kind, LocalChange, News, Node
 from cache.names import shown
 
 if TYPE_CHECKING:
@@ -62,15 +62,24 @@ def reveal(connection: sqlite3.Connection, parent: Ino, name: str) -> list[News]
 
 
 def is_own_creation(connection: sqlite3.Connection, parent: Ino, item: Item) -> bool:
-    """Whether an item in a folder is what a node, renamed since, was sent as: its answer is not known yet, and until
-    then the item is not shown, or one file would have two names."""
-    return any(
+    """Whether an item in a folder is what a node, renamed or removed since, was sent as: its answer is not known yet,
+    and until then the item is not shown, or one file would have two names, and a removed one would be back."""
+    renamed = any(
         node is not None and node.parent is not None and node.kind is item.kind
         and (node.parent, node.name) != (parent, shown(item.name))
         and (row.may_have_sent(item.digest) if item.kind is Kind.FILE else node.symlink_target == item.symlink_target)
         for row in journal.creations_sent_to(connection, item.parent_id, item.name)
         for node in (tree.by_ino(connection, row.ino),)
     )  # fmt: skip
+    return renamed or removal_of_unanswered(connection, item) is not None
+
+
+def removal_of_unanswered(connection: sqlite3.Connection, item: Item) -> LocalChange | None:
+    """The removal of our own creation, whose answer was lost, if this may be what it made."""
+    for row in journal.unanswered_removals(connection, item.parent_id, item.name):
+        if item.kind is not Kind.FILE or row.may_have_sent(item.digest):
+            return row
+    return None
 
 
 def forget_node(connection: sqlite3.Connection, node: Node) -> None:

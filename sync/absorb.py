@@ -28,7 +28,7 @@ from cache.model import (
     NodeChanged,
 )
 from cache.names import shown
-from cache.placeholders import is_own_creation, item_size, materialise
+from cache.placeholders import is_own_creation, item_size, materialise, removal_of_unanswered
 from sync import settle, sides
 from sync.placing import Placing
 from sync.planner import Decision, merge, removal_stands
@@ -165,12 +165,12 @@ class Absorber(Placing):
 
     def _unanswered_removal(self, told: Item) -> LocalChange | None:
         """Our own creation, whose answer was lost and which was deleted here before we heard of it."""
-        for row in journal.unanswered_removals(self.connection, told.parent_id, told.name):
-            if told.kind is not Kind.FILE or row.may_have_sent(told.digest):
-                journal.rebase(self.connection, row.ino, told)
-                journal.rebase_content(self.connection, row.ino, told.content_version)
-                return journal.removal_of(self.connection, told.item_id)
-        return None
+        row = removal_of_unanswered(self.connection, told)
+        if row is None:
+            return None
+        journal.rebase(self.connection, row.ino, told)
+        journal.rebase_content(self.connection, row.ino, told.content_version)
+        return journal.removal_of(self.connection, told.item_id)
 
     def _show(self, parent: Node, told: Item) -> None:
         """Give an item a node, unless a local node that the remote does not know holds the name, or it is what one of

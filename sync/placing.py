@@ -69,8 +69,6 @@ class Placing:
                 self.doubt(other)
             elif not self._take_name(node, told, other, claim):
                 return False
-            if (hidden := tree.child(self.connection, parent.ino, name)) is not None:
-                self.doubt(hidden)  # it is known under that name no more
         self.take_out(node)
         tree.place(self.connection, node.ino, parent.ino, name)
         self.after.news.append(EntryChanged(parent.ino, name))

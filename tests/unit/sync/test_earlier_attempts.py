@@ -75,3 +75,15 @@ async def test_a_refusal_tells_whether_an_earlier_attempt_may_have_arrived(lost:
             target, BytesSource(b"1"), mtime_ns=1, mode=0o644, key="k"
         )
     assert refused.value.in_doubt is lost
+
+
+@pytest.mark.parametrize("folder", [False, True])
+async def test_what_was_told_before_its_removal_is_not_shown_after_it(desk: Desk, folder: bool) -> None:
+    """The feed tells what a lost creation made; it is ours, and goes with our removal."""
+    await (desk.mkdir("/n") if folder else desk.machine.create("/n", b"first"))
+    desk.machine.remote.inject(Fault(after=Unknown()))
+    await desk.machine.push_one(0)
+    await desk.machine.pull()
+    await (desk.rmdir("/n") if folder else desk.unlink("/n"))
+    assert desk.machine.tree() == {}
+    assert await desk.meet() == {}
