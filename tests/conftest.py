@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,26 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 0x40000  # sched.h, sys/mount.h
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long the tests are that can be of any length."""
     parser.addoption("--model-examples", type=int, default=40, help="histories that the model test tries (40)")
     parser.addoption("--model-seed", type=int, default=0, help="which ones (0)")
     parser.addoption("--long", action="store_true", help="repeat what can be repeated as often as its bar says")
+
+
+def pytest_configure() -> None:
+    """Files that run side by side do not see each other's mounts, so `status` and `doctor` find only their own.
+
+    Root can have a mount namespace per process (unshare(2)); what a test leaves mounted goes with its process.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ or os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS) == 0 and libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None) != 0:
+        raise OSError(ctypes.get_errno(), "the mounts of the new namespace cannot be made private")
 
 
 @pytest.fixture(scope="session")
