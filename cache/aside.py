@@ -15,6 +15,8 @@ import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from cache.on_disk import sync_file, sync_folder
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -41,7 +43,7 @@ class Aside:
             if error.errno not in _NO_LINKS:
                 raise
             shutil.copy2(blob, target)  # a file system without hard links
-        _sync(target)
+        sync_file(target)
         return target
 
     def keep_link(self, points_to: str, path: str, now_s: int) -> Path:
@@ -71,14 +73,6 @@ def _make_folders(folder: Path, existing: Path) -> None:
         if existing in each.parents:
             each.mkdir(mode=0o700, exist_ok=True)
     while folder != existing:
-        _sync(folder)
+        sync_folder(folder)
         folder = folder.parent
-    _sync(existing)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_folder(existing)

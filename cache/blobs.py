@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cache.model import ContentId
+from cache.on_disk import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ class Blobs:
         # All at once, with one sync: made one by one, each would have a file's creation wait for the disk.
         made = [self._made_folder(root / f"{number:02x}") for number in range(_FOLDERS)]
         if any(made):
-            _sync_folder(root)
+            sync_folder(root)
 
     def path(self, content_id: ContentId) -> Path:
         """Where the bytes of `content_id` are."""
@@ -144,7 +145,7 @@ class Blobs:
 
     def sync_name(self, content_id: ContentId) -> None:
         """Return when the file's name is on the disk: a synced file without a name is lost in a power cut."""
-        _sync_folder(self.path(content_id).parent)
+        sync_folder(self.path(content_id).parent)
 
     def ids(self) -> Iterator[ContentId]:
         """Every content id that has a file here, in no order. Files of other names are passed over."""
@@ -207,7 +208,7 @@ class Blobs:
 
     def _ensure_folder(self, folder: Path) -> None:
         if self._made_folder(folder):  # somebody removed it while we run
-            _sync_folder(self._root)
+            sync_folder(self._root)
 
     @staticmethod
     def _made_folder(folder: Path) -> bool:
@@ -226,14 +227,6 @@ def make_hole(fd: int, start: int, stop: int) -> None:
         number = ctypes.get_errno()
         if number != errno.EINTR:  # ctypes does not start an interrupted call again
             raise OSError(number, os.strerror(number))
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _clone(source: int, target: int) -> None:

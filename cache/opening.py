@@ -17,7 +17,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from cache import seal, strays
+from cache import on_disk, seal, strays
 from cache.db import DAMAGED, SCHEMA_VERSION
 from cache.errors import StateUnusable
 from cache.rescue import Rescue, dated
@@ -109,7 +109,7 @@ def _moved_aside(directory: Path, reason: str) -> Path:
     for name in _FILES:
         if (directory / name).exists():
             (directory / name).rename(folder / name)
-    seal.sync_folder(directory)
+    on_disk.sync_folder(directory)
     log.warning(
         "what was known of the drive on this machine is damaged (%s): it was moved to %s, and is told by the server "
         "again", reason, folder,

@@ -12,6 +12,8 @@ import zlib
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from cache.on_disk import sync_folder
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -58,15 +60,6 @@ def take_off(directory: Path) -> None:
     if (directory / "seal").exists():
         (directory / "seal").unlink()
         sync_folder(directory)
-
-
-def sync_folder(folder: Path) -> None:
-    """Return when the folder's entries are on the disk."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _has_log(directory: Path) -> bool:

@@ -132,7 +132,7 @@ class Prefetcher:
         return [each for each in found if each is not None]
 
     def _room(self) -> int:
-        """Bytes that may be fetched ahead without anything being evicted for them; asked for now and then."""
+        """Bytes to fetch ahead without anything being evicted for them, as they were at most ROOM_FRESH_S ago."""
         now_s = trio.current_time()
         if now_s - self._room_at_s >= ROOM_FRESH_S:
             self._room_bytes, self._room_at_s = self._ask_room(), now_s

@@ -27,24 +27,27 @@ Paths = Annotated[list[str] | None, typer.Argument(help="Files or folders in a m
 @reporting
 def pause(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
     """Send nothing, and fetch only what is read, until `resume`."""
-    where = the_mount(mountpoint)
-    result = ask(where, Request(verb=Verb.PAUSE))
-    if as_json:
-        print_json(result)
-    else:
-        out.print(f"{escape(where)} is paused: changes are kept here, files are fetched when they are read")
-    return ExitStatus.DONE
+    return _steer(
+        mountpoint,
+        Verb.PAUSE,
+        "is paused: changes are kept here, files are fetched when they are read",
+        as_json=as_json,
+    )
 
 
 @reporting
 def resume(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
     """Go on after `pause`."""
+    return _steer(mountpoint, Verb.RESUME, "goes on", as_json=as_json)
+
+
+def _steer(mountpoint: str | None, verb: Verb, words: str, *, as_json: bool) -> int:
     where = the_mount(mountpoint)
-    result = ask(where, Request(verb=Verb.RESUME))
+    result = ask(where, Request(verb=verb))
     if as_json:
         print_json(result)
     else:
-        out.print(f"{escape(where)} goes on")
+        out.print(f"{escape(where)} {words}")
     return ExitStatus.DONE
 
 

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.harness.server import ServerProcess
+from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,10 +68,7 @@ def resident_kib(server: ServerProcess) -> int:
 
 
 def await_descriptors(server: ServerProcess, at_most: int) -> None:
-    deadline = time.monotonic() + 10
-    while descriptors(server) > at_most:
-        assert time.monotonic() < deadline, f"{descriptors(server)} descriptors are open"
-        time.sleep(0.02)
+    until(lambda: descriptors(server) <= at_most, f"at most {at_most} open descriptors")
 
 
 def mutated(random_: random.Random, token: str) -> bytes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from server_stub.auth import create_token
+from tests.harness.waiting import until
 
 from .conftest import Api
 
@@ -163,15 +163,6 @@ def open_files(server: ServerProcess, name: str) -> int:
     return held
 
 
-def wait_for(server: ServerProcess, name: str, *, held: bool) -> bool:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if (open_files(server, name) > 0) is held:
-            return True
-        time.sleep(0.02)
-    return False
-
-
 def test_a_reader_that_goes_away_ends_the_work(api: Api, home: Json, shared_server: ServerProcess) -> None:
     file = api.write_new(home["item_id"], "f", b"").json()
     large = shared_server.root / home["name"] / "of-a-reader-that-went"
@@ -185,7 +176,7 @@ def test_a_reader_that_goes_away_ends_the_work(api: Api, home: Json, shared_serv
         head = f"POST /v1/content:batch HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(body)}\r\n"
         connection.sendall(head.encode() + f"Authorization: Bearer {shared_server.token}\r\n\r\n".encode() + body)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
-        assert wait_for(shared_server, large.name, held=True)
-    assert wait_for(shared_server, large.name, held=False)
+        until(lambda: open_files(shared_server, large.name) > 0, "the file to be opened")
+    until(lambda: open_files(shared_server, large.name) == 0, "the file to be closed")
     large.unlink()
     assert api.content(file).status_code == 200

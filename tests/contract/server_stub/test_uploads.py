@@ -14,6 +14,7 @@ import pytest
 from server_stub.auth import create_token
 from tests.harness.server import ServerProcess
 from tests.harness.tus import MEDIA_TYPE, VERSION, Tus, metadata
+from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -214,12 +215,11 @@ def test_a_slow_request_is_made_durable_while_it_lasts(tus: Tus) -> None:
     """The offset moves without anybody ending the request."""
     url = tus.begin(100)
     with tus.half_patch(url, 0, 100, b"a") as connection:
-        deadline = time.monotonic() + 20
-        sent = 1
-        while tus.state(url)["offset"] == 0 and time.monotonic() < deadline and sent < 90:
+        for _ in range(90):
             connection.sendall(b"b")
-            sent += 1
-            time.sleep(0.1)
+            if tus.state(url)["offset"] > 0:
+                break
+            time.sleep(0.1)  # the pace of a slow sender
         assert tus.state(url)["offset"] > 0
 
 
@@ -302,15 +302,10 @@ def test_uploads_expire_and_are_limited(tmp_path: Path) -> None:
         last = tus.begin(3, b"ab")
         refused = tus.create(1)
         assert (refused.status_code, refused.json()["code"]) == (507, "quota_exceeded")
-        deadline = time.monotonic() + 15
-        while tus.head(url).status_code != 410 and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert tus.head(url).status_code == 410
+        until(lambda: tus.head(url).status_code == 410, "the upload to expire")
         assert tus.patch(url, 1, b"b").json()["code"] == "upload_gone"
         room = server.state / "vault" / "uploads"
-        while list(room.iterdir()) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert list(room.iterdir()) == []
+        until(lambda: not list(room.iterdir()), "its bytes to go")
         assert tus.head(last).status_code in {404, 410}
         assert tus.create(1).status_code == 201  # their room is free again
 
