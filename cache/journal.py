@@ -92,16 +92,17 @@ def unanswered_removals(connection: sqlite3.Connection, parent_id: ItemId | None
     )
 
 
-def unanswered_at(connection: sqlite3.Connection, parent_id: ItemId | None, name: str, ino: Ino) -> bool:
-    """Whether a creation that another row sent to that place may still turn out to have happened."""
-    row = connection.execute(
-        """SELECT 1 FROM journal WHERE base_parent_id = ?1 AND base_name = ?2 AND aspect = 'remove' AND item_id IS NULL
-           UNION ALL SELECT 1 FROM journal WHERE sent_parent_id = ?1 AND sent_name = ?2 AND aspect = 'create'
-               AND sent_generation >= 0 AND state <> 'parked' AND ino <> ?3
-           LIMIT 1""",
+def unanswered_at(
+    connection: sqlite3.Connection, parent_id: ItemId | None, name: str, ino: Ino
+) -> list[LocalChange]:  # fmt: skip
+    """Creations that other rows sent to that place, and that may still turn out to have happened."""
+    return _select(
+        connection,
+        """(base_parent_id = ?1 AND base_name = ?2 AND aspect = 'remove' AND item_id IS NULL)
+           OR (sent_parent_id = ?1 AND sent_name = ?2 AND aspect = 'create' AND sent_generation >= 0
+               AND state <> 'parked' AND ino <> ?3)""",
         (parent_id, name, ino),
-    ).fetchone()
-    return row is not None
+    )
 
 
 def creations_sent_to(connection: sqlite3.Connection, parent_id: ItemId | None, name: str) -> list[LocalChange]:
@@ -113,18 +114,9 @@ def creations_sent_to(connection: sqlite3.Connection, parent_id: ItemId | None, 
     )
 
 
-def removals_in(connection: sqlite3.Connection, parent_id: ItemId) -> bool:
-    """Whether a removal of something in that folder is pending: the folder itself must wait."""
-    row = connection.execute(
-        "SELECT 1 FROM journal WHERE base_parent_id = ? AND aspect IN ('remove', 'place') LIMIT 1",
-        (parent_id,),
-    ).fetchone()
-    return row is not None
-
-
-def leaving(connection: sqlite3.Connection, parent_id: ItemId) -> list[LocalChange]:
+def leaving(connection: sqlite3.Connection, parent_id: ItemId, limit: int = -1) -> list[LocalChange]:
     """Removals of what a folder of the remote holds, and moves out of it."""
-    return _select(connection, "base_parent_id = ? AND aspect IN ('remove', 'place')", (parent_id,))
+    return _select(connection, "base_parent_id = ? AND aspect IN ('remove', 'place') LIMIT ?", (parent_id, limit))
 
 
 def new_key() -> str:

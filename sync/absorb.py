@@ -164,8 +164,12 @@ class Absorber(Placing):
         self.note(removal.ino, What.EDIT_WINS, "removed here, edited on the server: it is back", path=path)
 
     def _unanswered_removal(self, told: Item) -> LocalChange | None:
-        """Our own creation, whose answer was lost and which was deleted here before we heard of it."""
+        """Our own creation, whose answer was lost and which was deleted here before we heard of it, or before we heard
+        that others moved it."""
         row = removal_of_unanswered(self.connection, told)
+        if row is None:
+            before = items.get(self.connection, told.item_id)
+            row = None if before is None else removal_of_unanswered(self.connection, before)
         if row is None:
             return None
         journal.rebase(self.connection, row.ino, told)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cache import activity, contents, items, journal, tree
 from cache.activity import What
 from cache.model import Aspect, Item, Kind, LocalChange, News, Node
-from sync import push, settle, sides
+from sync import push, requests, settle, sides
 from sync.planner import Verdict, verdict
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from sync.remote import Conflict
 
 
-def decide(absorber: Absorber, change: LocalChange, planned: push.Clash) -> None:
+def decide(absorber: Absorber, change: LocalChange, planned: requests.Clash) -> None:
     """Settle a clash that was planned outside the transaction; raises Superseded when it is none any more."""
     row = journal.get(absorber.connection, change.ino, change.aspect)
     if row is None or push.plan(absorber.connection, row) != planned:
-        raise push.Superseded
+        raise requests.Superseded
     if row.aspect is Aspect.CONTENT:
         _content(absorber, row, planned)
     elif row.aspect is Aspect.CREATE:
@@ -77,7 +77,7 @@ def _refused_removal(connection: sqlite3.Connection, change: LocalChange, error:
     if row.aspect is Aspect.REMOVE:
         return row
     planned = push.plan(connection, row) if error.code == "not_empty" else None
-    if not isinstance(planned, push.Move) or planned.removal_ino is None:
+    if not isinstance(planned, requests.Move) or planned.removal_ino is None:
         return None
     return journal.get(connection, planned.removal_ino, Aspect.REMOVE)
 
@@ -102,7 +102,7 @@ def lose_name(placing: Placing, node: Node, told: Item, row: LocalChange) -> boo
     return wins is not Verdict.CLIENT
 
 
-def _content(absorber: Absorber, row: LocalChange, planned: push.Clash) -> None:
+def _content(absorber: Absorber, row: LocalChange, planned: requests.Clash) -> None:
     connection, node, told = absorber.connection, planned.node, planned.told
     if row.may_have_sent(told.digest):  # our own, its answer lost; written on since
         journal.rebase_content(connection, node.ino, told.content_version)
@@ -125,7 +125,7 @@ def _copy(absorber: Absorber, node: Node, told: Item) -> list[News]:
     return news
 
 
-def _creation(absorber: Absorber, row: LocalChange, planned: push.Clash) -> None:
+def _creation(absorber: Absorber, row: LocalChange, planned: requests.Clash) -> None:
     connection, node, told, clock = absorber.connection, planned.node, planned.told, absorber.clock
     if {node.kind, told.kind} == {Kind.FOLDER}:
         absorber.after.news += settle.merge_folder(connection, node, told, clock)

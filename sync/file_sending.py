@@ -15,7 +15,7 @@ import trio
 from cache import contents, uploads
 from cache.activity import What
 from cache.failpoints import reached
-from sync import push
+from sync import requests
 from sync.remote import BadDigest, NewFile, Overwrite, Remote, Unknown
 from sync.upload_source import Progress, Snapshots, UploadSource, Watched, WatchedSource
 
@@ -74,7 +74,7 @@ class FileSender:
             self.moving.pop(node.ino, None)
             self._store.opened.release(opened)
 
-    async def same_bytes(self, out: Outgoing, clash: push.Clash) -> bool:
+    async def same_bytes(self, out: Outgoing, clash: requests.Clash) -> bool:
         """If the remote holds the very bytes that are here, there is nothing to send and nothing to settle."""
         opened = await self._store.open_content(clash.node)
         try:
@@ -111,9 +111,9 @@ class FileSender:
             streams.append(Watched(stream, check, self.moving[out.change.ino]))
             return streams[-1]
 
-        base = action.item if isinstance(action, push.Overwriting) else None
+        base = action.item if isinstance(action, requests.Overwriting) else None
         try:
-            with self._travelling(push.Superseded()):
+            with self._travelling(requests.Superseded()):
                 brought = await self._transfers.bring(content_id, source, base, watched)
         finally:
             self.bytes_up += sum(each.travelled_bytes for each in streams)
@@ -148,15 +148,15 @@ class FileSender:
             raise
 
 
-def _sendable(out: Outgoing) -> push.Create | push.Overwriting:
+def _sendable(out: Outgoing) -> requests.Create | requests.Overwriting:
     action = out.planned()
-    if not isinstance(action, push.Create | push.Overwriting):
-        raise push.Superseded
+    if not isinstance(action, requests.Create | requests.Overwriting):
+        raise requests.Superseded
     return action
 
 
-def _target(action: push.Create | push.Overwriting) -> NewFile | Overwrite:
-    if isinstance(action, push.Create):
+def _target(action: requests.Create | requests.Overwriting) -> NewFile | Overwrite:
+    if isinstance(action, requests.Create):
         return NewFile(parent_id=action.parent_id, name=action.name)
     return Overwrite(item_id=action.item.item_id, base=action.base)
 
@@ -166,4 +166,4 @@ def _still_wanted(out: Outgoing, opened: OpenContent, source: UploadSource, cont
     if not source.copied and opened.writes != source.writes:
         raise BadDigest("the file was written to while it was sent")
     if _sendable(out).node.content_id != content_id:
-        raise push.Superseded
+        raise requests.Superseded

@@ -13,7 +13,7 @@ from cache import activity, items, journal, tree
 from cache.activity import What, Who
 from cache.failpoints import reached
 from cache.model import Aspect, Item, Kind, LocalChange
-from sync import push, settle
+from sync import push, requests, settle
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,24 +33,24 @@ class Outgoing:
         self._applier = applier
         self.heard = heard
 
-    def planned(self) -> push.Push:
+    def planned(self) -> requests.Push:
         """What is to be sent as things stand; Superseded when the row is there no longer."""
         row = journal.get(self._store.db.reader, self.change.ino, self.change.aspect)
         if row is None:
-            raise push.Superseded
+            raise requests.Superseded
         return push.plan(self._store.db.reader, row)
 
-    async def mark(self, planned: push.Push, digest: str | None = None, session: str | None = None) -> str:
+    async def mark(self, planned: requests.Push, digest: str | None = None, session: str | None = None) -> str:
         """The row is being sent; the key to send it under. Superseded when it would be planned otherwise by now."""
         change = self.change
 
         def mark(connection: sqlite3.Connection) -> str:
             row = journal.get(connection, change.ino, change.aspect)
             if row is None or push.plan(connection, row) != planned:
-                raise push.Superseded
-            if isinstance(planned, push.Create | push.Move):
+                raise requests.Superseded
+            if isinstance(planned, requests.Create | requests.Move):
                 journal.sent_to(connection, row, planned.parent_id, planned.name)
-            return journal.sending(connection, row, (*push.told(planned), *([session] if session else [])), digest)
+            return journal.sending(connection, row, (*requests.told(planned), *([session] if session else [])), digest)
 
         return await self._store.db.write(mark)
 
@@ -77,7 +77,10 @@ class Outgoing:
             told = item
             if node.item_id == item.item_id and journal.get(connection, change.ino, Aspect.CONTENT) is not None:
                 node, told = absorber.overwritten(node, item)
-            absorber.after.news += settle.adopt(connection, node, told, absorber.clock, clean=clean)
+            created = journal.get(connection, change.ino, Aspect.CREATE)
+            passing = created is not None and item.name == push.passing_name(created, node.name)
+            held = False if passing else None  # whoever approved it did not mean that name
+            absorber.after.news += settle.adopt(connection, node, told, absorber.clock, clean=clean, held=held)
             if change.aspect is Aspect.CREATE:
                 self._question(absorber, item)
             activity.note(connection, absorber.clock.now_s, change.ino, what, who=Who.HERE)

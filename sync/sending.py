@@ -13,7 +13,7 @@ from cache.activity import What, Who
 from cache.edits import journal_place
 from cache.failpoints import reached
 from cache.model import Aspect, Item, Kind, LocalChange
-from sync import push
+from sync import push, requests
 from sync.deciding import decide
 from sync.outgoing import Outgoing
 from sync.remote import Gone, Remote, Tombstone
@@ -46,39 +46,39 @@ class Sender:
         out = Outgoing(self._store, self._applier, heard, change)
         action = push.plan(self._store.db.reader, change)
         match action:
-            case push.Create() | push.Overwriting():
+            case requests.Create() | requests.Overwriting():
                 await self._send_new_bytes(out, action)
-            case push.Move():
+            case requests.Move():
                 await self._move(out, action)
-            case push.SetAttributes():
+            case requests.SetAttributes():
                 await self._set_attributes(out, action)
-            case push.Remove():
+            case requests.Remove():
                 await self._remove(out, action)
-            case push.Clash():
+            case requests.Clash():
                 await self._clash(out, action)
             case _:
                 await self._without_sending(out, action)
 
-    async def _send_new_bytes(self, out: Outgoing, action: push.Create | push.Overwriting) -> None:
+    async def _send_new_bytes(self, out: Outgoing, action: requests.Create | requests.Overwriting) -> None:
         if action.node.kind is Kind.FILE:
             await self._files.send(out, action.node)
-        elif isinstance(action, push.Create):
+        elif isinstance(action, requests.Create):
             await self._make(out, action)
 
-    async def _without_sending(self, out: Outgoing, action: push.Push) -> None:
+    async def _without_sending(self, out: Outgoing, action: requests.Push) -> None:
         match action:
-            case push.Void():
+            case requests.Void():
                 await self._store.db.write(
                     lambda connection: journal.drop(connection, out.change.ino, out.change.aspect)
                 )
-            case push.Find():
+            case requests.Find():
                 await self._find(out, action)
-            case push.EditWins():
+            case requests.EditWins():
                 await self._applier.refresh([action.item.item_id])
             case _:
-                raise push.Superseded
+                raise requests.Superseded
 
-    async def _make(self, out: Outgoing, action: push.Create) -> None:
+    async def _make(self, out: Outgoing, action: requests.Create) -> None:
         key, node = await out.mark(action), action.node
         if node.kind is Kind.FOLDER:
             item = await self._remote.make_folder(
@@ -90,7 +90,7 @@ class Sender:
             )
         await out.conclude(item, What.CREATED, clean=True)
 
-    async def _move(self, out: Outgoing, action: push.Move) -> None:
+    async def _move(self, out: Outgoing, action: requests.Move) -> None:
         key = await out.mark(action)
         if action.removal_ino is not None:
             self._busy.add(action.removal_ino)
@@ -129,7 +129,7 @@ class Sender:
             journal_place(connection, change.ino, absorber.clock, held=False if approved else None)
             activity.note(connection, absorber.clock.now_s, change.ino, What.MOVED, who=Who.HERE)
 
-    async def _set_attributes(self, out: Outgoing, action: push.SetAttributes) -> None:
+    async def _set_attributes(self, out: Outgoing, action: requests.SetAttributes) -> None:
         key, node = await out.mark(action), action.node
         item = await self._remote.set_attributes(
             action.item.item_id, action.item.metadata_version, mode=node.mode, mtime_ns=node.mtime_ns, key=key
@@ -146,7 +146,7 @@ class Sender:
 
         await self._applier.apply_answer([item], out.heard, take_in)
 
-    async def _remove(self, out: Outgoing, action: push.Remove) -> None:
+    async def _remove(self, out: Outgoing, action: requests.Remove) -> None:
         key = await out.mark(action)
         await self._remote.remove(action.item.item_id, action.item.metadata_version, key=key)
         reached("removed")
@@ -161,7 +161,7 @@ class Sender:
 
         await self._applier.apply_answer([proof], out.heard, take_in)
 
-    async def _find(self, out: Outgoing, action: push.Find) -> None:
+    async def _find(self, out: Outgoing, action: requests.Find) -> None:
         """Did the creation happen whose answer we never heard? The folder tells."""
         try:
             listing = await self._remote.children(action.parent_id)
@@ -170,6 +170,10 @@ class Sender:
             found = []  # the folder, with all that was ever made in it
 
         def take_in(absorber: Absorber) -> None:
+            hidden = items.at_place(absorber.connection, action.parent_id, action.name)
+            if not found and hidden is not None and tree.by_item(absorber.connection, hidden.item_id) is None:
+                absorber.item(hidden)  # it was there once, and went elsewhere, or away
+                absorber.after.doubts.add(hidden.item_id)
             for item in found:
                 absorber.item(item)
             row = journal.get(absorber.connection, out.change.ino, Aspect.REMOVE)
@@ -178,7 +182,7 @@ class Sender:
 
         await self._applier.apply_answer(found, out.heard, take_in)
 
-    async def _clash(self, out: Outgoing, action: push.Clash) -> None:
+    async def _clash(self, out: Outgoing, action: requests.Clash) -> None:
         """The conflict table; for content, first look whether the bytes are the same."""
         files = {action.node.kind, action.told.kind} == {Kind.FILE}
         if files and out.change.aspect is not Aspect.PLACE and await self._files.same_bytes(out, action):

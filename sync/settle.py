@@ -145,8 +145,11 @@ def edit_beside(connection: sqlite3.Connection, content_id: ContentId, clock: Cl
     return [EntryChanged(node.parent, name)]
 
 
-def adopt(connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, *, clean: bool) -> list[News]:
-    """The remote holds these very bytes: the node is that item from here on. `clean`: no byte changed since."""
+def adopt(
+    connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, *, clean: bool, held: bool | None = None
+) -> list[News]:  # fmt: skip
+    """The remote holds these very bytes: the node is that item from here on. `clean`: no byte changed since; `held`:
+    whether a move from there to its place waits for approval."""
     news = take_over(connection, node.ino, told)
     items.put(connection, told)
     tree.set_item(connection, node.ino, told.item_id)
@@ -159,7 +162,7 @@ def adopt(connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, 
             journal.record(connection, node.ino, Aspect.CONTENT, told, clock.now_s, not_before_ms=clock.push_after_ms)
     journal.rebase(connection, node.ino, told)
     _journal_attributes(connection, node.ino, told, clock)
-    journal_place(connection, node.ino, clock)
+    journal_place(connection, node.ino, clock, held=held)
     return news
 
 

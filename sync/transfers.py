@@ -16,7 +16,6 @@ from cache.failpoints import reached
 from cache.model import ContentId, Item, ItemId, Version
 from sync.batches import Feature
 from sync.delta import Base, Recipe, block_bytes_for
-from sync.push import Superseded
 from sync.remote import (
     BadDigest,
     Conflict,
@@ -29,6 +28,7 @@ from sync.remote import (
     UploadGone,
     VersionGone,
 )
+from sync.requests import Superseded
 from sync.sessions import Announced, Over, Stream, UploadId
 from sync.upload_source import DeltaStream, UploadSource, recipe_of
 

@@ -17,7 +17,7 @@ from cache import activity, journal, pacing
 from cache.activity import What
 from cache.errors import LocalError
 from cache.model import Aspect, ChangeState, Ino, LocalChange
-from sync import push
+from sync import push, requests
 from sync.concerned import concerned_by, folders_above
 from sync.deciding import keep_folder, met
 from sync.file_sending import FileSender
@@ -142,10 +142,10 @@ class Uploader:
                 return
             after = rows[-1].seq
 
-    def _takes_slot(self, ino: Ino, action: push.Push) -> bool:
-        if isinstance(action, push.Wait):
+    def _takes_slot(self, ino: Ino, action: requests.Push) -> bool:
+        if isinstance(action, requests.Wait):
             return False
-        large = isinstance(action, push.Create | push.Overwriting) and self._transfers.takes(action.node.size)
+        large = isinstance(action, requests.Create | requests.Overwriting) and self._transfers.takes(action.node.size)
         return self._slots.take(ino, large=large)
 
     def _pause_s(self, now_ms: int) -> float:
@@ -177,7 +177,7 @@ class Uploader:
         if not journal.count(reader, ChangeState.PARKED) + journal.count(reader, ChangeState.HELD):
             return False
         pending = (row for row in journal.all_changes(reader) if row.state is ChangeState.PENDING)
-        return all(isinstance(push.plan(reader, row), push.Wait) for row in pending)
+        return all(isinstance(push.plan(reader, row), requests.Wait) for row in pending)
 
     # One row -----------------------------------------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ class Uploader:
     async def _attempt(self, change: LocalChange, heard: Heard) -> None:
         try:
             await self._sender.send(change, heard)
-        except push.Superseded:
+        except requests.Superseded:
             await trio.lowlevel.checkpoint()
         except RemoteError as error:
             await self._failed(change, error, heard)

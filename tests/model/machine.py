@@ -15,7 +15,7 @@ from cache.db import inline
 from cache.errors import NotFound
 from cache.model import ROOT_INO, Ino, Kind, Node
 from cache.store import LocalStore
-from sync import push
+from sync import push, requests
 from sync.engine import Engine
 from sync.planner import Conflicts
 from tests.fakes.remote import FakeRemote
@@ -162,8 +162,8 @@ class Machine:
     async def push_one(self, which: int) -> None:
         """Send one of the rows that may be sent now."""
         reader, uploader = self.store.db.reader, self.engine.uploader
-        rows = [row for row in journal.due(reader, 1 << 62, 100) if not isinstance(push.plan(reader, row), push.Wait)]
-        rows = [row for row in rows if row.ino not in uploader._busy]
+        rows = [row for row in journal.due(reader, 1 << 62, 100) if row.ino not in uploader._busy]
+        rows = [row for row in rows if not isinstance(push.plan(reader, row), requests.Wait)]
         if rows:
             row = rows[which % len(rows)]
             uploader._busy.add(row.ino)

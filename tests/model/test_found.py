@@ -194,6 +194,14 @@ FOUND = {
         Step("on_the_server", {"kind": "create", "picks": (2, 2, 0, 0)}),
         Step("program", {"who": 0, "kind": "rename", "picks": (0, 0, 1, 0)}),
     ],
+    "what was created, removed and then moved by others, without an answer, goes": [
+        Step("program", {"who": 0, "kind": "create", "picks": (6, 10, 7, 10)}),
+        Step("push_with_fault", {"who": 0, "fault": "lost", "which": 0}),
+        Step("pull", {"who": 0}),
+        Step("program", {"who": 0, "kind": "unlink", "picks": (9, 5, 8, 0)}),
+        Step("on_the_server", {"kind": "move", "picks": (1, 4, 3, 10)}),
+        Step("push_one", {"who": 0, "which": 0}),
+    ],
 }  # fmt: skip
 ALONE = {
     "a creation whose answer was lost is not shown a second time under the name that it had",

@@ -269,3 +269,12 @@ async def test_an_approved_removal_does_not_wait_for_what_comes_there_later(desk
     assert desk.drive.tree() == after
     await desk.machine.engine.steering.approve([])
     assert (await desk.meet())["/g"] == b"old"
+
+
+async def test_what_is_approved_goes_all_the_way_by_a_passing_name(desk: Desk) -> None:
+    await desk.rename("/g", "/t")
+    await desk.mkdir("/g")
+    await desk.rename("/t", "/g/g")
+    await desk.machine.engine.steering.approve([])
+    found = await desk.meet()
+    assert (found["/g"], found["/g/g"]) == (None, b"other")
