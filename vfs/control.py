@@ -11,7 +11,8 @@ import logging
 import os
 import socket
 import struct
-from enum import StrEnum
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -21,10 +22,11 @@ from cache.model import Ino
 from vfs import jobs
 from vfs.failure import Failure, Told, describe
 from vfs.registry import socket_address
+from vfs.requests import Reply, Request, Verb
 from vfs.steering import SteeringAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sync.engine import QueuedChange
@@ -32,54 +34,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Answer = Callable[[Request], Awaitable[object]]
+
+_NO_ANSWERS: Mapping[Verb, Answer] = MappingProxyType({})
 REQUEST_BYTES_MAX = 1 << 16
 REQUEST_TIMEOUT_S = 10.0
-
-
-class Verb(StrEnum):
-    """What can be asked of a mount."""
-
-    STATUS = "status"
-    SYNC = "sync"
-    EVICT = "evict"
-    HYDRATE = "hydrate"
-    QUEUE = "queue"
-    RETRY = "retry"
-    UNMOUNT = "unmount"
-    NUDGE = "nudge"
-    PAUSE = "pause"
-    RESUME = "resume"
-    APPROVE = "approve"
-    REJECT = "reject"
-    CONFLICTS = "conflicts"
-    RESOLVE = "resolve"
-    ACTIVITY = "activity"
-    PIN = "pin"
-    PINS = "pins"
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line from a client."""
-
-    verb: Verb
-    ino: int | None = None
-    path: str = ""  # for messages only
-    timeout_s: float | None = None
-    flush: bool = True
-    paths: tuple[str, ...] = ()  # below the mount point, "" the whole of it
-    keep: str = ""
-    after_seq: int = 0
-    limit: int = 100
-    pin: str = ""
-    progress: bool = False  # tell how far it is, in replies before the last
-
-
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """One line to a client: a result, or what went wrong; before it, if asked for, how far the work is."""
-
-    result: object = None
-    error: Told | None = None
-    progress: object = None
 
 
 class Statistics(Protocol):
@@ -144,13 +103,16 @@ class Unmount(Protocol):
 class Control:
     """Answers the requests of one mount."""
 
-    def __init__(self, engine: Engine, unmount: Unmount, facts: dict[str, object]) -> None:
+    def __init__(
+        self, engine: Engine, unmount: Unmount, facts: dict[str, object], answers: Mapping[Verb, Answer] = _NO_ANSWERS
+    ) -> None:
+        """`facts` is told by `status`; `answers` is what can be asked beyond the engine."""
         self._engine = engine
         self._unmount = unmount
         self._facts = facts
         self._active = 0
         self._idle = trio.Event()
-        self._handlers: dict[Verb, Callable[[Request], Awaitable[object]]] = {
+        self._handlers: dict[Verb, Answer] = {
             Verb.STATUS: self._status,
             Verb.SYNC: self._sync,
             Verb.EVICT: self._evict,
@@ -160,7 +122,8 @@ class Control:
             Verb.RETRY: self._retry,
             Verb.UNMOUNT: self._leave,
             Verb.NUDGE: self._nudge,
-            **{Verb(word): answer for word, answer in SteeringAnswers(lambda: engine.steering).handlers().items()},
+            **SteeringAnswers(lambda: engine.steering).handlers(),
+            **answers,
         }
 
     async def serve(self, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from sync.archive import Archive
+
 log = logging.getLogger(__name__)
 
 SIGN_IN_S = 15.0
@@ -71,6 +73,7 @@ class Drive:
     filesystem: Filesystem
     news: trio.MemoryReceiveChannel[News]
     engine: Engine
+    archive: Archive
 
 
 @asynccontextmanager
@@ -97,7 +100,7 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
         async with trio.open_nursery() as nursery:
             await nursery.start(engine.run)
             nursery.start_soon(filesystem.files.callers.run)
-            yield Drive(filesystem, receive, engine)
+            yield Drive(filesystem, receive, engine, direct.archive)
             nursery.cancel_scope.cancel()
     finally:
         send.close()

@@ -19,6 +19,7 @@ import pyfuse3
 import trio
 
 from vfs import mountpoint as table
+from vfs.archive import ArchiveAnswers
 from vfs.control import Control, Statistics
 from vfs.drive import Drive, DriveConfig, open_drive
 from vfs.failure import ExitStatus, Failure
@@ -111,6 +112,7 @@ class Session:
     def __init__(self, config: MountConfig, drive: Drive, registry: Registry, log_file: str | None) -> None:
         self._config = config
         self._engine = drive.engine
+        self._archive = ArchiveAnswers(drive.engine.store, drive.archive, drive.engine.nudge)
         self._registry = registry
         self._log_file = log_file
         self._operations = Operations(drive.filesystem, uid=os.getuid(), gid=os.getgid())
@@ -126,7 +128,7 @@ class Session:
 
     async def run(self, ready: Callable[[], None], lifeline_fd: int | None) -> Outcome:
         """Mount, serve, leave."""
-        control = Control(self._engine, self.leave, self._facts())
+        control = Control(self._engine, self.leave, self._facts(), self._archive.handlers())
         async with trio.open_nursery() as nursery:
             self._mount()
             try:

@@ -10,13 +10,14 @@ from cache.errors import NotFound
 from cache.model import Ino
 from sync.steering import Keep
 from vfs.failure import Failure
+from vfs.requests import Verb
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sync.review import Reviewed
     from sync.steering import Steering
-    from vfs.control import Request
+    from vfs.requests import Request
 
 ACTIVITY_MAX = 1000  # rows of one answer
 
@@ -27,16 +28,16 @@ class SteeringAnswers:
     def __init__(self, find: Callable[[], Steering]) -> None:
         self._find = find
 
-    def handlers(self) -> dict[str, Callable[[Request], Awaitable[object]]]:
+    def handlers(self) -> dict[Verb, Callable[[Request], Awaitable[object]]]:
         """By verb."""
         return {
-            "pause": self._pause,
-            "resume": self._resume,
-            "approve": self._approve,
-            "reject": self._reject,
-            "conflicts": self._conflicts,
-            "resolve": self._resolve,
-            "activity": self._activity,
+            Verb.PAUSE: self._pause,
+            Verb.RESUME: self._resume,
+            Verb.APPROVE: self._approve,
+            Verb.REJECT: self._reject,
+            Verb.CONFLICTS: self._conflicts,
+            Verb.RESOLVE: self._resolve,
+            Verb.ACTIVITY: self._activity,
         }
 
     async def _pause(self, _request: Request) -> object:

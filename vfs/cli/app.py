@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vfs.cli import cache, doctor, fsck, mount, run, state, steer, trees
+from vfs.cli import cache, doctor, figures, fsck, look, mount, past, run, state, steer, top, trees
 
 app = typer.Typer(
     name="anchorfs",
@@ -17,6 +17,8 @@ app.command()(mount.mount)
 app.command()(mount.unmount)
 app.command()(run.run)
 app.command()(state.status)
+app.command()(look.ls)
+app.command()(look.stat)
 app.command()(state.sync)
 app.command()(state.queue)
 app.command()(state.retry)
@@ -31,6 +33,12 @@ app.command()(trees.evict)
 app.command()(trees.pin)
 app.command()(trees.unpin)
 app.command()(trees.pins)
+app.command()(past.search)
+app.command()(past.versions)
+app.command()(past.restore)
+app.command()(past.trash)
+app.command()(figures.stats)
+app.command()(top.top)
 app.add_typer(cache.app, name="cache")
 app.command()(doctor.doctor)
 app.command()(fsck.fsck)

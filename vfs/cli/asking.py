@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vfs import mountpoint as table
-from vfs.control import Reply, Request
 from vfs.failure import ExitStatus, Failure
+from vfs.mountpoint import absolute
 from vfs.registry import Record, Registry, runtime_folder, socket_address
+from vfs.requests import Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,3 +102,16 @@ def ask_about(
     mountpoint = mount_of(path)
     status = os.lstat(path)
     return ask(mountpoint, msgspec.structs.replace(request, ino=status.st_ino, path=path), on_progress)
+
+
+def split(paths: list[str]) -> tuple[str, tuple[str, ...]]:
+    """The one mount of these paths, and the paths below its mount point; they need not exist any more."""
+    if not paths:
+        return the_mount(None), ()
+    found = {path: mount_of(path) for path in paths}
+    if len(set(found.values())) > 1:
+        raise Failure(
+            "several-mounts", "these paths lie in several mounts", hint="one at a time", status=ExitStatus.USAGE
+        )
+    where = found[paths[0]]
+    return where, tuple(absolute(path).removeprefix(where).rstrip("/") for path in paths)

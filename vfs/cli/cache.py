@@ -18,8 +18,8 @@ from vfs import mountpoint as table
 from vfs.cli.asking import ask, registry, the_mount
 from vfs.cli.printing import Json, out, print_json, reporting, show_bytes
 from vfs.config import default_cache_dir, parse_url
-from vfs.control import Request, Verb
 from vfs.failure import ExitStatus, Failure, describe
+from vfs.requests import Request, Verb
 
 if TYPE_CHECKING:
     from cache.inspection import Inspection

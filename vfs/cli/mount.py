@@ -14,9 +14,9 @@ from vfs.cli import options, preflight, starting
 from vfs.cli.asking import ask, registry
 from vfs.cli.leaving import wait_for_end
 from vfs.cli.printing import Json, err, out, print_json, reporting
-from vfs.control import Request, Verb
 from vfs.failure import ExitStatus, Failure, describe
 from vfs.logs import start_logging
+from vfs.requests import Request, Verb
 
 if TYPE_CHECKING:
     from vfs.config import MountConfig

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import TYPE_CHECKING, Annotated, ParamSpec
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from vfs.config import ConfigError
 from vfs.failure import ExitStatus, Failure, describe
@@ -22,7 +24,8 @@ P = ParamSpec("P")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, failures included.")]
 
-out = Console(highlight=False, soft_wrap=True)
+_WIDE = 10_000  # in a file or a pipe no line is broken
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -30,6 +33,13 @@ def print_json(value: object) -> None:
     """One document on standard output."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
     sys.stdout.flush()
+
+
+def columns(*names: str) -> Table:
+    """A table for people; the last column is broken where it has to be, and never cut."""
+    table = Table(*names[:-1], box=None)
+    table.add_column(names[-1], overflow="fold")
+    return table
 
 
 def say_failure(failure: Failure, *, as_json: bool) -> None:
@@ -69,3 +79,14 @@ def show_bytes(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TiB"
+
+
+def show_time(at_s: float) -> str:
+    """`2026-11-21 14:03:55`, of a time since the epoch, on this machine's clock."""
+    return datetime.fromtimestamp(at_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def rows_of(told: dict[str, object], name: str) -> list[dict[str, Any]]:
+    """The rows of an answer that holds a list of them."""
+    rows = told.get(name)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []

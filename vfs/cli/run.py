@@ -17,8 +17,8 @@ from vfs.cli.asking import ask, registry
 from vfs.cli.leaving import wait_for_end
 from vfs.cli.mount import say_left
 from vfs.cli.printing import Json, err, reporting
-from vfs.control import Request, Verb
 from vfs.failure import ExitStatus, Failure
+from vfs.requests import Request, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

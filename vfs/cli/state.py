@@ -13,9 +13,9 @@ from rich.table import Table
 from cache.rescue import kept_files
 from vfs import mountpoint as table
 from vfs.cli.asking import ask, records, registry, the_mount
-from vfs.cli.printing import Json, out, print_json, reporting, show_bytes
-from vfs.control import Request, Verb
+from vfs.cli.printing import Json, columns, out, print_json, reporting, show_bytes
 from vfs.failure import ExitStatus, Failure
+from vfs.requests import Request, Verb
 
 Mountpoint = Annotated[str | None, typer.Argument(help="A mount point, or any path in the mount.")]
 
@@ -130,7 +130,7 @@ def queue(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
     if not changes:
         out.print("nothing is waiting: the server has every change")
         return ExitStatus.DONE
-    grid = Table("state", "change", "file", "waiting", "why", box=None)
+    grid = columns("state", "change", "file", "waiting", "why")
     now_s = time.time()
     for row in changes:
         waiting = f"{max(0, now_s - float(row.get('queued_at_s') or now_s)):.0f} s"

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from sync.steering import Keep  # noqa: TC001 - typer reads the annotation
-from vfs.cli.asking import ask, ask_about, mount_of, the_mount
-from vfs.cli.printing import Json, out, print_json, reporting
-from vfs.control import Request, Verb
+from vfs.cli.asking import ask, ask_about, split, the_mount
+from vfs.cli.printing import Json, columns, out, print_json, reporting, rows_of, show_time
 from vfs.failure import ExitStatus, Failure
-from vfs.mountpoint import absolute
+from vfs.requests import Request, Verb
 
 FOLLOW_EVERY_S = 0.5
 
@@ -64,9 +61,8 @@ def reject(paths: Paths = None, as_json: Json = False) -> int:
 
 
 def _review(paths: list[str] | None, verb: Verb, word: str, *, as_json: bool) -> int:
-    where, below = _split(paths or [])
-    done = ask(where, Request(verb=verb, paths=below, path=where))[word]
-    rows = [row for row in done if isinstance(row, dict)] if isinstance(done, list) else []
+    where, below = split(paths or [])
+    rows = rows_of(ask(where, Request(verb=verb, paths=below, path=where)), word)
     if as_json:
         print_json({word: rows})
         return ExitStatus.DONE
@@ -74,19 +70,6 @@ def _review(paths: list[str] | None, verb: Verb, word: str, *, as_json: bool) ->
         kept = f", kept in {row['kept']}" if row.get("kept") else ""
         out.print(escape(f"{word}: {row['aspect']} {row['path']}{kept}"))
     return ExitStatus.DONE
-
-
-def _split(paths: list[str]) -> tuple[str, tuple[str, ...]]:
-    """The one mount of these paths, and the paths below its mount point; they need not exist any more."""
-    if not paths:
-        return the_mount(None), ()
-    found = {path: mount_of(path) for path in paths}
-    if len(set(found.values())) > 1:
-        raise Failure(
-            "several-mounts", "these paths lie in several mounts", hint="one at a time", status=ExitStatus.USAGE
-        )
-    where = found[paths[0]]
-    return where, tuple(absolute(path).removeprefix(where).rstrip("/") for path in paths)
 
 
 @reporting
@@ -102,16 +85,15 @@ def conflicts(
     if action != "list":
         raise Failure("usage", f"conflicts {action}: it is `list` or `resolve`", status=ExitStatus.USAGE)
     where = the_mount(path)
-    told = ask(where, Request(verb=Verb.CONFLICTS))["conflicts"]
-    rows = [row for row in told if isinstance(row, dict)] if isinstance(told, list) else []
+    rows = rows_of(ask(where, Request(verb=Verb.CONFLICTS)), "conflicts")
     if as_json:
         print_json({"conflicts": rows})
     elif not rows:
         out.print("no conflict is open")
     else:
-        grid = Table("copy", "original", "since", box=None)
+        grid = columns("copy", "original", "since")
         for row in rows:
-            grid.add_row(escape(row["copy"]), escape(row["original"] or "(gone)"), _when(row["at_s"]))
+            grid.add_row(escape(row["copy"]), escape(row["original"] or "(gone)"), show_time(row["at_s"]))
         out.print(grid)
     return ExitStatus.DONE
 
@@ -136,7 +118,7 @@ def activity(
     as_json: Json = False,
 ) -> int:
     """What changed, who changed it, and what was decided; --json prints a document per line."""
-    where, below = _split([] if path is None else [path])
+    where, below = split([] if path is None else [path])
     after = _print_activity(where, below, 0, limit, as_json=as_json)
     while follow:
         time.sleep(FOLLOW_EVERY_S)
@@ -152,10 +134,6 @@ def _print_activity(where: str, below: tuple[str, ...], after: int, limit: int, 
             out.file.write(msgspec.json.encode(row).decode() + "\n")
         else:
             detail = f"  {row['detail']}" if row["detail"] else ""
-            out.print(escape(f"{_when(row['at_s'])}  {row['who']:6}  {row['what']:17}  {row['path']}{detail}"))
+            out.print(escape(f"{show_time(row['at_s'])}  {row['who']:6}  {row['what']:17}  {row['path']}{detail}"))
     out.file.flush()
     return after
-
-
-def _when(at_s: int) -> str:
-    return datetime.fromtimestamp(at_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.table import Table
 
 from cache.pinfile import PinState
 from vfs.cli.asking import ask, ask_about, the_mount
-from vfs.cli.printing import Json, err, out, print_json, reporting, say_failure, show_bytes
-from vfs.control import Request, Verb
+from vfs.cli.printing import Json, columns, err, out, print_json, reporting, say_failure, show_bytes
 from vfs.failure import ExitStatus, Failure, describe
+from vfs.requests import Request, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +88,7 @@ def pins(
     if as_json:
         print_json({"rules": rules, "progress": progress})
         return ExitStatus.DONE
-    grid = Table("pin", "path", box=None)
+    grid = columns("pin", "path")
     for rule in rules if isinstance(rules, list) else []:
         grid.add_row(str(rule["pin"]), escape(str(rule["path"]) or "/"))
     out.print(grid if grid.row_count else "nothing is pinned")

@@ -25,6 +25,7 @@ from sync.remote import (
     Space,
     Tombstone,
 )
+from sync.remotes.anchor.archive import AnchorArchive
 from sync.remotes.anchor.asking import Ask, segment, translated
 from sync.remotes.anchor.events import EventCounter
 from sync.remotes.anchor.exchange import LIMITS, Answer, Exchange
@@ -79,6 +80,7 @@ class AnchorRemote(AnchorSessions):
         tls: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(Exchange(url, token, transport=transport, limits=limits, tls=tls))
+        self.archive = AnchorArchive(self._exchange)
 
     def __repr__(self) -> str:
         return f"AnchorRemote({self._exchange.url!r})"

@@ -18,9 +18,9 @@ from sync.remote import ProtocolViolation, Tombstone
 from sync.remotes.anchor.times import ns_of_text
 
 # Tokens travel in paths, queries and ETags: visible ASCII without the double quote.
-_Token = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=r"\A[!#-~]+\Z")]
-_Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
-_Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Token = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=r"\A[!#-~]+\Z")]
+Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 _Mode = Annotated[int, msgspec.Meta(ge=0, le=0o7777)]
 _Reason = Literal["deleted", "moved_out", "not_visible"]
 _DOTS = frozenset({".", ".."})  # would be resolved away as path segments
@@ -30,16 +30,16 @@ _DIGEST = re.compile(r"sha-256:[0-9a-f]{64}")
 class WireItem(msgspec.Struct, frozen=True):
     """A whole item."""
 
-    item_id: _Token
-    parent_id: _Token | None
+    item_id: Token
+    parent_id: Token | None
     name: str
     kind: Kind
     is_folder: bool
-    size: _Size
+    size: Size
     created_at: str
     modified_at: str
-    content_version: _Token | None
-    metadata_version: _Token
+    content_version: Token | None
+    metadata_version: Token
     digest: str | None
     mode: _Mode
     symlink_target: str | None
@@ -50,8 +50,8 @@ class WireItem(msgspec.Struct, frozen=True):
 class WireTombstone(msgspec.Struct, frozen=True):
     """An item that is gone for us."""
 
-    item_id: _Token
-    parent_id: _Token | None
+    item_id: Token
+    parent_id: Token | None
     deleted: Literal[True]
     reason: _Reason = "deleted"
 
@@ -65,8 +65,8 @@ class Changed(msgspec.Struct, frozen=True, tag="changed"):
 class Deleted(msgspec.Struct, frozen=True, tag="deleted"):
     """One row of the feed: the item is gone."""
 
-    item_id: _Token
-    parent_id: _Token | None
+    item_id: Token
+    parent_id: Token | None
     reason: _Reason = "deleted"
 
 
@@ -74,7 +74,7 @@ class WireChanges(msgspec.Struct, frozen=True):
     """A page of the feed."""
 
     changes: list[Changed | Deleted]
-    anchor: _Token
+    anchor: Token
     has_more: bool
 
 
@@ -82,14 +82,14 @@ class WireChildren(msgspec.Struct, frozen=True):
     """A page of a folder."""
 
     items: list[WireItem]
-    anchor: _Token
-    cursor: _Cursor | None
+    anchor: Token
+    cursor: Cursor | None
 
 
 class WireResult(msgspec.Struct, frozen=True):
     """One id of a batch; `item` is decoded by `status`."""
 
-    item_id: _Token
+    item_id: Token
     status: Literal[200, 404, 410]
     item: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -104,8 +104,8 @@ class WireLine(msgspec.Struct, frozen=True):
     """One line of a stream of descendants: an item, or, as the last, where it stands."""
 
     item: WireItem | None = None
-    anchor: _Token | None = None
-    cursor: _Cursor | None = None
+    anchor: Token | None = None
+    cursor: Cursor | None = None
 
 
 class WireFrame(msgspec.Struct, frozen=True):
@@ -114,17 +114,17 @@ class WireFrame(msgspec.Struct, frozen=True):
     item_id: str = ""
     status: int = 0
     content_version: str = ""
-    start: _Size = 0
-    stop: _Size = 0
-    total: _Size = 0
+    start: Size = 0
+    stop: Size = 0
+    total: Size = 0
     end: bool = False
 
 
 class WireSpace(msgspec.Struct, frozen=True):
     """Room in bytes."""
 
-    total: _Size
-    free: _Size
+    total: Size
+    free: Size
 
 
 class WireProblem(msgspec.Struct, frozen=True):
@@ -151,7 +151,7 @@ def decode(kind: type[_T], body: bytes | msgspec.Raw) -> _T:
 def anchor_of(body: msgspec.Raw) -> Anchor:
     """An anchor that came as a raw fact."""
     try:
-        return Anchor(msgspec.json.decode(body, type=_Token))
+        return Anchor(msgspec.json.decode(body, type=Token))
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise ProtocolViolation("the answer holds no anchor") from None
 

@@ -14,8 +14,9 @@ import trio
 from cache.errors import NoSpaceLeft
 from cache.pinfile import PinRule, PinState
 from sync.trees import Evicted, Left
-from vfs.control import Control, Reply, Request, Verb
+from vfs.control import Control
 from vfs.registry import socket_address
+from vfs.requests import Reply, Request, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
