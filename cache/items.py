@@ -5,6 +5,7 @@ Plain functions over a connection, as in `cache.tree`.
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,11 @@ _KINDS = {kind.value: kind for kind in Kind}
 def _capabilities(words: str) -> frozenset[Capability]:
     """A drive has a handful of combinations."""
     return frozenset(map(Capability, words.split()))
+
+
+@cache
+def _words(capabilities: frozenset[Capability]) -> str:
+    return " ".join(sorted(capabilities))
 
 
 def _item(row: tuple[object, ...]) -> Item:
@@ -83,15 +89,34 @@ def below(connection: sqlite3.Connection, parent_id: ItemId) -> list[ItemId]:
 
 def put(connection: sqlite3.Connection, item: Item) -> None:
     """Store what the remote told."""
-    connection.execute(
+    put_all(connection, (item,))
+
+
+def put_all(connection: sqlite3.Connection, told: Iterable[Item]) -> None:
+    """The same of many."""
+    connection.executemany(
         f"""INSERT OR REPLACE INTO item ({_COLUMNS}, shown_name)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",  # noqa: S608
         (
-            item.item_id, item.parent_id, item.name, item.kind, item.size, item.mode, item.mtime_ns, item.ctime_ns,
-            item.content_version, item.metadata_version, item.digest, item.symlink_target,
-            " ".join(sorted(item.capabilities)), shown(item.name),
+            (
+                item.item_id, item.parent_id, item.name, item.kind, item.size, item.mode, item.mtime_ns, item.ctime_ns,
+                item.content_version, item.metadata_version, item.digest, item.symlink_target,
+                _words(item.capabilities), shown(item.name),
+            )
+            for item in told
         ),
     )  # fmt: skip
+
+
+def any_known(connection: sqlite3.Connection, item_ids: Iterable[ItemId]) -> bool:
+    """Whether one of these was told before, or has a node."""
+    asked = json.dumps(list(item_ids))
+    row = connection.execute(
+        """SELECT 1 WHERE EXISTS (SELECT 1 FROM json_each(?1) j JOIN item ON item.item_id = j.value)
+                  OR EXISTS (SELECT 1 FROM json_each(?1) j JOIN node ON node.item_id = j.value)""",
+        (asked,),
+    ).fetchone()
+    return row is not None
 
 
 def delete(connection: sqlite3.Connection, item_id: ItemId) -> None:

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 def materialise(connection: sqlite3.Connection, parent: Ino | None, item: Item) -> Ino:
     """Give an item a node in a folder where its name is free (parent None: the root); no byte of it is fetched."""
-    node = Node(
+    return tree.insert(connection, node_of(parent, item))
+
+
+def node_of(parent: Ino | None, item: Item) -> Node:
+    """How an item looks in a folder; it has no inode number yet."""
+    return Node(
         ino=Ino(0),
         parent=parent,
         name="" if parent is None else shown(item.name),
@@ -35,7 +40,6 @@ def materialise(connection: sqlite3.Connection, parent: Ino | None, item: Item) 
         writable=Capability.WRITE in item.capabilities,
         held_bytes=0,
     )
-    return tree.insert(connection, node)
 
 
 def item_size(item: Item) -> int:

@@ -29,7 +29,7 @@ from cache.model import (
 )
 from cache.names import shown
 from cache.placeholders import is_own_creation, item_size, materialise, removal_of_unanswered
-from sync import settle, sides
+from sync import first_listing, settle, sides
 from sync.placing import Placing
 from sync.planner import Decision, merge, removal_stands
 from sync.remote import Tombstone
@@ -131,6 +131,11 @@ class Absorber(Placing):
         """
         node = tree.by_ino(self.connection, folder)
         if node is None or node.item_id is None:
+            return
+        told = list(told)
+        if not overtaken and first_listing.is_first(self.connection, node, told):
+            first_listing.take(self.connection, node, told, self.after)
+            tree.set_listed(self.connection, folder, listed=True)
             return
         self.after.doubts |= overtaken
         present = set(overtaken)

@@ -45,6 +45,7 @@ class Descendants:
     items: Sequence[Item]
     anchor: Anchor
     cursor: str | None  # None: everything was told
+    unchanged: bool = False  # nothing changed since `anchor`: everything told stood like that at one moment
 
 
 class Batches(Protocol):

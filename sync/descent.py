@@ -1,8 +1,9 @@
 """Lists what lies below a walked folder ahead of the walk: one stream instead of one round trip per folder.
 
 A folder counts as listed only when the feed, read after the stream, says that neither it nor a folder above it changed
-since it was told: the stream cannot see what moves behind its back. Who lists a folder that is under way waits for it,
-not for long. Pages grow while the walk goes on, and the stream ends when the walk does.
+since it was told: the stream cannot see what moves behind its back. A remote that says that nothing did is believed.
+Who lists a folder that is under way waits for it, not for long. The first unknown folder begins a stream, of one page
+until a second one is looked into; pages grow while the walk goes on, and the stream ends when the walk does.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class _Stream:
     scope: Ino
     begun_by: Ino  # the folder that gave it away: it is listed on its own, at once
     seen_s: float  # when the walk was seen last
+    walk_known: bool  # a folder beyond the first was looked into
     ahead: set[Ino] = field(default_factory=set)  # listed, not looked into
     waiting: int = 0
     patience_s: float = PATIENCE_S
@@ -81,13 +83,17 @@ class Descender:
         if Feature.DESCENDANTS not in self._remote.features or now_s < self._paused_until_s:
             return
         lineage = ahead.lineage(self._store.db.reader, folder.ino)
-        for stream in self._covering(lineage):
+        covering = self._covering(lineage)
+        for stream in covering:
             stream.seen_s = now_s
+            stream.walk_known |= folder.ino != stream.begun_by
             stream.ahead.discard(folder.ino)
             stream.walked.set()
         scope = self._walks.opened(lineage, cold=not folder.listed, now_s=now_s)
         if scope is not None and all(stream.scope != scope for stream in self._streams):
-            self._begin(_Stream(scope, folder.ino, now_s))
+            self._begin(_Stream(scope, folder.ino, now_s, walk_known=True))
+        elif not (folder.listed or covering):
+            self._begin(_Stream(folder.ino, folder.ino, now_s, walk_known=False))
 
     def _covering(self, lineage: tuple[Ino, ...]) -> list[_Stream]:
         return [stream for stream in self._streams if stream.scope in lineage]
@@ -137,7 +143,8 @@ class Descender:
             while pages == 0 or (cursor is not None and await self._is_walked(stream)):
                 limit = PAGES[min(pages, len(PAGES) - 1)]
                 page = await self._remote.descendants(subtree.scope, limit, cursor)
-                await self._pull()
+                if not page.unchanged:
+                    await self._pull()
                 for part in _parts(subtree.take(page)):
                     await self._take(stream, subtree, part, heard)
                 await self._applier.resolve_doubts()
@@ -155,7 +162,7 @@ class Descender:
         """Wait until the walk comes near what is known; False when it does not any more."""
         while True:
             idle_s = trio.current_time() - stream.seen_s
-            if stream.waiting or (idle_s < IDLE_S and len(stream.ahead) < AHEAD_MAX):
+            if stream.waiting or (stream.walk_known and idle_s < IDLE_S and len(stream.ahead) < AHEAD_MAX):
                 return True
             stream.walked = trio.Event()
             with trio.move_on_after(IDLE_S - idle_s):

@@ -100,6 +100,7 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
         async with trio.open_nursery() as nursery:
             await nursery.start(engine.run)
             nursery.start_soon(filesystem.files.callers.run)
+            nursery.start_soon(direct.keep_spare)
             yield Drive(filesystem, receive, engine, direct.archive)
             nursery.cancel_scope.cancel()
     finally:

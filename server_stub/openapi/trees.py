@@ -43,7 +43,8 @@ OPERATIONS: Final = (
         name="listDescendants",
         tag=_TAG,
         summary="Everything below a folder, breadth first, as one stream",
-        details="A line `{item}` each; the last line is `{anchor, cursor}`. Without a last line the stream was cut.",
+        details="A line `{item}` each; the last line is `{anchor, cursor, unchanged}`. Without it the stream was cut. "
+        "`unchanged`: nothing changed since the anchor, so all that was told stood like that at one moment.",
         parameters=[
             ITEM_ID,
             query("depth", {"type": "integer", "minimum": 1}, "How deep; without it: to the ground."),

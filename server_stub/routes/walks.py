@@ -32,7 +32,7 @@ _DEPTH_MAX: Final = 1 << 20  # deeper than any tree
 _LIMIT_MAX: Final = 1 << 40
 _SPAN: Final = 20_000  # names looked at in one step of a search
 T = TypeVar("T")
-Page = tuple[list["Item"], Standing | None]
+Page = tuple[list["Item"], Standing | None, int]  # the last: the newest change that this could see
 _NDJSON: Final = "application/x-ndjson"
 
 
@@ -57,9 +57,9 @@ async def descendants(request: Request, service: Service, principal: Principal) 
     limit = integer(request, "limit", _LIMIT_MAX, minimum=1, maximum=_LIMIT_MAX)
     walk = _Walk(service, principal, path_id(request), depth)
     cursor = _cursor(request, WalkCursor)
-    begun = await walk.begin() if cursor is None else cursor
-    first = await walk.page(begun.standing, limit)
-    return StreamedAnswer(walk.lines(first, begun.anchor, limit), _NDJSON, {"cache-control": "no-store"})
+    first = await walk.page(Standing(walk.scope_id) if cursor is None else cursor.standing, limit)
+    anchor = service.anchor(first[2]) if cursor is None else cursor.anchor
+    return StreamedAnswer(walk.lines(first, anchor, limit), _NDJSON, {"cache-control": "no-store"})
 
 
 class _Walk:
@@ -68,28 +68,24 @@ class _Walk:
     def __init__(self, service: Service, principal: Principal, scope_id: str, depth: int) -> None:
         self._service = service
         self._principal = principal
-        self._scope_id = scope_id
+        self.scope_id = scope_id
         self._depth = depth
-
-    async def begin(self) -> WalkCursor:
-        """The anchor, taken before the first item is read."""
-        newest = await self._service.read(lambda view: view.newest_seq())
-        return WalkCursor(self._service.anchor(newest), Standing(self._scope_id))
 
     async def page(self, standing: Standing, limit: int) -> Page:
         """The next items, and where to go on. Problem when the folder is no more, for this token."""
         room = min(limit, self._service.settings.page_default)
 
         def read(view: View) -> Page:
-            require_folder(view, self._principal, self._scope_id)
-            return descend(view, self._scope_id, standing, limit=room, depth=self._depth)
+            require_folder(view, self._principal, self.scope_id)
+            newest = view.newest_seq()
+            return *descend(view, self.scope_id, standing, limit=room, depth=self._depth), newest
 
         return await self._service.read(read)
 
     async def lines(self, first: Page, anchor: str, limit: int) -> AsyncGenerator[bytes, None]:
         """Ends without a last line when it cannot go on."""
         encoder = msgspec.json.Encoder()
-        items, standing = first
+        items, standing, newest = first
         while True:
             limit -= len(items)
             if items:
@@ -97,11 +93,12 @@ class _Walk:
             if standing is None or limit <= 0:
                 break
             try:
-                items, standing = await self.page(standing, limit)
+                items, standing, newest = await self.page(standing, limit)
             except Problem:
                 return
         cursor = None if standing is None else encode_opaque(WalkCursor(anchor, standing))
-        yield encoder.encode_lines([{"anchor": anchor, "cursor": cursor}])
+        unchanged = self._service.anchor(newest) == anchor
+        yield encoder.encode_lines([{"anchor": anchor, "cursor": cursor, "unchanged": unchanged}])
 
 
 @endpoint

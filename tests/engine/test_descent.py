@@ -31,11 +31,23 @@ async def test_a_walk_over_400_folders_takes_few_requests(tmp_path: Path) -> Non
         assert made.asked("descendants") <= 5
 
 
-async def test_looking_into_one_folder_starts_nothing(tmp_path: Path) -> None:
+async def test_looking_into_one_folder_asks_for_one_page_of_what_lies_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.descent.PAGES", (5, 7, 9))
     async with machine(tmp_path, forest(20, 2)) as made:
         await made.entries(await made.ino("top"))
         await trio.testing.wait_all_tasks_blocked()
-        assert made.asked("descendants") == 0
+        assert made.asked("descendants") == 1
+
+
+async def test_a_remote_where_nothing_changed_is_not_asked_for_its_changes(tmp_path: Path) -> None:
+    drive = forest(20, 2)
+    async with machine(tmp_path, drive) as made:
+        await trio.testing.wait_all_tasks_blocked()
+        before = made.asked("changes")
+        assert (await made.walk(read=False)).keys() == drive.tree().keys()
+        assert made.asked("changes") == before
 
 
 @pytest.mark.parametrize("error", [Unreachable(), Refused("what is that?")])

@@ -58,7 +58,10 @@ class ManyClient(FakeClient):
             found = [each for each in self._below(folder) if (len(each[0]), each[0]) > (len(after), after)]
             page = found[:limit]
             more = json.dumps([anchor, page[-1][0]]) if len(page) < len(found) else None
-            return Descendants(items=[self.seen(item) for _, item in page], anchor=Anchor(anchor), cursor=more)
+            return Descendants(
+                items=[self.seen(item) for _, item in page], anchor=Anchor(anchor), cursor=more,
+                unchanged=self.drive.newest() == anchor,
+            )  # fmt: skip
 
         return await self.perform("descendants", act)
 

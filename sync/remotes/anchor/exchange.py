@@ -31,6 +31,8 @@ BODY_MAX_BYTES = 32 << 20  # 1,000 items with the longest escaped names and syml
 PROBLEM_MAX_BYTES = 256 << 10
 RECEIVE_BYTES = 1 << 20  # at a time: each piece of a body passes eight layers, and httpcore's default is 64 KiB
 LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30.0)
+SPARE = 3  # connections kept open for who comes next: for bytes, for names, and one more
+SPARE_PAUSE_S = 0.5  # between two times that spare ones are opened: readers who hop about break off many answers
 
 _T = TypeVar("_T")
 
@@ -59,6 +61,7 @@ class Answer:
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self.headers = response.headers
+        self.ended = False  # read to its end: only then is its connection of further use
         self._response = response
         self._chunks: AsyncIterator[bytes] | None = None
 
@@ -70,7 +73,11 @@ class Answer:
             if not isinstance(self._response.stream, httpx.AsyncByteStream):
                 raise ProtocolViolation("the transport gave no stream")
             self._chunks = aiter(self._response.stream)
-        return await anext(self._chunks)
+        try:
+            return await anext(self._chunks)
+        except StopAsyncIteration:
+            self.ended = True
+            raise
 
     async def aclose(self) -> None:
         """Give the connection back, or close it when the body was not read to its end."""
@@ -106,6 +113,7 @@ class Exchange:
         }
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"
+        self._broken_off = trio.Event()
         httpcore.AsyncHTTP11Connection.READ_NUM_BYTES = RECEIVE_BYTES
         self._transport = transport or httpx.AsyncHTTPTransport(
             verify=tls or True,
@@ -138,7 +146,24 @@ class Exchange:
                 raise await _refusal(answer, ask)
             yield answer
         finally:
+            if not answer.ended:
+                self._broken_off.set()
             await answer.aclose()
+
+    async def keep_spare(self, ask: Ask) -> None:
+        """Have connections open for who comes next, from now on and whenever an answer was broken off, which costs its
+        connection; until cancelled. `ask`: what is small to answer. While the server is away nothing is opened."""
+        while True:
+            self._broken_off = trio.Event()
+            async with trio.open_nursery() as nursery:
+                for _ in range(SPARE):  # at once: each takes a connection of its own
+                    nursery.start_soon(self._knock, ask)
+            await trio.sleep(SPARE_PAUSE_S)
+            await self._broken_off.wait()
+
+    async def _knock(self, ask: Ask) -> None:
+        with contextlib.suppress(RemoteError):
+            await self.body(ask)
 
     async def answer(self, ask: Ask, kind: type[_T]) -> _T:
         """The whole answer, decoded."""

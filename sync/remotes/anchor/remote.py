@@ -65,6 +65,7 @@ PAGE = 1000  # items per page: what the protocol allows at most
 CHILDREN_MAX = 4_000_000  # beyond this a folder is taken for an endless one
 FEATURES = frozenset(Feature)
 HINTS_READ_S = 45.0  # three missed comment lines
+NEWEST = Ask(method="GET", path="changes", query=(("limit", "0"),))
 
 
 class AnchorRemote(AnchorSessions):
@@ -99,8 +100,11 @@ class AnchorRemote(AnchorSessions):
 
     async def newest_anchor(self) -> Anchor:
         """Where the feed stands now."""
-        ask = Ask(method="GET", path="changes", query=(("limit", "0"),))
-        return Anchor((await self._exchange.answer(ask, WireChanges)).anchor)
+        return Anchor((await self._exchange.answer(NEWEST, WireChanges)).anchor)
+
+    async def keep_spare(self) -> None:
+        """Have connections open for who comes next, until cancelled."""
+        await self._exchange.keep_spare(NEWEST)
 
     async def changes(self, anchor: Anchor) -> ChangePage:
         """What changed since; AnchorExpired."""

@@ -37,7 +37,9 @@ def page_of(body: bytes, ask: Ask, folder: ItemId, limit: int) -> Descendants:
         if told.item is None:
             if told.anchor is None or rest or at != len(lines) - 1:
                 raise ProtocolViolation(f"{ask}: a line that is neither an item nor the last one")
-            return Descendants(items=items, anchor=Anchor(told.anchor), cursor=told.cursor)
+            return Descendants(
+                items=items, anchor=Anchor(told.anchor), cursor=told.cursor, unchanged=told.unchanged
+            )  # fmt: skip
         items.append(item_of(told.item))
         if items[-1].parent_id is None or items[-1].item_id == folder:
             raise ProtocolViolation(f"{ask}: an item that is not below the folder")

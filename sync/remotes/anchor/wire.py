@@ -106,6 +106,7 @@ class WireLine(msgspec.Struct, frozen=True):
     item: WireItem | None = None
     anchor: Token | None = None
     cursor: Cursor | None = None
+    unchanged: bool = False
 
 
 class WireFrame(msgspec.Struct, frozen=True):

@@ -47,10 +47,22 @@ def test_everything_below_comes_breadth_first_with_an_anchor(api: Api, home: Jso
     planted = plant(api, home)
     items, last = walk(api, home["item_id"])
     assert items == [planted[path] for path in BREADTH_FIRST]
-    assert last == {"anchor": api.anchor(), "cursor": None}
+    assert last == {"anchor": api.anchor(), "cursor": None, "unchanged": True}
     file = planted["z"]
     assert api.http.get(f"/v1/items/{file['item_id']}/descendants").json()["code"] == "not_a_folder"
     assert api.http.get("/v1/items/unknown/descendants").status_code == 404
+
+
+def test_a_stream_tells_whether_anything_changed_since_its_anchor(api: Api, home: Json) -> None:
+    plant(api, home)
+    _, first = walk(api, home["item_id"], limit="2")
+    assert first["unchanged"]
+    _, second = walk(api, home["item_id"], limit="2", cursor=first["cursor"])
+    assert second["unchanged"]
+    api.create(home["item_id"], "another")
+    _, third = walk(api, home["item_id"], cursor=second["cursor"])
+    assert third["anchor"] == first["anchor"]
+    assert not third["unchanged"]
 
 
 def test_depth_bounds_the_levels(api: Api, home: Json) -> None:
