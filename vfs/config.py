@@ -1,8 +1,7 @@
-"""What a mount is told, from the command line, the environment and fstab: parsed, checked, frozen.
+"""What a mount is told: parsed, checked, frozen.
 
-Nothing here touches the network or the kernel. A wrong value raises ConfigError, which names the value and
-the way out. A token comes from a private file or the environment, never from an argument that `ps` shows, and
-is never part of a repr.
+Nothing here touches the network or the kernel. A wrong value raises ConfigError, which names the value and the way
+out. A token is never part of a repr.
 """
 
 from __future__ import annotations
@@ -10,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,10 +20,8 @@ from cache.holding import PushMode
 from sync.evictor import DEFAULT_FLOOR_BYTES
 from sync.hydrator import Policy
 from sync.planner import Conflicts
+from vfs.logs import LogFormat
 from vfs.rules import BUILT_IN, Rule
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -33,14 +29,6 @@ DEFAULT_CACHE_SIZE_BYTES = 10 << 30
 FLUSH_TIMEOUT_S = 60.0  # below the 90 s after which systemd kills a stopping service
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
-
-# What mount(8), systemd and fstab say to every file system, and what is no business of ours.
-_WORDS_OF_OTHERS = (
-    "_netdev nofail fail auto noauto user nouser users owner group comment atime noatime relatime diratime nodiratime"
-    " strictatime lazytime silent loud defaults exec async rw nodev nosuid"
-)
-_IGNORED_OPTIONS = frozenset(_WORDS_OF_OTHERS.split())
-_KERNEL_OPTIONS = frozenset(("noexec",))
 
 
 class ConfigError(Exception):
@@ -78,61 +66,12 @@ class MountConfig(msgspec.Struct, frozen=True, kw_only=True):
     flush_timeout_s: float = FLUSH_TIMEOUT_S
     rates: Rates = NO_LIMIT
     log_level: str = "INFO"
+    log_format: LogFormat = LogFormat.TEXT
 
     def __repr__(self) -> str:
         return f"MountConfig(url={self.url!r}, mountpoint={self.mountpoint!r}, cache_dir={self.cache_dir!r})"
 
     __str__ = __repr__
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What `-o` said; None where it said nothing."""
-
-    read_only: bool | None = None
-    allow_other: bool = False
-    token_file: str | None = None
-    cache_dir: str | None = None
-    cache_size: str | None = None
-    free_space: str | None = None
-    hydration_rules: str | None = None
-    hydration: Policy | None = None
-    conflicts: Conflicts | None = None
-    push: PushMode | None = None
-    poll_interval_s: float | None = None
-    write_back_delay_s: float | None = None
-    flush_timeout_s: float | None = None
-    rates: Rates | None = None
-    log_level: str | None = None
-    kernel_options: tuple[str, ...] = ()
-
-
-def parse_options(texts: list[str]) -> Options:
-    """Read `-o a,b=c` as fstab and mount(8) give it; later words win; ConfigError on an unknown word."""
-    known: dict[str, object] = {}
-    kernel: list[str] = []
-    for word in (word.strip() for text in texts for word in text.split(",")):
-        key, _, value = word.partition("=")
-        if not word or key in _IGNORED_OPTIONS or key.startswith("x-"):
-            if key == "rw":
-                known["read_only"] = False
-        elif key in _KERNEL_OPTIONS:
-            kernel.append(key)
-        else:
-            known.update([_option(key, value)])
-    return msgspec.convert({**known, "kernel_options": tuple(kernel)}, Options)
-
-
-def _option(key: str, value: str) -> tuple[str, object]:
-    if key == "ro":
-        return "read_only", True
-    if key == "allow_other":
-        return key, True
-    if key == "token":
-        raise ConfigError("-o token=… would show the token to every user of this machine; use token_file=FILE")
-    if key not in _VALUES or not value:
-        raise ConfigError(f"-o {key}: unknown option, or one without its value; AnchorFS knows {_our_options()}")
-    name, parse = _VALUES[key]
-    return name, parse(value)
 
 
 def parse_size(text: str) -> int:
@@ -182,6 +121,11 @@ def _one_of(words: type[_Word], option: str, text: str) -> _Word:
         raise ConfigError(f"{option}={text!r} is not one of {', '.join(words)}") from None
 
 
+def parse_log_format(text: str) -> LogFormat:
+    """How lines of the log look, by name."""
+    return _one_of(LogFormat, "log_format", text)
+
+
 def parse_log_level(text: str) -> str:
     """One of the levels of `logging`, in capitals."""
     level = text.upper()
@@ -196,27 +140,6 @@ def parse_rates(text: str) -> Rates:
     if len(ways) > 2:
         raise ConfigError(f"bwlimit={text!r} is not understood; write it like 1M, or 512K:4M for up and down")
     return Rates(up=ways[0], down=ways[-1])
-
-
-_VALUES: dict[str, tuple[str, Callable[[str], object]]] = {
-    "token_file": ("token_file", str),
-    "cache_dir": ("cache_dir", str),
-    "cache_size": ("cache_size", str),
-    "free_space": ("free_space", str),
-    "hydration_rules": ("hydration_rules", str),
-    "hydration": ("hydration", parse_policy),
-    "conflicts": ("conflicts", parse_conflicts),
-    "push": ("push", parse_push),
-    "poll_interval": ("poll_interval_s", parse_seconds),
-    "write_back_delay": ("write_back_delay_s", parse_seconds),
-    "flush_timeout": ("flush_timeout_s", parse_seconds),
-    "bwlimit": ("rates", parse_rates),
-    "log_level": ("log_level", parse_log_level),
-}
-
-
-def _our_options() -> str:
-    return ", ".join(["ro", "rw", "allow_other", *(f"{key}=" for key in _VALUES)])
 
 
 def parse_url(text: str) -> str:
@@ -240,25 +163,6 @@ def _port_is_fine(url: str) -> bool:
         return False
 
 
-def read_token(token_file: str | None, environment: dict[str, str]) -> str | None:
-    """The token of the file, else of ANCHORFS_TOKEN, else none; ConfigError when others can read the file."""
-    if token_file is None:
-        return environment.get("ANCHORFS_TOKEN", "").strip() or None
-    path = Path(token_file).expanduser()
-    try:
-        with path.open(encoding="ascii") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            token = file.read(8192).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is no plain text"
-        raise ConfigError(f"token file {token_file}: {reason}") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(f"token file {token_file} can be read by others; make it private: chmod 600 {token_file}")
-    if not token or len(token.split()) != 1:
-        raise ConfigError(f"token file {token_file} holds no token: one line with nothing else is expected")
-    return token
-
-
 def state_home(environment: dict[str, str]) -> Path:
     """Our folder below XDG_STATE_HOME. Drives live here, not in ~/.cache: they hold changes not yet sent."""
     base = environment.get("XDG_STATE_HOME", "")
@@ -275,3 +179,10 @@ def default_cache_dir(url: str, environment: dict[str, str]) -> Path:
 def short_hash(text: str) -> str:
     """A name for something with a longer name."""
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
+
+
+def config_home(environment: dict[str, str]) -> Path:
+    """Our folder below XDG_CONFIG_HOME: what a person wrote."""
+    base = environment.get("XDG_CONFIG_HOME", "")
+    home = Path(base) if base.startswith("/") else Path(environment.get("HOME") or "~").expanduser() / ".config"
+    return home / "anchorfs"

@@ -26,7 +26,9 @@ def main() -> int:
     report_fd = os.dup(1)
     os.dup2(2, 1)  # a stray print belongs in the log, not between parent and child
     os.chdir("/")
-    start_logging(errand.config.log_level, log_file=Path(errand.log_file), secret=errand.config.token)
+    start_logging(
+        errand.config.log_level, errand.config.log_format, log_file=Path(errand.log_file), secret=errand.config.token
+    )
     return _serve(errand, report_fd)
 
 

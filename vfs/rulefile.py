@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vfs.config import ConfigError
+from vfs.config import ConfigError, config_home
 from vfs.rules import BUILT_IN, Rule, parse_rules
 
 
@@ -13,9 +13,7 @@ def read_rules(rules_file: str | None, environment: dict[str, str]) -> tuple[Rul
 
     ConfigError when the named file cannot be read, or a line is no rule.
     """
-    base = environment.get("XDG_CONFIG_HOME", "")
-    home = Path(base) if base.startswith("/") else Path(environment.get("HOME") or "~").expanduser() / ".config"
-    path = Path(rules_file).expanduser() if rules_file else home / "anchorfs/hydration.rules"
+    path = Path(rules_file).expanduser() if rules_file else config_home(environment) / "hydration.rules"
     try:
         return (*parse_rules(path.read_text(encoding="utf-8"), str(path)), *BUILT_IN)
     except FileNotFoundError:

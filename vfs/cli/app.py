@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from vfs.cli import cache, doctor, figures, fsck, look, mount, past, run, state, steer, top, trees
+from vfs.cli import accounts, cache, doctor, figures, fsck, look, mount, past, run, settings, state, steer, top, trees
 
 app = typer.Typer(
     name="anchorfs",
     help="Mount a cloud drive so that it feels local.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
 )
 app.command()(mount.mount)
@@ -40,6 +40,9 @@ app.command()(past.trash)
 app.command()(figures.stats)
 app.command()(top.top)
 app.add_typer(cache.app, name="cache")
+app.command()(accounts.login)
+app.command()(accounts.logout)
+app.add_typer(settings.app, name="config")
 app.command()(doctor.doctor)
 app.command()(fsck.fsck)
 

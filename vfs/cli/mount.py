@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @reporting
 def mount(
     url: options.Url,
-    mountpoint: Annotated[str, typer.Argument(help="An empty folder.")],
+    mountpoint: Annotated[str | None, typer.Argument(help="An empty folder; with a name: else the file's.")] = None,
     *,
     mount_options: options.MountOptions = None,
     foreground: Annotated[
@@ -78,7 +78,7 @@ def _say_mounted(config: MountConfig, pid: int, log_file: str, *, as_json: bool)
 def _stay(config: MountConfig) -> int:
     from vfs.mounting import serve  # noqa: PLC0415 - the kernel binding is loaded where a mount is served only
 
-    start_logging(config.log_level, log_file=None, secret=config.token)
+    start_logging(config.log_level, config.log_format, log_file=None, secret=config.token)
 
     def ready() -> None:
         err.print(f"{escape(config.url)} is mounted on {escape(config.mountpoint)}; Ctrl-C flushes and unmounts")
@@ -112,13 +112,13 @@ def say_left(pending: int, parked: int, cache_dir: str, held: int = 0) -> int:
 
 @reporting
 def unmount(
-    mountpoint: Annotated[str, typer.Argument(help="Where the drive is mounted.")],
+    mountpoint: Annotated[str, typer.Argument(help="Where the drive is mounted, or its name in config.toml.")],
     no_flush: Annotated[bool, typer.Option("--no-flush", help="Do not wait for uploads; they follow later.")] = False,
     timeout: Annotated[float | None, typer.Option(help="Seconds to wait for uploads.", metavar="S")] = None,
     as_json: Json = False,
 ) -> int:
     """Send what is pending, then unmount."""
-    entry = table.mounted_at(mountpoint)
+    entry = table.mounted_at(options.mountpoint_of(mountpoint))
     if entry is None:
         raise Failure("not-mounted", f"no AnchorFS mount at {mountpoint}", hint="`anchorfs status` lists the mounts")
     record = registry().find(entry.path)

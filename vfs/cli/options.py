@@ -5,39 +5,36 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cache.holding import PushMode
-from sync.evictor import DEFAULT_FLOOR_BYTES
-from sync.hydrator import Policy
-from sync.planner import Conflicts
 from vfs.config import (
-    DEFAULT_CACHE_SIZE_BYTES,
-    FLUSH_TIMEOUT_S,
-    NO_LIMIT,
     ConfigError,
     MountConfig,
     default_cache_dir,
     parse_floor,
     parse_log_level,
-    parse_options,
     parse_push,
     parse_size,
     parse_url,
-    read_token,
     short_hash,
     state_home,
 )
+from vfs.config_file import ConfiguredMount, read_config
+from vfs.credentials import find_token
 from vfs.failure import ExitStatus, Failure
+from vfs.mount_options import parse_words, split_words, words_of, words_of_environment
 from vfs.mountpoint import absolute
 from vfs.rulefile import read_rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Url = Annotated[str, typer.Argument(help="Address of the drive: http://HOST:PORT or https://HOST.")]
+Url = Annotated[
+    str,
+    typer.Argument(help="Address of the drive, http(s)://HOST[:PORT], or a mount's name in config.toml."),
+]
 MountOptions = Annotated[
     list[str] | None,
     typer.Option("-o", help="Options as in fstab: ro,allow_other,token_file=F,cache_size=10G …"),
@@ -58,7 +55,7 @@ class Given:
     """What stood on the command line; it wins over `-o`."""
 
     url: str
-    mountpoint: str
+    mountpoint: str | None
     mount_options: Sequence[str] = ()
     cache_dir: str | None = None
     cache_size: str | None = None
@@ -70,36 +67,65 @@ class Given:
 
 
 def make_config(given: Given, environment: dict[str, str]) -> MountConfig:
-    """The checked configuration; Failure (78) names what is wrong."""
+    """The checked configuration; Failure (78) names what is wrong. Later wins: file, environment, `-o`, flags."""
     try:
-        said = parse_options(list(given.mount_options))
-        url = parse_url(given.url)
-        size = given.cache_size or said.cache_size
-        floor = given.free_space or said.free_space
-        folder = given.cache_dir or said.cache_dir
-        level = parse_log_level(given.log_level or said.log_level or "info")
-        return MountConfig(
-            url=url,
-            mountpoint=absolute(given.mountpoint),
-            cache_dir=_absolute_dir(folder) if folder else str(default_cache_dir(url, environment)),
-            cache_size_bytes=parse_size(size) if size else DEFAULT_CACHE_SIZE_BYTES,
-            free_space_bytes=parse_floor(floor) if floor else DEFAULT_FLOOR_BYTES,
-            rules=read_rules(said.hydration_rules, environment),
-            token=read_token(given.token_file or said.token_file, environment),
-            read_only=given.read_only or bool(said.read_only),
-            allow_other=said.allow_other,
-            kernel_options=said.kernel_options,
-            hydration=said.hydration or Policy.PROGRESSIVE,
-            conflicts=said.conflicts or Conflicts.COPY,
-            push=parse_push(given.push) if given.push else said.push or PushMode.AUTO,
-            poll_interval_s=said.poll_interval_s or 30.0,
-            write_back_delay_s=said.write_back_delay_s or 1.0,
-            rates=said.rates or NO_LIMIT,
-            flush_timeout_s=said.flush_timeout_s or FLUSH_TIMEOUT_S,
-            log_level=level,
-        )
+        return _config(given, environment)
     except ConfigError as error:
         raise Failure("configuration", str(error), status=ExitStatus.CONFIGURATION) from error
+
+
+def layers(given: Given, environment: dict[str, str]) -> tuple[ConfiguredMount, list[tuple[str, list[str]]]]:
+    """The mount that is meant, and the words of each place that says something, with its name. ConfigError."""
+    file = read_config(environment)
+    mount = ConfiguredMount(url=given.url, mountpoint=None, options={})
+    if "://" not in given.url:
+        mount = file.mount(given.url)
+    return mount, [
+        ("defaults", words_of(file.defaults, f"{file.path}: defaults")),
+        (f"mounts.{given.url}", words_of(mount.options, f"{file.path}: mounts.{given.url}")),
+        ("environment", words_of_environment(environment)),
+        ("-o", split_words(given.mount_options)),
+    ]
+
+
+def _config(given: Given, environment: dict[str, str]) -> MountConfig:
+    mount, told = layers(given, environment)
+    said = parse_words(word for _, words in told for word in words) | _flags(given)
+    url = parse_url(mount.url)
+    mountpoint = given.mountpoint or mount.mountpoint
+    if mountpoint is None:
+        raise ConfigError(f"where is {given.url} to be mounted? give a MOUNTPOINT")
+    folder, token_file, rules = (said.pop(name, None) for name in ("cache_dir", "token_file", "hydration_rules"))
+    return MountConfig(
+        url=url,
+        mountpoint=absolute(os.path.expanduser(mountpoint)),  # noqa: PTH111
+        cache_dir=_absolute_dir(folder) if folder else str(default_cache_dir(url, environment)),
+        rules=read_rules(rules, environment),
+        token=find_token(url, token_file, environment),
+        **said,
+    )
+
+
+def _flags(given: Given) -> dict[str, Any]:
+    """What was said by options of their own."""
+    said = {
+        "cache_dir": given.cache_dir,
+        "token_file": given.token_file,
+        "cache_size_bytes": parse_size(given.cache_size) if given.cache_size else None,
+        "free_space_bytes": parse_floor(given.free_space) if given.free_space else None,
+        "push": parse_push(given.push) if given.push else None,
+        "log_level": parse_log_level(given.log_level) if given.log_level else None,
+        "read_only": given.read_only or None,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def mountpoint_of(place: str) -> str:
+    """A mount point as given; the configuration file's for the name of a mount that is no path here."""
+    if "/" in place or os.path.lexists(place):
+        return place
+    mount = read_config(os.environ).mounts.get(place)
+    return place if mount is None or mount.mountpoint is None else os.path.expanduser(mount.mountpoint)  # noqa: PTH111
 
 
 def log_file_for(config: MountConfig, environment: dict[str, str]) -> Path:

@@ -13,11 +13,11 @@ from vfs.config import (
     MountConfig,
     Rates,
     default_cache_dir,
-    parse_options,
     parse_size,
     parse_url,
-    read_token,
 )
+from vfs.credentials import read_token
+from vfs.mount_options import parse_words, split_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,33 +38,34 @@ def test_a_size_that_is_none_is_refused_by_name(text: str) -> None:
 
 
 def test_what_fstab_says_to_everyone_is_accepted_and_ignored() -> None:
-    said = parse_options(["_netdev,nofail,user,noauto,x-systemd.automount,x-gvfs-name=Drive,defaults,rw"])
-    assert said.read_only is False
-    assert said.kernel_options == ()
+    said = parse_words(split_words(["_netdev,nofail,user,noauto,x-systemd.automount,x-gvfs-name=Drive,defaults,rw"]))
+    assert said == {"read_only": False}
 
 
 def test_our_options_are_read_and_the_later_word_wins() -> None:
-    said = parse_options(["ro,cache_size=5G", "allow_other,noexec,token_file=/t,poll_interval=2.5,cache_size=6G"])
-    assert (said.read_only, said.allow_other, said.cache_size) == (True, True, "6G")
-    assert (said.token_file, said.poll_interval_s, said.kernel_options) == ("/t", 2.5, ("noexec",))
+    told = ["ro,cache_size=5G", "allow_other,noexec,token_file=/t,poll_interval=2.5,cache_size=6G"]
+    assert parse_words(split_words(told)) == {
+        "read_only": True, "allow_other": True, "cache_size_bytes": 6 << 30,
+        "token_file": "/t", "poll_interval_s": 2.5, "kernel_options": ("noexec",),
+    }  # fmt: skip
 
 
 def test_conflicts_are_a_choice_of_three() -> None:
-    assert [parse_options([f"conflicts={word}"]).conflicts for word in Conflicts] == list(Conflicts)
+    assert [parse_words([f"conflicts={word}"])["conflicts"] for word in Conflicts] == list(Conflicts)
     with pytest.raises(ConfigError, match="copy, server-wins, client-wins"):
-        parse_options(["conflicts=theirs"])
+        parse_words(["conflicts=theirs"])
 
 
 @pytest.mark.parametrize("word", ["chache_size=1G", "cache_dir", "token_file=", "poll_interval=-1", "log_level=loud"])
 def test_an_option_that_nobody_knows_is_refused_by_name(word: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse_options([word])
+        parse_words([word])
     assert word.rpartition("=")[2 if word.startswith(("poll", "log")) else 0].strip("=") in str(caught.value)
 
 
 def test_a_token_among_the_options_is_refused_without_repeating_it() -> None:
     with pytest.raises(ConfigError, match="token_file") as caught:
-        parse_options(["token=s3cret"])
+        parse_words(["token=s3cret"])
     assert "s3cret" not in str(caught.value)
 
 
@@ -143,10 +144,10 @@ def test_a_configuration_crosses_a_pipe_whole_and_never_shows_its_token() -> Non
     ],
 )
 def test_rates(text: str, rates: Rates) -> None:
-    assert parse_options([f"bwlimit={text}"]).rates == rates
+    assert parse_words([f"bwlimit={text}"]) == {"rates": rates}
 
 
 @pytest.mark.parametrize("text", ["0", "-1M", "1M:", ":", "fast", "1:2:3"])
 def test_rates_that_are_none(text: str) -> None:
     with pytest.raises(ConfigError):
-        parse_options([f"bwlimit={text}"])
+        parse_words([f"bwlimit={text}"])

@@ -1,0 +1,77 @@
+"""`login` and `logout`: keep the token of a drive, so that no file or variable has to name it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from typing import Annotated
+
+import trio
+import typer
+from rich.markup import escape
+
+from sync.remote import RemoteError
+from sync.remotes.anchor import AnchorRemote
+from vfs.cli.printing import Json, out, print_json, reporting
+from vfs.config import ConfigError, parse_url
+from vfs.config_file import read_config
+from vfs.credentials import forget_token, store_token
+from vfs.failure import ExitStatus, Failure, describe
+
+ANSWER_S = 20.0
+Drive = Annotated[str, typer.Argument(help="Address of the drive, or a mount's name in config.toml.", metavar="URL")]
+
+
+@reporting
+def login(
+    drive: Drive,
+    *,
+    token_stdin: Annotated[bool, typer.Option("--token-stdin", help="Read the token from standard input.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Check a token with the drive, and keep it in the keyring, or in a file of your own."""
+    environment = dict(os.environ)
+    url = _address(drive, environment)
+    token = sys.stdin.readline().strip() if token_stdin else getpass.getpass(f"token for {url}: ").strip()
+    if not token:
+        raise Failure("usage", "no token was given", status=ExitStatus.USAGE)
+    try:
+        trio.run(_check, url, token)
+        where = store_token(url, token, environment)
+    except (RemoteError, ValueError) as error:
+        raise describe(ConfigError(str(error)) if isinstance(error, ValueError) else error, about=url) from error
+    if as_json:
+        print_json({"url": url, "kept_in": where})
+    else:
+        out.print(f"the token for {escape(url)} is kept in {escape(where)}")
+    return ExitStatus.DONE
+
+
+@reporting
+def logout(drive: Drive, as_json: Json = False) -> int:
+    """Forget the token of a drive; running mounts keep theirs until they end."""
+    environment = dict(os.environ)
+    url = _address(drive, environment)
+    found = forget_token(url, environment)
+    if as_json:
+        print_json({"url": url, "forgotten": found})
+    else:
+        out.print(f"{escape(url)}: {'forgotten' if found else 'no token is kept'}")
+    return ExitStatus.DONE
+
+
+def _address(drive: str, environment: dict[str, str]) -> str:
+    return parse_url(drive if "://" in drive else read_config(environment).mount(drive).url)
+
+
+async def _check(url: str, token: str) -> None:
+    remote = AnchorRemote(url, token)
+    try:
+        with trio.fail_after(ANSWER_S):
+            await remote.root()
+    except trio.TooSlowError:
+        raise Failure("unreachable", f"{url} does not answer", status=ExitStatus.TRY_AGAIN) from None
+    finally:
+        with trio.CancelScope(shield=True):
+            await remote.aclose()
