@@ -29,9 +29,10 @@ from server_stub.watching.status import WatchMode
 from server_stub.webhooks.courier import Courier
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from server_stub.external.doubts import Doubts
+    from server_stub.external.looking import Certainty, Spot
     from server_stub.keys import Answer, Keyed
     from server_stub.settings import Settings
     from server_stub.store import Ledger, Store, View
@@ -111,6 +112,10 @@ class Service:
         """Look at what may have been changed behind the server's back; safe beside a scan. RootReplaced, OSError."""
         return await self._scanner.reconcile(doubts)
 
+    async def read_contents(self, unread: Mapping[Spot, Certainty]) -> Report:
+        """Settle the files that a reconciliation left unread."""
+        return await self._scanner.read(unread)
+
     async def scan_for_ever(self) -> None:
         """The start-up walk, unless everything was imported a moment ago or a watch begins with one; then the timer.
         Full walks take no more than their share of time: a small tree is always walked in full.
@@ -157,6 +162,7 @@ class Service:
         begun = self._walks_begun
 
         async def walk() -> None:
+            await self._scanner.read_for_requests()
             async with self._scanning:
                 if self._walks_begun == begun:
                     self._walks_begun += 1

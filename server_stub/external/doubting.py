@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from server_stub.external.listing import Astray
 from server_stub.external.looking import Certainty
-from server_stub.external.reconcile import Outcomes
+from server_stub.external.outcomes import Outcomes
 from server_stub.external.report import Report
+from server_stub.external.settling import Settler
 from server_stub.external.walking import note_listed
 from server_stub.names import is_path_of_drive
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from server_stub.external.doubts import Doubts, Names
     from server_stub.external.ending import Ending
@@ -28,6 +29,22 @@ if TYPE_CHECKING:
 _PATHS_AT_ONCE: Final = 2_000  # looked at in one transaction
 
 
+@dataclass(slots=True)
+class _Places:
+    """Where paths lead to."""
+
+    spots: dict[Spot, None] = field(default_factory=dict)  # to be looked at
+    reached: list[Spot] = field(default_factory=list)  # those whose way is as the index has it
+    blocked: list[Names] = field(default_factory=list)  # paths with a folder above them that is in doubt itself
+    strays: dict[Spot, None] = field(default_factory=dict)  # what they meant if such a folder has moved since
+
+    def add(self, other: _Places) -> None:
+        self.spots |= other.spots
+        self.reached += other.reached
+        self.blocked += other.blocked
+        self.strays |= other.strays
+
+
 class Doubter:
     """Reconciles doubts."""
 
@@ -36,6 +53,8 @@ class Doubter:
         self._reconciler = reconciler
         self._walker = walker
         self._ending = ending
+        self._settler = Settler(store, reconciler)
+        self._unread: dict[Spot, Certainty] = {}  # that requests ran into
 
     async def reconcile(self, doubts: Doubts) -> Report:
         """Bring the index in line where it is in doubt; what is missing there and under no other doubt has ended."""
@@ -44,8 +63,13 @@ class Doubter:
         told = (names for names in doubts.every() if is_path_of_drive(names))
         paths = sorted(told, key=lambda names: (len(names), names))
         waiting: dict[str, None] = {}
+        strays: dict[Spot, None] = {}
         while True:
-            outcomes, paths = await self._round(paths, report)
+            places = await self._places(paths)
+            outcomes = await self._look_at(list(places.spots), places.reached, report)
+            paths, strays = places.blocked, strays | places.strays
+            if strays and not (outcomes.told and paths):  # what lay above them may have been found by now
+                outcomes.add(await self._look_at(list(strays), list(strays), report))
             total.add(outcomes)
             waiting.update(dict.fromkeys(outcomes.waiting))
             if not (outcomes.told and paths):  # all ends were seen that can be
@@ -53,27 +77,31 @@ class Doubter:
                 settled = settled if settled.told else await self._ending.settle(list(waiting))
                 report.note(settled)
                 total.add(settled)
-                if not settled.told or not (paths or settled.folders):
+                if not settled.told or not (paths or strays or settled.folders):
                     break
                 await self._follow(settled.folders, total, report)
+        report.unread = total.unread
         report.told = [replace(each, actor=doubts.actors.get(each.names)) for each in total.told]
         return report.end()
 
-    async def _round(self, paths: Sequence[Names], report: Report) -> tuple[Outcomes, list[Names]]:
-        """Look at the paths and at folders that came to light; returns those that could not be reached, because a
-        folder above them is in doubt itself.
-        """
-        total = Outcomes()
-        blocked: list[Names] = []
+    async def _places(self, paths: Sequence[Names]) -> _Places:
+        """All of them before anything is told, because by that they may come to lie elsewhere."""
+        total = _Places()
         for start in range(0, len(paths), _PATHS_AT_ONCE):
-            part = paths[start : start + _PATHS_AT_ONCE]
-            outcomes, out_of_reach = await self._store.write(partial(self._look_at, part))
+            total.add(await self._store.read(partial(self._find, paths[start : start + _PATHS_AT_ONCE])))
+        return total
+
+    async def _look_at(self, spots: Sequence[Spot], folders: Sequence[Spot], report: Report) -> Outcomes:
+        """Look at the spots, at the entries of `folders`, and at folders that came to light."""
+        total = Outcomes()
+        for start in range(0, len(spots), _PATHS_AT_ONCE):
+            part = spots[start : start + _PATHS_AT_ONCE]
+            outcomes = await self._settler.look(part, Certainty.PARTIAL)
             report.items += len(part)
             report.note(outcomes)
             total.add(outcomes)
-            blocked += out_of_reach
-        await self._follow([*total.folders, *await self._store.read(partial(self._live_folders, paths))], total, report)
-        return total, blocked
+        await self._follow([*total.folders, *await self._store.read(partial(_folders_at, folders))], total, report)
+        return total
 
     async def _follow(self, folder_ids: Sequence[str], total: Outcomes, report: Report) -> None:
         """List folders, and those that come to light in them."""
@@ -85,8 +113,8 @@ class Doubter:
             total.add(inner)
 
     def refresh(self, ledger: Ledger, names: Names) -> bool:
-        """One folder, or the nearest one above it that is where the index has it. True: something is missing, and
-        what became of it is not known.
+        """One folder, or the nearest one above it that is where the index has it. True: what became of something is
+        not known, because it is missing, or because it has to be read, or because too much ends there for one turn.
         """
         folder, reached, blocked = self._walk_down(ledger, names)
         spots: list[Spot] = [] if blocked is None else [(folder.item_id, blocked)]
@@ -99,29 +127,42 @@ class Doubter:
                 return False
         with ledger.transaction() as tx:
             outcomes = self._reconciler.look(tx, spots, Certainty.NAMES)
-            if differences is not None:
+            if differences is not None and outcomes.is_complete:
                 note_listed(tx, folder.item_id, differences.evidence)
-        return bool(outcomes.waiting)
+        self._unread.update(outcomes.unread)  # on the writer's thread, taken on the loop's: one step each
+        return bool(outcomes.waiting) or not outcomes.is_complete
 
-    def _look_at(self, paths: Sequence[Names], ledger: Ledger) -> tuple[Outcomes, list[Names]]:
-        spots: dict[Spot, None] = {}
-        out_of_reach: list[Names] = []
-        for names in paths:
-            if names:
-                folder, reached, blocked = self._walk_down(ledger, names[:-1])
-                spots[folder.item_id, names[len(reached)]] = None
-                if blocked is not None:
-                    out_of_reach.append(names)
-        with ledger.transaction() as tx:
-            return self._reconciler.look(tx, list(spots), Certainty.PARTIAL), out_of_reach
+    async def read(self, spots: Mapping[Spot, Certainty]) -> Report:
+        """Settle what a look has left unread."""
+        report = Report()
+        outcomes = await self._settler.read(spots)
+        report.note(outcomes)
+        report.told = outcomes.told
+        return report.end()
 
-    def _live_folders(self, paths: Sequence[Names], view: View) -> list[str]:
-        found = []
+    async def read_for_requests(self) -> bool:
+        """Settle what `refresh` has left unread since the last time. False: there was nothing."""
+        spots = {spot: self._unread.pop(spot) for spot in list(self._unread)}
+        await self._settler.read(spots)
+        return bool(spots)
+
+    def _find(self, paths: Sequence[Names], view: View) -> _Places:
+        places = _Places()
         for names in paths:
-            folder, reached, _ = self._walk_down(view, names)
-            if reached == names:
-                found.append(folder.item_id)
-        return found
+            if not names:
+                places.reached.append((view.root_id() or "", ""))
+                continue
+            folder, reached, blocked = self._walk_down(view, names[:-1])
+            spot = (folder.item_id, names[len(reached)])
+            places.spots[spot] = None
+            if blocked is None:
+                places.reached.append(spot)
+                continue
+            places.blocked.append(names)
+            known = _folder_by_index(view, names[:-1])
+            if known is not None:
+                places.strays[known, names[-1]] = None
+        return places
 
     def _walk_down(self, view: View, names: Names) -> tuple[Item, Names, str | None]:
         """The deepest folder on the way that is where the index has it, its path, and the name that is in doubt
@@ -143,3 +184,20 @@ class Doubter:
                 return folder.evidence is not None and folder.evidence.ino == os.fstat(fd).st_ino
         except OSError:
             return False
+
+
+def _folder_by_index(view: View, names: Names) -> str | None:
+    """Which folder had this path when row and tree last agreed."""
+    folder_id = view.root_id() or ""
+    for name in names:
+        child = view.child(folder_id, name)
+        if child is None or not child.is_folder:
+            return None
+        folder_id = child.item_id
+    return folder_id
+
+
+def _folders_at(spots: Sequence[Spot], view: View) -> list[str]:
+    """Those of the spots at which a folder is; the name of the root is nothing."""
+    items = (view.child(*spot) if spot[1] else view.item(spot[0]) for spot in spots)
+    return [item.item_id for item in items if item is not None and item.is_folder]

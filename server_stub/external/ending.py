@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from server_stub.external.identity import continues
 from server_stub.external.looking import Certainty
-from server_stub.external.reconcile import Outcomes
+from server_stub.external.outcomes import Outcomes
+from server_stub.external.settling import Settler
 from server_stub.external.sight import Covered, Sight
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from server_stub.external.reconcile import Reconciler
     from server_stub.external.report import Report
-    from server_stub.store import Ledger, Store, View
+    from server_stub.store import Store, View
     from server_stub.values import Item
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Ending:
     def __init__(self, store: Store, reconciler: Reconciler) -> None:
         self._store = store
         self._reconciler = reconciler
+        self._settler = Settler(store, reconciler)
 
     async def advance(self, report: Report, *, confirmed: bool) -> bool:
         """Decide about all that is missing, unless too much would go. First only about what lies where a folder was
@@ -58,26 +60,24 @@ class Ending:
         while missing := await self._store.read(partial(_missing, after)):
             spots = missing if not report.held else await self._store.read(partial(self._staying, missing))
             outcomes = await self._settle_items([item.item_id for item in spots], certainty)
+            outcomes.add(await self._settler.read(outcomes.unread, due=True))
             report.note(outcomes)
             news = news or bool(outcomes.told)
             after = missing[-1].item_id
         return news
 
     async def settle(self, item_ids: Sequence[str], certainty: Certainty = Certainty.WHOLE) -> Outcomes:
-        """Decide about these."""
+        """Decide about these; what is unread is left so."""
         total = Outcomes()
         for start in range(0, len(item_ids), _BATCH):
             total.add(await self._settle_items(item_ids[start : start + _BATCH], certainty))
         return total
 
     async def _settle_items(self, item_ids: Sequence[str], certainty: Certainty) -> Outcomes:
-        return await self._store.write(partial(self._look, item_ids, certainty)) if item_ids else Outcomes()
-
-    def _look(self, item_ids: Sequence[str], certainty: Certainty, ledger: Ledger) -> Outcomes:
-        items = ledger.items(item_ids).values()
-        spots = [(item.parent_id or "", item.name) for item in items]
-        with ledger.transaction() as tx:
-            return self._reconciler.look(tx, spots, certainty, due=True)
+        if not item_ids:
+            return Outcomes()
+        items = await self._store.read(lambda view: view.items(item_ids).values())
+        return await self._settler.look([(item.parent_id or "", item.name) for item in items], certainty, due=True)
 
     def _too_many(self, view: View) -> int:
         """How many items would go, when that is most of the drive; else 0. On another disk also of a small one."""

@@ -10,16 +10,17 @@ import hashlib
 import os
 import stat
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from server_stub.external.contents import same_content
+from server_stub.external.burying import bury, hollow
+from server_stub.external.contents import same_content, unread
 from server_stub.external.doubts import Outcome, Told
 from server_stub.external.identity import Arrival, Fate
 from server_stub.external.listing import Lister
 from server_stub.external.looking import Certainty, Entry, Look
+from server_stub.external.outcomes import Outcomes
 from server_stub.external.sight import Eyes
 from server_stub.instants import clamped
 from server_stub.values import Evidence, Item, Kind, Trace, new_id, new_version
@@ -27,33 +28,13 @@ from server_stub.values import Evidence, Item, Kind, Trace, new_id, new_version
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from server_stub.external.contents import Known
     from server_stub.external.looking import Spot
     from server_stub.external.sight import Found
     from server_stub.store import Tx
     from server_stub.tree import Tree
 
-TOLD_MAX: Final = 100_000  # one by one, of a tree that came here at once; all of them are counted
 EMPTY_DIGEST: Final = hashlib.sha256().hexdigest()
-
-
-@dataclass(slots=True)
-class Outcomes:
-    """What one look came to."""
-
-    told: list[Told] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)  # new or moved here: their entries are not known
-    waiting: list[str] = field(default_factory=list)  # not at their place, not decided about
-    vacated: list[Spot] = field(default_factory=list)  # where a file lies whose name belonged to an item until now
-    removed: int = 0
-    unreadable: int = 0
-
-    def add(self, other: Outcomes) -> None:
-        """Take in what another look came to."""
-        self.told += other.told[: max(TOLD_MAX - len(self.told), 0)]
-        self.folders += other.folders
-        self.waiting += other.waiting
-        self.removed += other.removed
-        self.unreadable += other.unreadable
 
 
 class Reconciler:
@@ -64,17 +45,22 @@ class Reconciler:
         self.eyes = eyes or Eyes()
         self.lister = Lister(tree, hidden, self.eyes)
 
-    def look(self, tx: Tx, spots: Iterable[Spot], certainty: Certainty, *, due: bool = False) -> Outcomes:
+    def look(
+        self, tx: Tx, spots: Iterable[Spot], certainty: Certainty, *, due: bool = False, known: Known = unread
+    ) -> Outcomes:
         """Look at the names and write down what became of them. `due`: missing ones are this walk's to decide."""
         total = Outcomes()
         pending = list(spots)
         while pending:  # a name that another file had taken is free for it when the item is found elsewhere
-            outcomes = self._look_once(tx, pending, certainty, due=due)
+            outcomes = self._look_once(tx, pending, certainty, due=due, known=known)
             total.add(outcomes)
+            if outcomes.is_unfinished:
+                total.unfinished += pending
+                break
             pending = outcomes.vacated
         return total
 
-    def _look_once(self, tx: Tx, spots: list[Spot], certainty: Certainty, *, due: bool) -> Outcomes:
+    def _look_once(self, tx: Tx, spots: list[Spot], certainty: Certainty, *, due: bool, known: Known) -> Outcomes:
         look = Look(
             tx,
             self.tree,
@@ -84,7 +70,7 @@ class Reconciler:
             inodes_hold=self.lister.inodes_hold,
         )
         entries = look.take(spots)
-        writing = _Writing(self, tx, due=due)
+        writing = _Writing(self, tx, due=due, known=known)
         writing.write(entries)
         writing.outcomes.unreadable = look.unreadable
         return writing.outcomes
@@ -93,11 +79,12 @@ class Reconciler:
 class _Writing:
     """One look on its way into the index."""
 
-    def __init__(self, reconciler: Reconciler, tx: Tx, *, due: bool) -> None:
+    def __init__(self, reconciler: Reconciler, tx: Tx, *, due: bool, known: Known) -> None:
         self._reconciler = reconciler
         self._tree = reconciler.tree
         self._tx = tx
         self._due = due
+        self._known = known
         self._now_ns = time.time_ns()
         self.outcomes = Outcomes()
 
@@ -106,6 +93,9 @@ class _Writing:
         moving = [each.owner for each in entries if each.arrival is Arrival.MOVED and each.owner is not None]
         ending = [(each, each.row) for each in entries if each.fate is Fate.ENDS and each.row is not None]
         left = {item_id for item in moving for item_id, _ in self._tx.lineage(item.parent_id or "")}
+        if self._hollow([row for _, row in ending if row.is_folder], {item.item_id for item in moving}, left):
+            self.outcomes.is_unfinished = True
+            return
         self._tx.set_aside([item.item_id for item in moving])
         self._tx.set_aside([row.item_id for _, row in ending])
         for entry, row in ending:
@@ -117,12 +107,21 @@ class _Writing:
             if row.item_id in left:
                 self._bury(entry, row)
 
+    def _hollow(self, folders: list[Item], moving: set[str], left: set[str]) -> bool:
+        """Whether one of them held more than can end at once; then some of that has ended now."""
+        for folder in folders:
+            buried = hollow(self._tx, folder, moving=moving, left=left, now_ns=self._now_ns)
+            self.outcomes.removed += buried
+            if buried:
+                return True
+        return False
+
     def _write_one(self, entry: Entry) -> None:
         row, found, owner = entry.row, entry.found, entry.owner
         if entry.fate is Fate.WAITS and row is not None:
             self._tx.miss(row.item_id, None if found is None else found.stat.st_ino, due=self._due)
             self.outcomes.waiting.append(row.item_id)
-        elif row is not None:
+        elif row is not None and entry.arrival is not Arrival.OWN:
             self._tx.found_again((row.item_id,))
         if found is None:
             return
@@ -138,9 +137,14 @@ class _Writing:
 
     def _go_on(self, entry: Entry, row: Item, found: Found) -> None:
         """The item goes on under its name, perhaps with other content, mode or inode."""
-        chmod = _mode_of(found, row) != row.mode
-        explained = entry.fate is Fate.STAYS and (chmod or self._restored(entry, row))
-        changed = self._with_content(entry, row, found, explained=explained)
+        stays = entry.fate is Fate.STAYS
+        explained = stays and (_mode_of(found, row) != row.mode or self._restored(entry, row))
+        same = same_content(self._tree, row, found, entry.names, explained=explained, known=self._known)
+        if same is None:
+            self.outcomes.unread[entry.folder.item_id, entry.name] = Certainty.PARTIAL if stays else Certainty.WHOLE
+            return
+        self._tx.found_again((row.item_id,))
+        changed = _with_content(row, found, same=same)
         evidence, trace = self._settled(entry, changed, found)
         same_inode = row.evidence is not None and row.evidence.ino == evidence.ino
         if row.is_folder and row.evidence is not None and same_inode:
@@ -154,7 +158,7 @@ class _Writing:
             self.outcomes.folders.append(row.item_id)
 
     def _move(self, entry: Entry, owner: Item, found: Found) -> None:
-        moved = self._with_content(entry, owner, found, explained=True)
+        moved = self._brought(entry, owner, found)
         if self._tx.missing_ino(owner.item_id) is not None:
             self.outcomes.vacated.append((owner.parent_id or "", owner.name))
         moved = msgspec.structs.replace(moved, parent_id=entry.folder.item_id, name=entry.name)
@@ -163,7 +167,7 @@ class _Writing:
         self._note_folder(moved)
 
     def _revive(self, entry: Entry, buried: Item, found: Found) -> None:
-        back = self._with_content(entry, buried, found, explained=True)
+        back = self._brought(entry, buried, found)
         evidence, trace = self._settled(entry, back, found)
         back = msgspec.structs.replace(
             back,
@@ -186,19 +190,10 @@ class _Writing:
         if item.is_folder:
             self.outcomes.folders.append(item.item_id)
 
-    def _with_content(self, entry: Entry, row: Item, found: Found, *, explained: bool) -> Item:
-        """The row with the mode of the file, and with a new version when its bytes are others."""
-        changed = msgspec.structs.replace(row, mode=_mode_of(found, row))
-        if same_content(self._tree, row, found, entry.names, explained=explained):
-            return changed
-        return msgspec.structs.replace(
-            changed,
-            size=found.stat.st_size,
-            modified_ns=clamped(found.stat.st_mtime_ns),
-            content_version=new_version(),
-            digest=None,
-            symlink_target=found.target,
-        )
+    def _brought(self, entry: Entry, item: Item, found: Found) -> Item:
+        """The item with what its file, which explains itself by having moved, holds now."""
+        same = same_content(self._tree, item, found, entry.names, explained=True, known=self._known)
+        return _with_content(item, found, same=bool(same))
 
     def _restored(self, entry: Entry, row: Item) -> bool:
         """The whole tree came to another disk, with marks and times."""
@@ -239,15 +234,7 @@ class _Writing:
         self.outcomes.told.append(Told(outcome=outcome, item_id=item.item_id, names=entry.names))
 
     def _bury(self, entry: Entry, row: Item) -> None:
-        """Children before their folder, so that a page of the feed never leaves an orphan."""
-        order = [row]
-        for folder in order:
-            if folder.is_folder:
-                order.extend(self._tx.children(folder.item_id))
-        for each in reversed(order):
-            self._tx.bury(each, deleted_ns=self._now_ns)
-        self._tx.found_again(each.item_id for each in order)
-        self.outcomes.removed += len(order)
+        self.outcomes.removed += bury(self._tx, row, self._now_ns)
         self._tell(Outcome.REMOVED, row, entry)
 
 
@@ -266,6 +253,21 @@ def new_item(folder_id: str, found: Found, now_ns: int) -> Item:
         metadata_version=new_version(),
         content_version=None if is_folder else new_version(),
         digest=EMPTY_DIGEST if found.kind is Kind.FILE and not found.stat.st_size else None,
+        symlink_target=found.target,
+    )
+
+
+def _with_content(row: Item, found: Found, *, same: bool) -> Item:
+    """The row with the mode of the file, and with a new version when its bytes are others."""
+    changed = msgspec.structs.replace(row, mode=_mode_of(found, row))
+    if same:
+        return changed
+    return msgspec.structs.replace(
+        changed,
+        size=found.stat.st_size,
+        modified_ns=clamped(found.stat.st_mtime_ns),
+        content_version=new_version(),
+        digest=None,
         symlink_target=found.target,
     )
 

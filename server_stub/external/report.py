@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 from server_stub.external.doubts import Outcome, Told
 
 if TYPE_CHECKING:
-    from server_stub.external.reconcile import Outcomes
+    from collections.abc import Mapping
 
-_QUIET = frozenset({"told", "began_s"})
+    from server_stub.external.looking import Certainty, Spot
+    from server_stub.external.outcomes import Outcomes
+
+_QUIET = frozenset({"told", "unread", "began_s"})
 
 
 @dataclass(slots=True)
@@ -33,6 +36,7 @@ class Report:
     seconds: float = 0.0
     began_s: float = field(default_factory=time.monotonic)
     told: list[Told] = field(default_factory=list)  # of doubts: what was found, in the order of the feed
+    unread: Mapping[Spot, Certainty] = field(default_factory=dict)  # of doubts: files that are yet to be read
 
     def note(self, outcomes: Outcomes) -> None:
         """Add what one look came to."""

@@ -24,9 +24,10 @@ from server_stub.external.root import Ground, RootReplaced, adopt_root, check_ro
 from server_stub.external.walking import Walker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from server_stub.external.doubts import Doubts, Names
+    from server_stub.external.looking import Certainty, Spot
     from server_stub.external.reconcile import Reconciler
     from server_stub.store import Ledger, Store, View
     from server_stub.tree import Tree
@@ -99,9 +100,18 @@ class Scanner:
             return Report()
         return await self._doubter.reconcile(doubts)
 
+    async def read(self, unread: Mapping[Spot, Certainty]) -> Report:
+        """Settle files that a reconciliation left unread: of which only the bytes tell whether they changed."""
+        return await self._doubter.read(unread)
+
+    async def read_for_requests(self) -> bool:
+        """The same for those that `refresh` met since the last time. False: there were none."""
+        return await self._doubter.read_for_requests()
+
     def refresh(self, ledger: Ledger, names: Names) -> bool:
         """Bring the index in line with one folder, or with the nearest one above it that exists. True: something is
-        missing there, and a walk has to find out where it went. Nothing is learnt from a root that is not the drive's.
+        missing there, and a walk has to find out where it went, or a file has to be read. Nothing is learnt from a root
+        that is not the drive's.
         """
         try:
             ground = check_root(ledger, self._tree, self._reconciler.eyes)

@@ -14,7 +14,8 @@ import msgspec
 
 from server_stub.external.listing import Astray, Differences
 from server_stub.external.looking import Certainty
-from server_stub.external.reconcile import Outcomes
+from server_stub.external.outcomes import Outcomes
+from server_stub.external.settling import Settler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +46,7 @@ class Walker:
     def __init__(self, store: Store, reconciler: Reconciler) -> None:
         self._store = store
         self._reconciler = reconciler
+        self._settler = Settler(store, reconciler)
         self._unreadable: set[str] = set()  # folders, each told once
 
     async def visit(
@@ -57,13 +59,15 @@ class Walker:
         into: Outcomes | None = None,
     ) -> int:
         """Bring the names in these folders in line; what is missing is noted, not removed. Returns how many folders
-        came to light that are not listed yet. `into` gathers what was found.
+        came to light that are not listed yet. `into` gathers what was found, and what is yet to be read.
         """
         at, arrived = 0, 0
         while at < len(folder_ids):
             compared, at = await self._store.read(partial(self._compare, folder_ids, at, report, quick))
             if compared:
-                outcomes = await self._store.write(partial(self._write, compared, due))
+                outcomes = await self._write(compared, due=due)
+                if into is None:
+                    outcomes.add(await self._settler.read(outcomes.unread, due=due))
                 report.note(outcomes)
                 arrived += len(outcomes.folders)
                 if into is not None:
@@ -113,20 +117,24 @@ class Walker:
             log.warning("a folder is left as it is: %s", error)
         report.unreadable += 1
 
-    def _write(self, compared: list[_Compared], due: bool, ledger: Ledger) -> Outcomes:
+    async def _write(self, compared: list[_Compared], *, due: bool) -> Outcomes:
+        """One turn of the writer for each part, so that others have theirs between."""
         total = Outcomes()
         astray = [each.folder_id for each in compared if each.differences is None]
         if astray:
-            with ledger.transaction() as tx:
-                _note_unlisted(tx, astray)
+            await self._store.write(partial(_note_unlisted, astray))
         for part in _parts(compared):
             spots = [(folder_id, name) for folder_id, differences in part for name in differences.names]
-            with ledger.transaction() as tx:
-                if spots:
-                    total.add(self._reconciler.look(tx, spots, Certainty.PARTIAL, due=due))
-                for folder_id, differences in part:
-                    note_listed(tx, folder_id, differences.evidence)
+            total.add(await self._settler.look(spots, Certainty.PARTIAL, due=due, then=partial(_note_part, part)))
         return total
+
+
+def _note_part(part: list[tuple[str, Differences]], tx: Tx, outcomes: Outcomes) -> None:
+    """These folders are listed; not those in which a file is yet to be read."""
+    unread = {folder_id for folder_id, _ in outcomes.unread}
+    for folder_id, differences in part:
+        if folder_id not in unread:
+            note_listed(tx, folder_id, differences.evidence)
 
 
 def _parts(compared: list[_Compared]) -> Iterator[list[tuple[str, Differences]]]:
@@ -149,11 +157,12 @@ def _parts(compared: list[_Compared]) -> Iterator[list[tuple[str, Differences]]]
         yield part
 
 
-def _note_unlisted(tx: Tx, folder_ids: list[str]) -> None:
+def _note_unlisted(folder_ids: list[str], ledger: Ledger) -> None:
     """Folders that were not found where the index has them are listed when they are somewhere again."""
-    for folder in tx.items(folder_ids).values():
-        if folder.trace.listed and folder.evidence is not None:
-            tx.note_disk(folder.item_id, folder.evidence, msgspec.structs.replace(folder.trace, listed=False))
+    with ledger.transaction() as tx:
+        for folder in tx.items(folder_ids).values():
+            if folder.trace.listed and folder.evidence is not None:
+                tx.note_disk(folder.item_id, folder.evidence, msgspec.structs.replace(folder.trace, listed=False))
 
 
 def note_listed(tx: Tx, folder_id: str, evidence: Evidence | None) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from server_stub.external.looking import Certainty, Spot
     from server_stub.external.scan import Report
     from server_stub.service import Service
     from server_stub.store import Ledger, View
@@ -47,6 +48,8 @@ class Outside:
         self._service = service
         self._audit: AuditLog | None = None
         self._unsigned: dict[FolderNames, float] = {}  # changes whose author may still be told, since when
+        self._unread: dict[Spot, Certainty] = {}  # files that are read when there is time, so that nothing waits
+        self._reading = asyncio.Event()
         self._watcher: Watcher | None = None
         self._off = WatchStatus()
 
@@ -69,12 +72,13 @@ class Outside:
         }
         sources = list(kinds.values()) if settings.watch is WatchMode.AUTO else [kinds[settings.watch]]
         self._watcher = Watcher(settings.root, tree.root_fd, sources=sources, look=self._look, scan=self._service.scan)
-        signing = asyncio.ensure_future(self._sign_for_ever())
+        beside = [asyncio.ensure_future(work) for work in (self._sign_for_ever(), self._read_for_ever())]
         try:
             await self._watcher.run()
         finally:
-            signing.cancel()
-            await asyncio.wait([signing])
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
             if self._audit is not None:
                 self._audit.close()
 
@@ -91,14 +95,38 @@ class Outside:
         """
         told = frozenset(paths)
         actors = {} if actor is None else dict.fromkeys(told, actor)
-        return await self._reconcile(Doubts(paths=told, actors=actors))
+        report = await self._reconcile(Doubts(paths=told, actors=actors))
+        if report.unread:
+            report.changed += (await self._read(report.unread, actors)).changed
+        return report
 
     async def _look(self, look: Look) -> None:
         paths = frozenset(look.paths)
         if look.inodes:
             paths |= await self._service.read(partial(_paths_of, look.inodes))
         actors = await self._actors(paths)
-        await self._reconcile(Doubts(paths=paths, renames=tuple(look.renames), actors=actors))
+        report = await self._reconcile(Doubts(paths=paths, renames=tuple(look.renames), actors=actors))
+        if report.unread:
+            self._unread |= report.unread
+            self._reading.set()
+
+    async def _read_for_ever(self) -> None:
+        """Files of which only the bytes tell whether they changed: one after the other, beside the looks."""
+        while True:
+            await self._reading.wait()
+            self._reading.clear()
+            for spot in list(self._unread):
+                certainty = self._unread.pop(spot)
+                try:
+                    await self._read({spot: certainty}, {})
+                except OSError as error:  # the index cannot be written just now; the next walk sees it
+                    log.warning("a file that was touched is not looked into: %s", error)
+
+    async def _read(self, unread: Mapping[Spot, Certainty], actors: Mapping[FolderNames, Actor]) -> Report:
+        report = await self._service.read_contents(unread)
+        if report.told:
+            await self._note(report.told, actors)
+        return report
 
     async def _actors(self, paths: Iterable[FolderNames]) -> dict[FolderNames, Actor]:
         audit = self._audit

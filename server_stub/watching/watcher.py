@@ -8,6 +8,7 @@ All calls into the source run on one thread of its own, in order.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -35,10 +36,35 @@ _GATHER_S: Final = 0.002  # events of one operation come together; each read cos
 _RETRY_S: Final = 5.0
 _RETRY_REFUSED_S: Final = 60.0  # an administrator may have raised a limit
 _GUARD_EVERY_S: Final = 1.0
+_PAUSE_FIRST_S: Final = 0.5  # after a look that failed; each time twice as long
+_PAUSE_MAX_S: Final = 10.0
 
 
 class WatchBroken(Exception):
     """The source tells nothing any more; the text says why."""
+
+
+class _Patience:
+    """How long to wait after failures in a row, and whether to speak of them: once for each reason."""
+
+    def __init__(self) -> None:
+        self._reason: str | None = None
+        self._failures = 0
+
+    @property
+    def pause_s(self) -> float:
+        """Twice as long each time."""
+        return min(_PAUSE_FIRST_S * 2.0 ** min(self._failures - 1, 16), _PAUSE_MAX_S)
+
+    def note(self, reason: str) -> bool:
+        """One more failure; True when it is news."""
+        self._failures += 1
+        before, self._reason = self._reason, reason
+        return before != reason
+
+    def end(self) -> None:
+        """It works again."""
+        self._failures, self._reason = 0, None
 
 
 class Watcher:
@@ -62,6 +88,8 @@ class Watcher:
         self._looks = Looks(self._pending)
         self._news = asyncio.Event()
         self._everything = asyncio.Event()
+        self._back = asyncio.Event()  # the root is where it was again: what failed is worth another try
+        self._looking, self._walking = _Patience(), _Patience()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="watch")
         self.status = WatchStatus()
 
@@ -147,11 +175,20 @@ class Watcher:
                 continue
             try:
                 await self._look(look)
-            except (OSError, RootReplaced) as error:  # the index cannot be written just now
-                log.warning("watch: %d entries in doubt wait: %s", len(look), error)
+            except (OSError, RootReplaced) as error:  # the index cannot be written just now, or the disk is away
                 self._looks.put_back(due, time.monotonic())
+                await self._pause(len(look), error)
             else:
                 self.status.doubts += len(look)
+                self._looking.end()
+
+    async def _pause(self, count: int, error: Exception) -> None:
+        """Whatever it was holds for every look. Over at once when the root is where it was again."""
+        if self._looking.note(str(error)):
+            log.warning("watch: %d entries in doubt wait: %s", count, error)
+        self._back.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._back.wait(), self._looking.pause_s)
 
     async def _something_due(self) -> None:
         while True:
@@ -175,12 +212,14 @@ class Watcher:
                     await self._scan()
                     self.status.scans += 1
             except Exception as error:  # whatever it was: everything is still in doubt
-                expected = isinstance(error, OSError | RootReplaced)
-                log.warning("watch: a scan failed and is tried again: %s", error, exc_info=not expected)
+                if self._walking.note(str(error)):
+                    expected = isinstance(error, OSError | RootReplaced)
+                    log.warning("watch: a scan failed and is tried again: %s", error, exc_info=not expected)
                 self.status.catch_up(f"a scan failed: {error}")
                 await asyncio.sleep(_RETRY_S)
                 self._doubt_everything(self.status.reason)
             else:
+                self._walking.end()
                 self.status.catch_up_done()
 
     def _doubt_everything(self, reason: str) -> None:
@@ -202,6 +241,7 @@ class Watcher:
             if there and down:
                 self.status.begin(self.status.kind)
                 self._doubt_everything("the exported folder is back")
+                self._back.set()
             elif not there and not down:
                 self.status.fall(f"{self._root} is not the folder that is served: a disk not mounted?")
                 log.error("watch: %s", self.status.reason)

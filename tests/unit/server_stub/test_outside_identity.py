@@ -335,3 +335,26 @@ def test_a_mark_that_is_no_id_is_none(tmp_path: Path) -> None:
         assert len(outside.ids()) == 2
     finally:
         outside.close()
+
+
+def test_a_doubt_under_a_path_that_was_renamed_since_is_followed(outside: Outside) -> None:
+    """Who tells of `b/a/new` told it before `b` became `c`."""
+    (outside.root / "b" / "a").mkdir(parents=True)
+    outside.scan()
+    (outside.root / "b" / "a" / "new").write_text("new")
+    (outside.root / "b").rename(outside.root / "c")
+    outside.doubt("b/a/new", "b", "c")
+    assert set(outside.ids()) == {"c", "c/a", "c/a/new"}
+
+
+def test_a_doubt_is_followed_into_a_folder_that_took_the_name_of_what_went_into_it(outside: Outside) -> None:
+    (outside.root / "b").mkdir()
+    before = fill(outside, b__a__a="one", c="another")
+    version = outside.items()["b/a/a"].content_version
+    (outside.root / "c").replace(outside.root / "b" / "a" / "a")
+    (outside.root / "b" / "a").rename(outside.root / "c")
+    outside.doubt("c", "b/a/a", "b/a")
+    after = outside.items()
+    assert after["c"].item_id == before["b/a"]
+    assert after["c/a"].item_id == before["b/a/a"]
+    assert after["c/a"].content_version != version

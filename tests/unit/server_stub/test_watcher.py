@@ -98,6 +98,7 @@ class Stage:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_RETRY_S", 0.05)
     monkeypatch.setattr(module, "_RETRY_REFUSED_S", 0.05)
+    monkeypatch.setattr(module, "_PAUSE_FIRST_S", 0.05)
 
 
 def play(root: Path, scenes: Callable[[Stage], Awaitable[None]], source: Played | None = None) -> None:
@@ -174,3 +175,45 @@ def test_a_look_or_a_scan_that_fails_is_taken_again(tmp_path: Path) -> None:
         await stage.until(lambda: stage.is_watching and stage.scans == 2)
 
     play(tmp_path, scenes)
+
+
+def test_patience_grows_and_speaks_once_for_each_reason() -> None:
+    patience = module._Patience()
+    assert [patience.note(reason) for reason in ("away", "away", "full", "full", "away")] == [1, 0, 1, 0, 1]
+    pauses = []
+    patience.end()
+    for _ in range(200):
+        patience.note("away")
+        pauses.append(patience.pause_s)
+    assert pauses[:5] == [module._PAUSE_FIRST_S * 2**number for number in range(5)]
+    assert pauses[-1] == module._PAUSE_MAX_S
+
+
+def test_a_disk_that_is_away_is_said_once_and_its_return_is_not_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_GUARD_EVERY_S", 0.01)
+    root = tmp_path / "root"
+    root.mkdir()
+
+    async def scenes(stage: Stage) -> None:
+        await stage.until(lambda: stage.is_watching and stage.scans == 1)
+        root.rename(tmp_path / "away")
+        await stage.until(lambda: stage.watcher.status.state is WatchState.DOWN)
+        stage.failures += [OSError("not there")] * 1_000
+        stage.source.tell(Batch(notices=[Notice("a", "x")]))
+        await stage.until(lambda: len(stage.failures) <= 997)
+        monkeypatch.setattr(module, "_PAUSE_FIRST_S", 60.0)
+        monkeypatch.setattr(module, "_PAUSE_MAX_S", 60.0)
+        await stage.until(lambda: len(stage.failures) <= 996)
+        assert [record.message for record in caplog.records if "wait:" in record.message] == [
+            "watch: 1 entries in doubt wait: not there"
+        ]
+        stage.failures.clear()
+        (tmp_path / "away").rename(root)
+        await stage.until(lambda: stage.is_watching and stage.scans == 2)  # which answers all doubts of before
+        stage.source.tell(Batch(notices=[Notice("b", "y")]))
+        await stage.until(lambda: stage.looks)  # and not in a minute
+        assert stage.looks[0].paths == {("b", "y")}
+
+    play(root, scenes)
