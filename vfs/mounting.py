@@ -27,6 +27,7 @@ from vfs.flushing import Flush
 from vfs.invalidation import Invalidation
 from vfs.operations import Operations
 from vfs.registry import Record, Registry
+from vfs.supervision import ServiceManager, watch_sleep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +126,7 @@ class Session:
         self._flush_at_end = True
         self._detached = False
         self._answered = False
+        self._manager = ServiceManager(os.environ)
 
     async def run(self, ready: Callable[[], None], lifeline_fd: int | None) -> Outcome:
         """Mount, serve, leave."""
@@ -152,6 +154,7 @@ class Session:
         """Flush, then unmount; Failure `busy` (and the mount goes on) when it is in use and not forced."""
         async with self._leaving:
             self._flush_at_end = False
+            self._manager.tell("STOPPING=1", "STATUS=flushing")
             if flush and not self._forced:
                 # What is written between this flush and the unmount is worth a second one, if the server
                 # answers.
@@ -174,6 +177,8 @@ class Session:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._notify)
             nursery.start_soon(self._announce, ready)
+            nursery.start_soon(self._manager.keep_alive)
+            nursery.start_soon(watch_sleep, self._engine.nudge)
             await pyfuse3.main(max_tasks=MAX_TASKS)
             log.info("%s is unmounted", self._config.mountpoint)
             nursery.cancel_scope.cancel()
@@ -197,6 +202,7 @@ class Session:
         self._answered = True
         log.info("%s is mounted on %s", self._config.url, path)
         ready()
+        self._manager.tell("READY=1", f"STATUS={self._config.url} on {path}")
 
     async def _watch_signals(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from vfs.cli import accounts, cache, doctor, figures, fsck, look, mount, past, run, settings, state, steer, top, trees
+from vfs.cli import (
+    accounts,
+    cache,
+    doctor,
+    figures,
+    fsck,
+    look,
+    mount,
+    past,
+    run,
+    service,
+    settings,
+    state,
+    steer,
+    top,
+    trees,
+)
 
 app = typer.Typer(
     name="anchorfs",
@@ -43,6 +59,7 @@ app.add_typer(cache.app, name="cache")
 app.command()(accounts.login)
 app.command()(accounts.logout)
 app.add_typer(settings.app, name="config")
+app.add_typer(service.app, name="service")
 app.command()(doctor.doctor)
 app.command()(fsck.fsck)
 
