@@ -40,6 +40,15 @@ class Whole:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deposit:
+    """Bytes that were taken in, as this content."""
+
+    of: Placeholder
+    data: bytes
+    content_id: ContentId
+
+
 _SELECT = """SELECT n.ino, i.item_id, i.content_version, i.size, i.digest FROM node n
     JOIN item i ON i.item_id = n.item_id
     WHERE n.ino = ? AND n.content_id IS NULL AND n.kind = 'file' AND n.size = i.size
@@ -55,10 +64,10 @@ def placeholder(connection: sqlite3.Connection, ino: Ino) -> Placeholder | None:
     return Placeholder(ino=Ino(number), item_id=item_id, version=version, size=size, digest=digest)
 
 
-def deposit(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, arrived: Iterable[Whole]) -> list[Ino]:
-    """Take these in, within a transaction; returns the nodes that hold theirs now. Raises OSError."""
+def deposit(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, arrived: Iterable[Whole]) -> list[Deposit]:
+    """Take these in, within a transaction; returns those whose nodes hold theirs now. Raises OSError."""
     now_s = int(time.time())
-    taken: list[Ino] = []
+    taken: list[Deposit] = []
     for whole in arrived:
         if placeholder(connection, whole.of.ino) != whole.of:
             continue
@@ -66,7 +75,7 @@ def deposit(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, arrive
         strays.clear(blobs, rescue, content_id)  # what an earlier transaction left that rolled back
         blobs.write_whole(content_id, whole.data)
         tree.set_content(connection, whole.of.ino, content_id, whole.of.size)
-        taken.append(whole.of.ino)
+        taken.append(Deposit(of=whole.of, data=whole.data, content_id=content_id))
     return taken
 
 

@@ -24,7 +24,7 @@ from cache.aside import Aside
 from cache.blobs import Blobs
 from cache.changing import Clock
 from cache.db import Database, Runner, get_meta, in_worker, set_meta
-from cache.deposits import Whole, deposit
+from cache.deposits import Deposit, Whole, deposit
 from cache.durability import DIRTY_SYNC_INTERVAL_S, Durability
 from cache.errors import LocalError, NotFound
 from cache.evict import kept
@@ -103,8 +103,8 @@ class LocalStore:
                     raise
                 await self.db.write(partial(contents.delete, content_id=content.content_id))
 
-    async def deposit(self, arrived: Iterable[Whole]) -> list[Ino]:
-        """Take in whole contents of placeholders; returns the nodes that hold theirs now. Raises OSError, LocalError.
+    async def deposit(self, arrived: Iterable[Whole]) -> list[Deposit]:
+        """Take in whole contents of placeholders; returns those whose nodes hold theirs. Raises OSError, LocalError.
 
         In a worker: on a busy disk the creation of a blob takes a millisecond.
         """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -24,11 +24,20 @@ from sync.remote import Permanent, Remote, RemoteError, Unreachable
 from sync.traversal import FileOpened, Traversal, Walk, planned
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
+    from cache.deposits import Deposit
     from cache.model import Ino, Node
     from cache.store import LocalStore
     from sync.growth import Growth
+
+
+class Pages(Protocol):
+    """Whoever can have bytes that came ahead closer to their reader than in the cache."""
+
+    async def put(self, deposits: Sequence[Deposit]) -> None:
+        """Who waits for these files is let go after it."""
+
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +68,7 @@ class Prefetcher:
         self._coming: dict[Ino, trio.Event] = {}
         self._paused_until_s = -math.inf
         self.enabled = True
+        self.pages: Pages | None = None  # of what a program is about to open
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
@@ -94,7 +104,7 @@ class Prefetcher:
         Raises RemoteError, OSError.
         """
         if Feature.READ_MANY in self._remote.features:
-            await self._fetch(self._placeholders(inos))
+            await self._fetch(self._placeholders(inos), None)
 
     def _lineage(self, folder: Ino) -> tuple[Ino, ...]:
         return ahead.lineage(self._store.db.reader, folder)
@@ -107,7 +117,7 @@ class Prefetcher:
     async def _run_batch(self, walk: Walk) -> None:
         """One batch, and the next when the walk has come near its end meanwhile."""
         try:
-            await self._fetch(self._choose(walk))
+            await self._fetch(self._choose(walk), self.pages)
         except (RemoteError, OSError, LocalError) as error:
             log.debug("a batch did not come: %s", error)
             pause_s = REFUSED_PAUSE_S if isinstance(error, Permanent) else PAUSE_S
@@ -138,26 +148,30 @@ class Prefetcher:
             self._room_bytes, self._room_at_s = self._ask_room(), now_s
         return max(self._room_bytes, 0)
 
-    async def _fetch(self, batch: list[Placeholder]) -> None:
+    async def _fetch(self, batch: list[Placeholder], pages: Pages | None) -> None:
         """Whoever waits for one of these is let go when it was taken in, or will not come."""
         self._room_bytes -= sum(each.size for each in batch)
         self._coming |= {each.ino: trio.Event() for each in batch}
         try:
             if batch:
-                await self._stream(batch)
+                await self._stream(batch, pages)
         finally:
             self._let_go(batch)
 
-    async def _stream(self, batch: list[Placeholder]) -> None:
+    async def _stream(self, batch: list[Placeholder], pages: Pages | None) -> None:
         wanted = [Wanted(item_id=each.item_id, version=each.version, size=each.size) for each in batch]
         with trio.move_on_after(PART_DEADLINE_S) as patience:
             async with self._remote.read_many(wanted) as parts:
-                await self._take_in(batch, parts, patience)
+                await self._take_in(batch, parts, patience, pages)
         if patience.cancelled_caught:
             raise Unreachable("a batch brought nothing in time")
 
     async def _take_in(
-        self, batch: list[Placeholder], parts: AsyncIterator[bytes | RemoteError], patience: trio.CancelScope
+        self,
+        batch: list[Placeholder],
+        parts: AsyncIterator[bytes | RemoteError],
+        patience: trio.CancelScope,
+        pages: Pages | None,
     ) -> None:
         """What is not to be had as it was is the readers' matter: they ask by themselves, and are told why."""
         pending: list[Whole] = []
@@ -174,14 +188,17 @@ class Prefetcher:
             pending.append(Whole(of=of, data=part))
             pending_bytes += len(part)
             if pending_bytes >= TAKEN_BYTES or len(pending) >= TAKEN_COUNT:
-                await self._keep(pending)
+                await self._keep(pending, pages)
                 pending, pending_bytes = [], 0
-        await self._keep(pending)
+        await self._keep(pending, pages)
 
-    async def _keep(self, arrived: list[Whole]) -> None:
+    async def _keep(self, arrived: list[Whole], pages: Pages | None) -> None:
         """Those that are what was announced; a reader of another will ask, and be told."""
         if arrived:
-            self._growth.of(await self._store.deposit(filter(_is_right, arrived)))
+            taken = await self._store.deposit(filter(_is_right, arrived))
+            self._growth.of(each.of.ino for each in taken)
+            if pages is not None:
+                await pages.put(taken)
             self._let_go([each.of for each in arrived])
 
     def _let_go(self, files: list[Placeholder]) -> None:

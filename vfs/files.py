@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
-from msgspec.structs import replace
 
-from cache import ranges, tree
+from cache import ranges
 from cache.errors import IsAFolder, MayNotFetch, TooBig
-from cache.model import FILE_SIZE_MAX_BYTES, ContentId, Ino, Kind, Node, NodeChanged
+from cache.model import FILE_SIZE_MAX_BYTES, Kind, Node
 from sync.hydrator import WAIT_DEADLINE_S
 from vfs.attributes import OpenedFile
 from vfs.callers import Callers, caller
 from vfs.handles import FileHandle, Handles
+from vfs.pages import Pages
 from vfs.programs import Programs
 from vfs.rules import Action, Rule
 
@@ -36,14 +35,6 @@ DISK_AHEAD_BYTES = 4 << 20  # from the disk into memory, ahead of a reader
 OPEN_PUSH_DELAY_S = 30.0  # a file that stays open for writing is pushed as it stands this long after its first change
 
 
-@dataclass(slots=True)
-class _Paged:
-    """The content whose pages the kernel may hold of an inode, and the time that it was told with them."""
-
-    content_id: ContentId
-    mtime_ns: int
-
-
 class Files:
     """All open files of a mount."""
 
@@ -54,7 +45,7 @@ class Files:
         self.callers = Callers()
         self._programs = Programs(rules)
         engine.refused = self._programs.refused
-        self._paged: dict[Ino, _Paged] = {}
+        self.pages = Pages(store, engine.applier)
 
     async def open(self, node: Node, flags: int) -> OpenedFile:
         """Open what a node holds now. O_TRUNC empties it."""
@@ -67,23 +58,21 @@ class Files:
             self._engine.prefetcher.opened(node, local=node.content_id is not None and node.held_bytes >= node.size)
             await self._engine.prefetcher.arriving(node.ino)
         opened = await self._store.open_content(node)
-        if self._engine.hydrator.policy.waits_for_all and not (opened.whole or held_only):
-            try:
+        try:
+            await self.pages.settled(node.ino)
+            if self._engine.hydrator.policy.waits_for_all and not (opened.whole or held_only):
                 with self.callers.waiting(caller.get()):
                     await self._engine.hydrator.ensure(opened, 0, opened.size)
-            except BaseException:
-                self._store.opened.release(opened)
-                raise
+        except BaseException:
+            self._store.opened.release(opened)
+            raise
         # Pages are kept per inode, not per handle: while an older version is still open, this one goes round them, and
         # leaves them alone: to drop pages, the kernel waits for whoever is still reading them.
         mixed = self.handles.reads_another(node.ino, opened)
-        paged = self._paged.get(node.ino)
-        keep = paged is not None and paged.content_id == opened.content_id
-        if not mixed:
-            self._paged[node.ino] = _Paged(opened.content_id, node.mtime_ns)
+        keep = mixed or self.pages.opened(node, opened)
         fh = self.handles.add_file(opened, flags, caller.get(), direct=mixed)
         self.handles.file(fh).held_only = held_only
-        return OpenedFile(fh=fh, keep_cache=keep or mixed, direct_io=mixed)
+        return OpenedFile(fh=fh, keep_cache=keep, direct_io=mixed)
 
     def _held_only(self, node: Node) -> bool:
         """Whether the caller gets only what is here; MayNotFetch when it may not even open what is not all here."""
@@ -97,32 +86,6 @@ class Files:
     def _check_may_fetch(self, handle: FileHandle) -> None:
         if handle.held_only:
             raise MayNotFetch(program=self._programs.refuse(handle.pid))
-
-    def as_paged(self, node: Node) -> Node:
-        """A node as the kernel is told of it: while somebody reads an older version through its pages, as that one was.
-
-        The kernel knows one size per inode. Were it the new one, reads of the old version would run on into zeros; and
-        at another time it drops all pages first, waiting for whoever waits for one of them.
-        """
-        paged = self._paged.get(node.ino)
-        if paged is None:
-            return node
-        if paged.content_id == node.content_id:
-            paged.mtime_ns = node.mtime_ns
-            return node
-        opened = self._store.opened.get(paged.content_id)
-        if opened is None or not opened.handles:
-            return node
-        return replace(node, size=opened.size, mtime_ns=paged.mtime_ns)
-
-    def pages_are_older(self, ino: Ino) -> bool:
-        """Whether the kernel's pages are of an older version that somebody still has open: theirs to keep."""
-        node = tree.by_ino(self._store.db.reader, ino)
-        return node is not None and self.as_paged(node) is not node
-
-    def forget(self, ino: Ino) -> None:
-        """The kernel dropped the inode, and its pages."""
-        self._paged.pop(ino, None)
 
     async def read(self, fh: int, offset: int, size: int) -> bytes | memoryview:
         """Up to `size` bytes; fewer only at the end. Waits for bytes that are not here."""
@@ -188,6 +151,7 @@ class Files:
             raise TooBig(size_bytes=size)
         opened = await self._acquire(node, fh)
         try:
+            await self.pages.settled(node.ino)
             if size == 0 and not opened.dirty and not opened.whole:
                 await self._empty(opened)
             else:
@@ -214,16 +178,7 @@ class Files:
         finally:
             self._store.opened.release(opened)
             self._engine.hydrator.released(opened)
-            self._tell_if_older(handle)
-
-    def _tell_if_older(self, handle: FileHandle) -> None:
-        """The last handle of an older version was closed: the kernel may have the new size now."""
-        node = tree.by_ino(self._store.db.reader, handle.ino)
-        if node is not None and node.content_id != handle.opened.content_id and not handle.opened.handles:
-            paged = self._paged.get(handle.ino)
-            if paged is not None and paged.content_id == handle.opened.content_id:
-                del self._paged[handle.ino]
-            self._engine.applier.tell_soon([NodeChanged(handle.ino, content=True)])
+            self.pages.tell_if_older(handle.ino, opened)
 
     async def fsync(self, fh: int, datasync: bool) -> None:  # noqa: ARG002  # the journal row is needed either way
         """Content, then the journal row, then the blob's name: on the disk when this returns."""
@@ -259,9 +214,7 @@ class Files:
             content_id = await self._engine.applier.empty(opened, clock)
             before = opened.content_id
             self._store.opened.replace(opened, content_id)
-            paged = self._paged.get(opened.ino)
-            if paged is not None and paged.content_id == before:
-                paged.content_id = content_id  # the kernel truncates its pages itself
+            self.pages.emptied(opened.ino, before, content_id)
         self._store.tidy([before])
         self._engine.changed()
 

@@ -209,7 +209,7 @@ class Filesystem:
         links = 2 + tree.count_folders(self._store.db.reader, node.ino) if node.kind is Kind.FOLDER else 1
         if node.parent is None and node.ino != ROOT_INO:
             links = 0
-        node = self.files.as_paged(node)
+        node = self.files.pages.as_paged(node)
         opened = self._store.opened.get(node.content_id)
         if opened is None or not opened.dirty:
             return of_node(node, self._store.held_bytes(node), links)
@@ -268,11 +268,11 @@ class Filesystem:
 
     def pages_are_older(self, ino: Ino) -> bool:
         """Whether somebody still reads an older version through the kernel's pages."""
-        return self.files.pages_are_older(ino)
+        return self.files.pages.are_older(ino)
 
     def dropped(self, ino: Ino) -> None:
         """The kernel forgot an inode."""
-        self.files.forget(ino)
+        self.files.pages.forget(ino)
 
     # Parts -------------------------------------------------------------------------------------------------------
 

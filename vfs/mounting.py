@@ -26,6 +26,7 @@ from vfs.failure import ExitStatus, Failure
 from vfs.flushing import Flush
 from vfs.invalidation import Invalidation
 from vfs.operations import Operations
+from vfs.pages import PageStore
 from vfs.registry import Record, Registry
 from vfs.supervision import ServiceManager, watch_sleep
 
@@ -118,6 +119,8 @@ class Session:
         self._log_file = log_file
         self._operations = Operations(drive.filesystem, uid=os.getuid(), gid=os.getgid())
         self._invalidation = Invalidation(drive.news, self._operations)
+        self._pages = PageStore(drive.filesystem.files.pages, self._operations.knows)
+        drive.engine.prefetcher.pages = self._pages
         self._notifying: trio.CancelScope | None = None
         self._resume, self._paused = trio.Event(), trio.Event()
         self._flushing: Flush | None = None
@@ -141,6 +144,7 @@ class Session:
                 await self._serve_kernel(ready)
             finally:
                 self._registry.remove(self._config.mountpoint)
+                self._pages.close()
                 # A drive that dies stays as a dead mount (ENOTCONN): an empty folder would pass for it.
                 pyfuse3.close(unmount=not self._answered)
                 self._operations.unmounted()

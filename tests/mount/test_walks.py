@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -76,3 +78,23 @@ def test_find_over_cold_folders_takes_few_requests(server: ServerProcess, tmp_pa
         assert len(done.stdout.splitlines()) == 1 + 3 * FOLDERS
         asked = proxy.count("GET", "/children") + proxy.count("GET", "/descendants")
         assert asked <= 10, [f"{each.method} {each.target}" for each in proxy.requests]
+
+
+def test_what_is_written_into_files_ahead_of_a_walk_is_what_is_read(server: ServerProcess, tmp_path: Path) -> None:
+    """Their bytes may be on the way into the page cache when they are cut and written."""
+    filled(server)
+    expected = {f"f{number:03}": f"mine {number}".encode() for number in range(FILES) if number % 3 == 2}
+    with Mount(server.url, tmp_path, token=server.token) as mount:
+        names = [entry.name for entry in os.scandir(mount.path / "many")]
+        writers = [
+            threading.Thread(target=(mount.path / "many" / name).write_bytes, args=(data,))
+            for name, data in expected.items()
+        ]
+        for position, name in enumerate(names):
+            (mount.path / "many" / name).read_bytes()
+            if position % 3 == 1:
+                writers[position // 3].start()
+        for writer in writers:
+            writer.join(10)
+        found = {name: (mount.path / "many" / name).read_bytes() for name in expected}
+        assert {name: found[name] for name in expected if found[name] != expected[name]} == {}
