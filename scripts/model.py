@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.model.world import World
 
 SHOWN = 3  # histories told in full, of all that break in one place one
+TOLD_EVERY_S = 60.0  # where a line stays, as in a file
+TOLD_LIVE_EVERY_S = 0.5
 
 
 def main() -> int:
@@ -31,6 +33,7 @@ def main() -> int:
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
     started, broken, count = time.monotonic(), defaultdict[str, list[int]](list), 0
+    progress = Progress(given.examples)
     for seed in range(given.seed, given.seed + given.examples):
         if time.monotonic() - started > given.minutes * 60:
             break
@@ -38,13 +41,37 @@ def main() -> int:
         ending = told(drawn(seed, given.steps))
         if ending.broke:
             broken[ending.broke].append(seed)
-            print(f"seed {seed}: {ending.broke}", flush=True)
+            progress.line(f"seed {seed}: {ending.broke}")
+        progress.tell(count, sum(map(len, broken.values())))
     took_s = time.monotonic() - started
     failed = sum(map(len, broken.values()))
-    print(f"{count} histories of {given.steps} steps, {failed} ended badly, {count / took_s:.1f} a second")
+    progress.line(f"{count} histories of {given.steps} steps, {failed} ended badly, {count / took_s:.1f} a second")
     for broke, seeds in sorted(broken.items(), key=lambda each: -len(each[1]))[:SHOWN]:
         _tell(seeds[0], given.steps, broke)
     return 1 if broken else 0
+
+
+class Progress:
+    """How far it is: one line that changes on a terminal, else one now and then."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._live = sys.stdout.isatty()
+        self._started_s = self._told_s = time.monotonic()
+
+    def tell(self, count: int, failed: int) -> None:
+        """After each history."""
+        now_s = time.monotonic()
+        if now_s - self._told_s < (TOLD_LIVE_EVERY_S if self._live else TOLD_EVERY_S):
+            return
+        self._told_s = now_s
+        each_s = (now_s - self._started_s) / count
+        text = f"{count} of {self._total}, {failed} ended badly, {each_s * (self._total - count) / 60:.0f} min left"
+        print(f"\r\033[K{text}" if self._live else text, end="" if self._live else "\n", flush=True)
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+        print(f"\r\033[K{text}" if self._live else text, flush=True)
 
 
 def _tell(seed: int, length: int, broke: str) -> None:

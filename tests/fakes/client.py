@@ -12,6 +12,7 @@ from sync.remote import Denied, NotSignedIn, Tombstone, Unreachable
 from tests.fakes.faults import NO_FAULT, Fault
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import AsyncIterator, Callable
 
     from tests.fakes.drive import FakeDrive
@@ -42,7 +43,8 @@ class FakeReader:
 
 
 class FakeClient:
-    """One machine's way to a drive. `adversary` is asked for a Fault when none was injected for a request."""
+    """One machine's way to a drive. `adversary` is asked for a Fault when none was injected for a request;
+    `page_order` tells each page of the feed in another order."""
 
     def __init__(
         self,
@@ -52,9 +54,10 @@ class FakeClient:
         page: int = 1000,
         piece_bytes: int = 1 << 16,
         adversary: Callable[[str], Fault | None] | None = None,
+        page_order: random.Random | None = None,
     ) -> None:
         self.drive, self.capabilities, self.page = drive, capabilities, page
-        self.piece_bytes, self.adversary = piece_bytes, adversary
+        self.piece_bytes, self.adversary, self.page_order = piece_bytes, adversary, page_order
         self.requests: list[str] = []
         self.batches: list[list[ItemId]] = []
         self.signed_in = True

@@ -52,7 +52,10 @@ class FakeRemote(SessionClient):
 
         def apply() -> ChangePage:
             told = self.drive.since(anchor, self.page)
-            return with_(told, changes=[self.seen(row) if isinstance(row, Item) else row for row in told.changes])
+            changes = [self.seen(row) if isinstance(row, Item) else row for row in told.changes]
+            if self.page_order is not None:
+                self.page_order.shuffle(changes)
+            return with_(told, changes=changes)
 
         return await self.perform("changes", apply)
 

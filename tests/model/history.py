@@ -19,7 +19,7 @@ Value = int | str | bool | tuple[int, ...]
 PICKS = "picks"  # four numbers that choose among what is there
 WHO = range(3)
 WHICH = range(6)
-FAULTS = ("lost", "unreachable", "twice", "lost-then-gone")
+FAULTS = ("lost", "lost", "unreachable", "twice", "lost-then-gone", "torn", "full", "denied", "cut")
 # Each kind of step: how often it is drawn, and what each of its arguments may be.
 STEPS: dict[str, tuple[int, dict[str, Sequence[Value] | str]]] = {
     "program": (12, {"who": WHO, "kind": operations.KINDS, "picks": PICKS}),
@@ -32,7 +32,16 @@ STEPS: dict[str, tuple[int, dict[str, Sequence[Value] | str]]] = {
     "choose": (1, {"who": WHO, "conflicts": ("copy", "copy", "server-wins", "client-wins")}),
     "back_up": (1, {}),
     "restore": (1, {}),
-    "push_with_fault": (3, {"who": WHO, "fault": FAULTS, "which": WHICH}),
+    "push_with_fault": (4, {
+        "who": WHO, "fault": FAULTS, "which": WHICH, "at": ("*", "*", "*", "begin_upload", "append", "commit"),
+    }),
+    "program_with_fault": (1, {
+        "who": WHO, "fault": ("lost", "unreachable", "cut"), "kind": operations.KINDS, "picks": PICKS,
+    }),
+    "retell": (1, {"who": WHO, "back": WHICH}),
+    "pause": (1, {"who": WHO, "paused": (True, False, False)}),
+    "review": (1, {"who": WHO, "wanted": (True, False, False)}),
+    "decide": (1, {"who": WHO, "what": ("approve", "approve", "reject"), "which": WHICH}),
     "overlap": (5, {
         "who": WHO, "engine": ("push", "push", "pull", "list"), "which": WHICH, "late": (False, True),
         "beside": ("program", "pull", "other", "server", "news"), "kind": operations.KINDS, "picks": PICKS,

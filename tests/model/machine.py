@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import shutil
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from cache.model import LocalChange
+    from cache.model import Anchor, LocalChange
     from tests.fakes.drive import FakeDrive
 
 Tree = dict[str, bytes | str | None]
@@ -38,10 +39,11 @@ class Machine:
 
     def __init__(self, name: str, drive: FakeDrive, directory: Path, *, seed: int = 0) -> None:
         self.name, self.drive, self.directory, self._seed = name, drive, directory, seed
-        self.remote = FakeRemote(drive, page=3)
+        self.remote = FakeRemote(drive, page=3, page_order=random.Random(seed))
         self.handles: dict[int, Ino] = {}
         self.removed: set[Ino] = set()  # whose name a program here took away
         self.skew_s = 0.0
+        self.anchors: list[Anchor] = []  # how far it was told, from pull to pull
         self.conflicts = Conflicts.COPY
         self.begun = False
         self.open()
@@ -158,13 +160,14 @@ class Machine:
     async def pull(self) -> None:
         """Take in everything that is new."""
         await self.engine.puller.pull()
+        self.anchors += filter(None, [self.engine.puller.anchor])
 
     async def push_one(self, which: int) -> None:
         """Send one of the rows that may be sent now."""
         reader, uploader = self.store.db.reader, self.engine.uploader
         rows = [row for row in journal.due(reader, 1 << 62, 100) if row.ino not in uploader._busy]
         rows = [row for row in rows if not isinstance(push.plan(reader, row), requests.Wait)]
-        if rows:
+        if rows and not uploader.paused:
             row = rows[which % len(rows)]
             uploader._busy.add(row.ino)
             await uploader._push(row)

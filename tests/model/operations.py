@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from cache.errors import LocalError, NotFound, NotPermitted
 from sync.remote import RemoteError
 from tests.model.holding import Holding
+from tests.model.patterns import DEPTH, Patterns
+from tests.model.trees import children, moved, swapped, within
 from vfs.attributes import AttributeChange
 from vfs.filesystem import RENAME_EXCHANGE
 
@@ -23,10 +25,9 @@ if TYPE_CHECKING:
     from tests.model.machine import Machine, Tree
 
 NAMES = ("a", "b", "c")
-DEPTH = 3
 KINDS = (
     "create", "mkdir", "write", "rename", "unlink", "rmdir", "truncate", "exchange", "chmod", "symlink", "read",
-    "evict", "look", "open", "poke", "poke", "close",
+    "evict", "look", "open", "poke", "poke", "close", "wrap", "unwrap", "save",
 )  # fmt: skip
 
 
@@ -61,34 +62,7 @@ class Picker:
         return f"{folder}/{NAMES[self.number(len(NAMES))]}"
 
 
-def moved(tree: Tree, path: str, target: str) -> Tree:
-    """The dictionary after a rename."""
-    kept = {each: what for each, what in tree.items() if not _within(each, target)}
-    return {target + each[len(path) :] if _within(each, path) else each: what for each, what in kept.items()}
-
-
-def swapped(tree: Tree, one: str, other: str) -> Tree:
-    """The dictionary after an exchange."""
-    result: Tree = {}
-    for each, what in tree.items():
-        if _within(each, one):
-            result[other + each[len(one) :]] = what
-        elif _within(each, other):
-            result[one + each[len(other) :]] = what
-        else:
-            result[each] = what
-    return result
-
-
-def _within(path: str, ancestor: str) -> bool:
-    return path == ancestor or path.startswith(f"{ancestor}/")
-
-
-def _children(tree: Tree, path: str) -> bool:
-    return any(each.startswith(f"{path}/") for each in tree)
-
-
-class Program(Holding):
+class Program(Holding, Patterns):
     """Runs operations on one machine and holds them to the dictionary."""
 
     def __init__(self, machine: Machine, ledger: Ledger) -> None:
@@ -108,7 +82,7 @@ class Program(Holding):
         """The tree is as expected; a name that became free may show what it hid."""
         shown = self.machine.tree()
         if vacated is not None and vacated not in expected:
-            shown = {path: what for path, what in shown.items() if not _within(path, vacated)}
+            shown = {path: what for path, what in shown.items() if not within(path, vacated)}
         assert shown == expected
 
     async def _create(self, pick: Picker) -> None:
@@ -184,7 +158,7 @@ class Program(Holding):
         before = self.machine.tree()
         if path not in before:
             return
-        if _children(before, path):
+        if children(before, path):
             await self._fails(self.machine.filesystem.rmdir(*self.machine.place(path)))
             self._shows(before)
         else:
@@ -213,7 +187,7 @@ class Program(Holding):
 
     async def _exchange(self, pick: Picker) -> None:
         one, other = pick.any(), pick.any()
-        if one is None or other is None or _within(one, other) or _within(other, one):
+        if one is None or other is None or within(one, other) or within(other, one):
             return
         for path in (one, other):
             await self._listed(path)
@@ -266,12 +240,12 @@ class Program(Holding):
 
     @staticmethod
     def _refused(tree: Tree, path: str, target: str) -> bool:
-        if _within(target, path):
+        if within(target, path):
             return True
         if target not in tree:
             return False
         onto_folder, is_folder = tree[target] is None, tree[path] is None
-        return onto_folder is not is_folder or (onto_folder and _children(tree, target))
+        return onto_folder is not is_folder or (onto_folder and children(tree, target))
 
     @staticmethod
     async def _fails(doing: Awaitable[object]) -> None:

@@ -18,39 +18,52 @@ from typing import TYPE_CHECKING, Self
 import cache.blobs
 import cache.journal
 import cache.store
-from sync.planner import Conflicts
-from sync.remote import RemoteError, Unknown, Unreachable
+import sync.delta
+import sync.transfers
+import sync.upload_source
+from cache import holding
+from cache.holding import PushMode
+from sync.remote import RemoteError
 from tests.fakes.drive import FakeDrive
-from tests.fakes.faults import Fault
 from tests.model import server_side
+from tests.model.adversary import Adversary
 from tests.model.clock import VirtualTime, one_order
 from tests.model.ledger import Ledger
 from tests.model.machine import Machine, Tree
 from tests.model.operations import Program
-from tests.model.overlapping import overlapped
 from tests.model.server_side import ServerSide
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from types import ModuleType
 
 SHARED_MEMORY = Path("/dev/shm")
-BLOB_FOLDERS = 2  # the program's 256 are for a million files, and cost more here than all the rest
+SMALL: dict[tuple[ModuleType, str], object] = {  # what the program does with films is done with a few bytes here
+    (cache.blobs, "_FOLDERS"): 2,  # 256 are for a million files, and cost more here than all the rest
+    (sync.transfers, "IN_PIECES_BYTES"): 4,
+    (sync.transfers, "DELTA_WORTH"): 100.0,  # the numbers in a delta alone are longer than these files
+    (sync.delta, "BLOCK_MIN_BYTES"): 2,
+    (sync.upload_source, "CHUNK_BYTES"): 3,
+}
 NAMES = ("ann", "bob", "cyd")
 ROUNDS = 40
 ROUND_S = 600.0  # longer than any pause after a failure
 
 
-class World:
+class World(Adversary):
     """`with World(seed) as world:`; every method that is a step takes plain values, so a history is data."""
 
     def __init__(self, seed: int = 0, *, machines: int = 2) -> None:
         one_order(seed)
         self._keys = random.Random(seed)
         self.time = VirtualTime()
-        self._before = (cache.store.time, cache.journal.new_key, cache.blobs._FOLDERS)
-        cache.store.time = self.time  # type: ignore[assignment]
-        cache.journal.new_key = lambda: f"{self._keys.getrandbits(128):032x}"
-        cache.blobs._FOLDERS = BLOB_FOLDERS
+        replaced = SMALL | {
+            (cache.store, "time"): self.time,
+            (cache.journal, "new_key"): lambda: f"{self._keys.getrandbits(128):032x}",
+        }
+        self._before = {(module, name): getattr(module, name) for module, name in replaced}
+        for (module, name), value in replaced.items():
+            setattr(module, name, value)
         place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
         self.directory = Path(tempfile.mkdtemp(prefix="anchorfs-model-", dir=place))
         self.drive, self.ledger = FakeDrive(), Ledger()
@@ -71,7 +84,8 @@ class World:
         for machine in self.machines:
             machine.remove()
         self.directory.rmdir()
-        cache.store.time, cache.journal.new_key, cache.blobs._FOLDERS = self._before
+        for (module, name), value in self._before.items():
+            setattr(module, name, value)
 
     # Programs, the engine, the server ----------------------------------------------------------------------------
 
@@ -94,77 +108,6 @@ class World:
     def push_all(self, who: int) -> None:
         """Send everything, as far as it goes within a virtual minute."""
         self.step(who, lambda: self._machine(who).push_all(60.0))
-
-    # The adversary -----------------------------------------------------------------------------------------------
-
-    def connect(self, who: int, online: bool) -> None:
-        """The wire is cut or mended."""
-        self._machine(who).remote.online = online
-
-    def skew(self, who: int, hours: int) -> None:
-        """Somebody sets the clock of a machine."""
-        self._machine(who).skew_s = hours * 3600.0
-
-    def choose(self, who: int, conflicts: str) -> None:
-        """A machine is mounted anew with another policy; what loses is set aside, or in the server's history."""
-        self._machine(who).choose(Conflicts(conflicts))
-        self._one_side_wins |= conflicts != Conflicts.COPY
-
-    def back_up(self) -> None:
-        """The server is backed up."""
-        self.server.back_up()
-
-    def restore(self) -> None:
-        """The server is restored from its backup: what came after it is gone, but for what is still to be sent."""
-        if self._alone:
-            return
-        self.server.restore()
-        left = {body for body in self.drive.tree().values() if isinstance(body, bytes)}
-        for machine in self.machines:
-            left |= machine.unsent_bodies() - machine.confirmed_bodies(self.drive)
-        self.ledger.alive &= left
-
-    def push_with_fault(self, who: int, fault: str, which: int) -> None:
-        """Send one change, and its request meets a fault."""
-        machine = self._machine(who)
-        machine.remote.inject(
-            {
-                "lost": Fault(after=Unknown()),
-                "unreachable": Fault(before=Unreachable()),
-                "twice": Fault(twice=True),
-                "lost-then-gone": Fault(after=Unreachable()),
-            }[fault]
-        )
-        self.step(who, lambda: machine.push_one(which))
-        machine.remote._faults.clear()
-
-    def overlap(  # noqa: PLR0917
-        self, who: int, engine: str, which: int, late: bool, beside: str, kind: str, picks: tuple[int, ...], dies: int
-    ) -> None:
-        """While a request (or its answer) is under way, something else happens; then it comes, or we die."""
-        machine = self._machine(who)
-        held = {"push": lambda: machine.push_one(which), "pull": machine.pull, "list": machine.list_all}[engine]
-        doing: dict[str, Callable[[], Awaitable[object]]] = {
-            "program": lambda: self._program(who, kind, picks),
-            "pull": machine.pull,
-            "other": lambda: self._other(who + 1 + picks[0] % max(len(self.machines) - 1, 1)),
-            "server": lambda: self._on_the_server(picks),
-            "news": lambda: self._news(machine, picks),
-        }
-        if self._alone and beside == "other":
-            beside = "pull"
-        self.step(who, lambda: overlapped(machine, held, doing[beside], late=late, dies=dies == 0))
-        machine.remote._faults.clear()
-        if dies == 0:
-            self.crash(who)
-
-    def crash(self, who: int) -> None:
-        """The process dies between two steps, and is started again."""
-        machine = self._machine(who)
-        machine.crash()
-        self._touched.add(machine.name)
-        if machine.remote.online:
-            self.time.run(machine.begin)
 
     def expect(self, who: int, path: str) -> None:
         """Not drawn: from here on a machine shows something there, in the end as well."""
@@ -191,9 +134,11 @@ class World:
         for who, machine in enumerate(self.machines):
             machine.remote.online = True
             self.step(who, machine.close_all)
+            self.step(who, lambda machine=machine: _let_all_go(machine))  # type: ignore[misc]
         for _ in range(ROUNDS):
             before = (self.drive.seq, [machine.outbox() for machine in self.machines])
             for who, machine in enumerate(self.machines):
+                self.step(who, machine.engine.retry)
                 self.step(who, lambda machine=machine: machine.push_all(ROUND_S))  # type: ignore[misc]
                 self.step(who, machine.pull)
                 self.step(who, machine.list_all)
@@ -267,6 +212,13 @@ class World:
                 await machine.pull()
             except RemoteError:
                 assert not machine.remote.online
+
+
+async def _let_all_go(machine: Machine) -> None:
+    steering = machine.engine.steering
+    await steering.pause(paused=False)
+    await machine.store.db.write(lambda connection: holding.switch(connection, PushMode.AUTO))
+    await steering.approve([])
 
 
 async def _inside(machine: Machine, act: Callable[[], Awaitable[object]]) -> object:
