@@ -130,14 +130,20 @@ def _creation(connection: sqlite3.Connection, change: LocalChange, node: Node, p
 def _sent_place(connection: sqlite3.Connection, change: LocalChange) -> tuple[ItemId, str] | None:
     """Where a creation whose answer is not known was sent: it is settled there, and moved to its place after that.
 
-    What a local change takes away from there is known as something else, and may itself wait for this creation.
+    What is there and is shown, or taken away by a local change, is known as something else, and may itself wait for
+    this creation.
     """
     if not change.in_doubt or change.sent_parent_id is None or change.sent_name is None:
         return None
     occupant = items.at_place(connection, change.sent_parent_id, change.sent_name)
-    if occupant is not None and _leaving(connection, occupant) is not None:
+    if occupant is not None and (_is_shown(connection, occupant) or _leaving(connection, occupant) is not None):
         return None
     return change.sent_parent_id, change.sent_name
+
+
+def _is_shown(connection: sqlite3.Connection, item: Item) -> bool:
+    holder = tree.by_item(connection, item.item_id)
+    return holder is not None and holder.parent is not None
 
 
 def _leaving(connection: sqlite3.Connection, occupant: Item) -> LocalChange | None:

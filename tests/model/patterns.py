@@ -32,8 +32,8 @@ class Patterns:
         await self._listed(path)
         if path in self.machine.tree():
             await self._renamed(path, f"{path}.t")
-            await self._made(path)
-            await self._renamed(f"{path}.t", f"{path}/{path.rpartition('/')[2]}")
+            if await self._made(path):
+                await self._renamed(f"{path}.t", f"{path}/{path.rpartition('/')[2]}")
 
     async def _unwrap(self, pick: Picker) -> None:
         """A folder is replaced by the one thing that it holds: mv x/y t; rmdir x; mv t x."""
@@ -69,8 +69,10 @@ class Patterns:
         await self.machine.filesystem.rename(*self.machine.place(path), *self.machine.place(target), 0)
         self._shows(moved(before, path, target), path)
 
-    async def _made(self, path: str) -> None:
+    async def _made(self, path: str) -> bool:
         before = self.machine.tree()
-        if path not in before:  # else something that was hidden took the name
-            await self.machine.filesystem.mkdir(*self.machine.place(path), 0o755)
-            self._shows({**before, path: None})
+        if path in before:  # something that was hidden took the name
+            return False
+        await self.machine.filesystem.mkdir(*self.machine.place(path), 0o755)
+        self._shows({**before, path: None})
+        return True

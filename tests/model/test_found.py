@@ -202,8 +202,16 @@ FOUND = {
         Step("on_the_server", {"kind": "move", "picks": (1, 4, 3, 10)}),
         Step("push_one", {"who": 0, "which": 0}),
     ],
+    "a link in doubt is not taken for an equal one that took its name": [
+        Step("program", {"who": 0, "kind": "symlink", "picks": (0, 0, 0, 0)}),
+        Step("push_all", {"who": 0}),
+        Step("program", {"who": 0, "kind": "symlink", "picks": (0, 2, 0, 0)}),
+        Step("push_with_fault", {"who": 0, "fault": "unreachable", "which": 0}),
+        Step("program", {"who": 0, "kind": "exchange", "picks": (0, 1, 0, 0)}),
+    ],
 }  # fmt: skip
 ALONE = {
+    "a link in doubt is not taken for an equal one that took its name",
     "a creation whose answer was lost is not shown a second time under the name that it had",
     "a move whose answer was lost, moved on since, is not taken for a move of others",
     "the name in between of two that swap is never shown",
