@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from trio.testing import MockClock
+
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[tuple[socket.socket, dict[str, str]]]:
@@ -46,8 +48,10 @@ def test_nobody_who_listens_is_no_failure(address: str) -> None:
     assert manager.watchdog_s is None
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_the_watchdog_hears_us_twice_as_often_as_it_asks(manager: tuple[socket.socket, dict[str, str]]) -> None:
+async def test_the_watchdog_hears_us_twice_as_often_as_it_asks(
+    manager: tuple[socket.socket, dict[str, str]],
+    autojump_clock: MockClock,  # noqa: ARG001
+) -> None:
     listening, environment = manager
     service = ServiceManager(environment | {"WATCHDOG_USEC": "60000000"})
     with trio.move_on_after(100):
@@ -62,8 +66,7 @@ def test_a_watchdog_of_another_process_is_not_ours() -> None:
     assert ServiceManager({"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": str(os.getpid())}).watchdog_s == 1.0
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_after_a_sleep_the_server_is_asked_once() -> None:
+async def test_after_a_sleep_the_server_is_asked_once(autojump_clock: MockClock) -> None:  # noqa: ARG001
     woken: list[float] = []
     slept = iter([0.0, 0.1, 3600.0, 3600.0, 3600.5])
     with trio.move_on_after(LOOK_INTERVAL_S * 4.5):
