@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from cache import contents, holding, items, journal, names, tree
+from cache import contents, holding, items, journal, names, tree, xattrs
 from cache.changing import Clock, existing, permit
 from cache.content_edits import journal_content
 from cache.errors import Exists, IsAFolder, NotAFolder, NotEmpty, NotFound, WouldCycle
@@ -151,13 +151,13 @@ def set_attributes(
     mode: int | None = None,
     mtime_ns: int | None = None,
 ) -> Node:
-    """chmod and utimens."""
+    """chmod and utimens. Those of the root stay here: it is where this machine mounted the drive."""
     node = existing(connection, ino)
     permit(connection, node, Capability.WRITE)
     new_mode = node.mode if mode is None else mode
     new_mtime = node.mtime_ns if mtime_ns is None else mtime_ns
     tree.set_attributes(connection, ino, new_mode, new_mtime, clock.now_ns)
-    if node.item_id is not None and (new_mode, new_mtime) != (node.mode, node.mtime_ns):
+    if node.item_id is not None and ino != ROOT_INO and (new_mode, new_mtime) != (node.mode, node.mtime_ns):
         item = items.get(connection, node.item_id)
         journal.record(connection, ino, Aspect.ATTRIBUTES, item, clock.now_s, not_before_ms=clock.push_after_ms)
     return replace(node, mode=new_mode, mtime_ns=new_mtime, ctime_ns=clock.now_ns)
@@ -204,12 +204,15 @@ def _adopt(connection: sqlite3.Connection, node: Node, target: Node, clock: Cloc
     rows = journal.of_node(connection, target.ino)
     item = items.get(connection, target.item_id)
     base = _seen_version(rows, item)
+    xattrs.keep(connection, target, item)
     tree.place(connection, target.ino, None, target.name)
     tree.set_item(connection, target.ino, None)
     journal.drop(connection, target.ino)
     held = any(row.state is ChangeState.HELD for row in journal.of_node(connection, node.ino).values())
-    journal.drop(connection, node.ino, Aspect.CREATE)
+    journal.drop(connection, node.ino, Aspect.CREATE, Aspect.XATTRS)
     tree.set_item(connection, node.ino, target.item_id)
+    if item is not None:
+        xattrs.hide(connection, node.ino, item, clock)
     if base is not None:
         contents.set_version(connection, node.content_id, base)
     journal_content(connection, replace(node, item_id=target.item_id), node.content_id, clock)
@@ -229,8 +232,10 @@ def _detach(connection: sqlite3.Connection, node: Node, clock: Clock) -> None:
     """Take a node out of the tree and note that the remote must drop the item."""
     rows = journal.of_node(connection, node.ino)
     item = None if node.item_id is None else items.get(connection, node.item_id)
+    xattrs.keep(connection, node, item)
     tree.place(connection, node.ino, None, node.name)
     tree.set_item(connection, node.ino, None)
+    journal.drop(connection, node.ino, Aspect.XATTRS)
     create = rows.get(Aspect.CREATE)
     if create is not None and (create.state is ChangeState.RUNNING or create.sent_generation >= 0):
         parent = None if node.parent is None else tree.by_ino(connection, node.parent)

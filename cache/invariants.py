@@ -165,6 +165,12 @@ _OUTBOX = (
             (SELECT 1 FROM journal j WHERE j.ino = n.ino AND j.aspect IN ('content', 'attributes'))""",  # noqa: S608
     ),
     Law(
+        "xattrs-are-journalled",
+        "extended attributes of a node in the tree that the remote does not have are in the outbox",
+        """SELECT n.ino, x.name FROM xattr x JOIN node n ON n.ino = x.ino WHERE n.parent IS NOT NULL
+           AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.ino = n.ino AND j.aspect = 'xattrs')""",
+    ),
+    Law(
         "change-has-node",
         "a change in the outbox that is no removal is one of a node here",
         """SELECT j.ino, j.aspect FROM journal j LEFT JOIN node n ON n.ino = j.ino
@@ -175,7 +181,8 @@ _OUTBOX = (
         "what is to be created has no item; what is to be changed has the item that the row names",
         """SELECT j.ino, j.aspect FROM journal j JOIN node n ON n.ino = j.ino
            WHERE (j.aspect = 'create' AND (n.item_id IS NOT NULL OR n.parent IS NULL))
-           OR (j.aspect IN ('content', 'place', 'attributes') AND (n.item_id IS NULL OR n.item_id IS NOT j.item_id))""",
+           OR (j.aspect IN ('content', 'place', 'attributes') AND (n.item_id IS NULL OR n.item_id IS NOT j.item_id))
+           OR (j.aspect = 'xattrs' AND n.item_id IS NOT j.item_id)""",
     ),
     Law(
         "content-is-dirty",

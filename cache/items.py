@@ -9,7 +9,9 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING
 
-from cache.model import Capability, Item, ItemId, Kind
+import msgspec
+
+from cache.model import Capability, Item, ItemId, Kind, Xattrs
 from cache.names import shown
 
 if TYPE_CHECKING:
@@ -17,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _COLUMNS = """item_id, parent_id, name, kind, size, mode, mtime_ns, ctime_ns, content_version, metadata_version, digest,
-    symlink_target, capabilities"""
+    symlink_target, capabilities, xattrs"""
 
+_NO_XATTRS = msgspec.msgpack.encode(())
+_decode_xattrs = msgspec.msgpack.Decoder(Xattrs).decode
 _KINDS = {kind.value: kind for kind in Kind}
 
 
@@ -31,6 +35,12 @@ def _capabilities(words: str) -> frozenset[Capability]:
 @cache
 def _words(capabilities: frozenset[Capability]) -> str:
     return " ".join(sorted(capabilities))
+
+
+def _encoded_xattrs(item: Item) -> bytes | None:
+    if not item.xattrs:
+        return None if item.xattrs is None else _NO_XATTRS
+    return msgspec.msgpack.encode(item.xattrs)
 
 
 def _item(row: tuple[object, ...]) -> Item:
@@ -48,6 +58,7 @@ def _item(row: tuple[object, ...]) -> Item:
         digest,
         target,
         caps,
+        xattrs,
     ) = row
     return Item(
         item_id=item_id,  # type: ignore[arg-type]  # the STRICT schema guarantees the types of the row
@@ -63,6 +74,7 @@ def _item(row: tuple[object, ...]) -> Item:
         digest=digest,  # type: ignore[arg-type]
         symlink_target=target,  # type: ignore[arg-type]
         capabilities=_capabilities(str(caps)),
+        xattrs=() if xattrs == _NO_XATTRS else None if xattrs is None else _decode_xattrs(xattrs),  # type: ignore[arg-type]
     )
 
 
@@ -96,12 +108,12 @@ def put_all(connection: sqlite3.Connection, told: Iterable[Item]) -> None:
     """The same of many."""
     connection.executemany(
         f"""INSERT OR REPLACE INTO item ({_COLUMNS}, shown_name)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",  # noqa: S608
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",  # noqa: S608
         (
             (
                 item.item_id, item.parent_id, item.name, item.kind, item.size, item.mode, item.mtime_ns, item.ctime_ns,
                 item.content_version, item.metadata_version, item.digest, item.symlink_target,
-                _words(item.capabilities), shown(item.name),
+                _words(item.capabilities), _encoded_xattrs(item), shown(item.name),
             )
             for item in told
         ),

@@ -28,8 +28,15 @@ Anchor = NewType("Anchor", str)
 ContentId = NewType("ContentId", int)
 """Names one version's bytes in the blob store; never reused."""
 
+Xattrs = tuple[tuple[str, bytes], ...]
+"""User extended attributes, (name, value) in order of their names; a name has its namespace: `user.…`."""
+
+XattrChanges = tuple[tuple[str, bytes | None], ...]
+"""What becomes of extended attributes, in order of their names; None: removed."""
+
 ROOT_INO = Ino(1)
 NAME_MAX_BYTES = 255
+XATTRS_MAX_BYTES = 4096  # names and values of one item together: what fits beside a file on ext4
 FILE_SIZE_MAX_BYTES = 1 << 43  # 8 TiB: within what ext4 stores sparsely; larger sizes are EFBIG, not an endless loop
 
 
@@ -89,6 +96,7 @@ class Item:
     digest: str | None = None  # "sha-256:<hex>" of the content, files only
     symlink_target: str | None = None
     capabilities: frozenset[Capability] = ALL_CAPABILITIES
+    xattrs: Xattrs | None = ()  # None: the remote keeps none
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -144,6 +152,7 @@ class Aspect(StrEnum):
     CONTENT = "content"
     PLACE = "place"  # parent or name
     ATTRIBUTES = "attributes"  # mode, mtime
+    XATTRS = "xattrs"  # user extended attributes
     REMOVE = "remove"
 
 

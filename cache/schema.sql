@@ -42,9 +42,18 @@ CREATE TABLE item (
     metadata_version TEXT    NOT NULL,
     digest           TEXT,                             -- 'sha-256:<hex>'
     symlink_target   TEXT,
-    capabilities     TEXT    NOT NULL                  -- space-separated
+    capabilities     TEXT    NOT NULL,                 -- space-separated
+    xattrs           BLOB                              -- [[name, value], …], MessagePack; NULL: the remote keeps none
 ) STRICT;
 CREATE INDEX item_by_place ON item (parent_id, shown_name);
+
+-- User extended attributes that were changed here, over what the item tells; gone when the remote has them.
+CREATE TABLE xattr (
+    ino   INTEGER NOT NULL REFERENCES node (ino) ON DELETE CASCADE,
+    name  TEXT    NOT NULL,                            -- with its namespace: user.…
+    value BLOB,                                        -- NULL: removed here
+    PRIMARY KEY (ino, name)
+) STRICT, WITHOUT ROWID;
 
 -- One version's bytes; the bytes themselves are in blobs/.
 CREATE TABLE content (
@@ -103,7 +112,8 @@ CREATE TABLE doubt (
 CREATE TABLE journal (
     seq             INTEGER PRIMARY KEY AUTOINCREMENT,
     ino             INTEGER NOT NULL,
-    aspect          TEXT NOT NULL CHECK (aspect IN ('create', 'content', 'place', 'attributes', 'remove')),
+    aspect          TEXT NOT NULL CHECK (aspect IN ('create', 'content', 'place', 'attributes', 'xattrs',
+                                          'remove')),
     state           TEXT NOT NULL CHECK (state IN ('pending', 'running', 'parked', 'held')),
     item_id         TEXT,                              -- NULL: the remote has no id for it yet
     base_content    TEXT,                              -- versions and place that the change was made on

@@ -26,7 +26,8 @@ CREATE TABLE items (
     disk_size        INTEGER,
     disk_birth_ns    INTEGER NOT NULL DEFAULT 0,  -- 0: the file system does not tell
     disk_marked      INTEGER NOT NULL DEFAULT 0,  -- 1: the file carries the item_id
-    disk_listed      INTEGER NOT NULL DEFAULT 0   -- of a folder, 1: its names were compared when it had this evidence
+    disk_listed      INTEGER NOT NULL DEFAULT 0,  -- of a folder, 1: its names were compared when it had this evidence
+    xattrs           BLOB                -- extended attributes, JSON: name -> base64; NULL: none
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX items_by_name ON items (parent_id, name);
 CREATE INDEX items_folders ON items (parent_id, name) WHERE kind = 'folder';

@@ -16,10 +16,11 @@ Row = tuple[Any, ...]  # what sqlite3 hands out; the schema is STRICT
 SELECT_ITEM: Final = (
     "SELECT item_id, parent_id, name, kind, size, mode, created_ns, modified_ns, metadata_version, "
     "content_version, digest, symlink_target, seq, disk_ino, disk_mtime_ns, disk_ctime_ns, disk_size, disk_birth_ns, "
-    "disk_marked, disk_listed FROM items "
+    "disk_marked, disk_listed, xattrs FROM items "
 )
 SELECT_TOMBSTONE: Final = "SELECT item, deleted_ns, reason, seq, lineage FROM tombstones"
 SELECT_DEPARTURE: Final = "SELECT seq, item_id, kind, parent_id, lineage, target_lineage, left_ns FROM departures "
+_decode_xattrs: Final = msgspec.json.Decoder(dict[str, bytes]).decode
 _SEPARATOR: Final = "/"  # between ids of a lineage; no id holds it
 
 
@@ -40,7 +41,7 @@ def item_of(row: Row) -> Item:
         target,
         seq,
     ) = row[:13]
-    ino, mtime_ns, ctime_ns, disk_size, birth_ns, marked, listed = row[13:]
+    ino, mtime_ns, ctime_ns, disk_size, birth_ns, marked, listed, xattrs = row[13:]
     evidence = None
     if ino is not None:
         evidence = Evidence(ino=ino, mtime_ns=mtime_ns, ctime_ns=ctime_ns, size=disk_size)
@@ -60,6 +61,7 @@ def item_of(row: Row) -> Item:
         seq=seq,
         evidence=evidence,
         trace=Trace(birth_ns=birth_ns, marked=bool(marked), listed=bool(listed)),
+        xattrs={} if xattrs is None else _decode_xattrs(xattrs),
     )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from server_stub.keys import Answer, Keyed
 
-_PUT: Final = "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT: Final = "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class SqliteTx(SqliteView, ActivityWrites, WebhookWrites, UploadWrites, TrashWrites, OutsideWrites):
@@ -77,7 +77,8 @@ class SqliteTx(SqliteView, ActivityWrites, WebhookWrites, UploadWrites, TrashWri
             item.digest,
             item.symlink_target,
         )
-        self.connection.execute(_PUT, (*fields, *versions, self.seq, *disk, *trace))
+        xattrs = msgspec.json.encode(item.xattrs) if item.xattrs else None
+        self.connection.execute(_PUT, (*fields, *versions, self.seq, *disk, *trace, xattrs))
         return msgspec.structs.replace(item, seq=self.seq)
 
     def bury(self, item: Item, *, deleted_ns: int) -> Tombstone:

@@ -86,6 +86,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     seq: int = 0  # of its newest change
     evidence: Evidence | None = None
     trace: Trace = Trace()
+    xattrs: dict[str, bytes] = {}  # user extended attributes, as xattrs.py says
 
     @property
     def is_folder(self) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from server_stub import failpoints
+from server_stub import failpoints, holes
 from server_stub.clearing import clear
 from server_stub.names import HIDDEN_FOLDER
 from server_stub.tree import REAL_MODE_MASK
@@ -62,9 +62,10 @@ class Writing:
         """Append; OSError when the disk is full."""
         view = memoryview(chunk)
         while view:
-            view = view[os.write(self._fd, view) :]
+            written = holes.append(self._fd, view, self.size)
+            self.size += written
+            view = view[written:]
         self._digest.update(chunk)
-        self.size += len(chunk)
 
     def finish(self, *, mode: int, modified_ns: int) -> Staged:
         """Set mode and time, fsync, close."""

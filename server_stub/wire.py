@@ -51,6 +51,7 @@ def item_json(item: Item, principal: Principal) -> Json:
         "symlink_target": item.symlink_target,
         "capabilities": capabilities(item, principal),
         "deleted": False,
+        "xattrs": item.xattrs,
     }
 
 

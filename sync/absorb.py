@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cache import contents, items, journal, paths, tree
+from cache import contents, items, journal, paths, tree, xattrs
 from cache.activity import What, Who
 from cache.model import (
     ROOT_INO,
@@ -80,6 +80,7 @@ class Absorber(Placing):
         if node.kind is Kind.FOLDER and self._has_unsettled_children(node):
             return
         known = items.get(self.connection, told.item_id)
+        kept = xattrs.keep(self.connection, node, known)
         items.delete(self.connection, told.item_id)
         if self._survives(node):
             self.after.news += settle.put_back(self.connection, node, known, self.clock, self.host)
@@ -87,6 +88,8 @@ class Absorber(Placing):
             tree.set_item(self.connection, node.ino, None)
             journal.drop(self.connection, node.ino)
             journal.record(self.connection, node.ino, Aspect.CREATE, None, self.clock.now_s, held=held or None)
+            if kept:
+                xattrs.record(self.connection, node.ino, None, self.clock, held=held or None)
             self.note(node.ino, What.EDIT_WINS, "deleted on the server, changed here: uploaded again")
             return
         self.note(node.ino, What.REMOVED, told.reason, who=Who.SERVER)

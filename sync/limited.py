@@ -19,7 +19,7 @@ from sync.closing import closing
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from cache.model import Anchor, Item, ItemId, Version
+    from cache.model import Anchor, Item, ItemId, Version, XattrChanges
     from sync.batches import Descendants, Feature, Wanted
     from sync.remote import (
         ChangePage,
@@ -269,6 +269,11 @@ class Limited:
         """As the remote."""
         async with self._metadata:
             return await self._remote.set_attributes(item_id, base, mode=mode, mtime_ns=mtime_ns, key=key)
+
+    async def set_xattrs(self, item_id: ItemId, base: Version, changes: XattrChanges, *, key: str) -> Item:
+        """As the remote."""
+        async with self._metadata:
+            return await self._remote.set_xattrs(item_id, base, changes, key=key)
 
     async def remove(self, item_id: ItemId, base: Version, *, key: str) -> None:
         """As the remote."""

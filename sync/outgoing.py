@@ -54,6 +54,16 @@ class Outgoing:
 
         return await self._store.db.write(mark)
 
+    def arrived(self, connection: sqlite3.Connection) -> bool:
+        """The remote has what was sent: the row goes, or stays for what was changed since. Whether it went."""
+        ino, aspect = self.change.ino, self.change.aspect
+        row = journal.get(connection, ino, aspect)
+        if row is not None and row.generation == row.sent_generation:
+            journal.drop(connection, ino, aspect)
+            return True
+        journal.reopen(connection, ino, aspect)
+        return False
+
     async def conclude(
         self, item: Item, what: What, *, clean: bool, also: Callable[[sqlite3.Connection], None] | None = None
     ) -> None:

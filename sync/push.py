@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cache import items, journal, tree
+from cache import items, journal, tree, xattrs
 from cache.model import Aspect, ChangeState, Item, ItemId, Kind, LocalChange, Node
 from sync.planner import removal_stands
 from sync.remote import Replaced
@@ -26,6 +26,7 @@ from sync.requests import (
     Remove,
     Row,
     SetAttributes,
+    SetXattrs,
     Void,
     Wait,
 )
@@ -86,6 +87,8 @@ def _look(connection: sqlite3.Connection, change: LocalChange) -> Push:
             return _content(change, node, item)
         if change.aspect is Aspect.ATTRIBUTES:
             return _attributes(connection, node, item)
+        if change.aspect is Aspect.XATTRS:
+            return _xattrs(connection, node, item)
     return _named(connection, change, node, item)
 
 
@@ -105,6 +108,11 @@ def _attributes(connection: sqlite3.Connection, node: Node, item: Item) -> Push:
     if journal.get(connection, node.ino, Aspect.CONTENT) is not None:
         return Wait("it goes with the content", ((node.ino, Aspect.CONTENT),))
     return SetAttributes(node, item)
+
+
+def _xattrs(connection: sqlite3.Connection, node: Node, item: Item) -> Push:
+    changes = xattrs.changes(connection, node.ino)
+    return SetXattrs(node, item, changes) if changes else Void()
 
 
 def _content(change: LocalChange, node: Node, item: Item) -> Push:

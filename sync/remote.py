@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from cache.model import Anchor, Item, ItemId, Version
+    from cache.model import Anchor, Item, ItemId, Version, XattrChanges
 
 
 class RemoteError(Exception):
@@ -278,6 +278,10 @@ class Remote(Batches, Sessions, Protocol):
 
     async def set_attributes(self, item_id: ItemId, base: Version, *, mode: int, mtime_ns: int, key: str) -> Item:
         """Change mode and times under `metadata_version == base`."""
+        ...
+
+    async def set_xattrs(self, item_id: ItemId, base: Version, changes: XattrChanges, *, key: str) -> Item:
+        """Change these extended attributes and no others under `metadata_version == base`."""
         ...
 
     async def remove(self, item_id: ItemId, base: Version, *, key: str) -> None:

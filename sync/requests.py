@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cache.model import Aspect, Ino
 
 if TYPE_CHECKING:
-    from cache.model import Item, ItemId, Node, Version
+    from cache.model import Item, ItemId, Node, Version, XattrChanges
     from sync.remote import Replaced
 
 Row = tuple[Ino, Aspect]
@@ -86,6 +86,15 @@ class SetAttributes:
 
 
 @dataclass(frozen=True, slots=True)
+class SetXattrs:
+    """Extended attributes, those that were changed here."""
+
+    node: Node
+    item: Item
+    changes: XattrChanges
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """To the trash."""
 
@@ -107,7 +116,7 @@ class EditWins:
     item: Item
 
 
-Push = Void | Wait | Clash | Create | Overwriting | Move | SetAttributes | Remove | Find | EditWins
+Push = Void | Wait | Clash | Create | Overwriting | Move | SetAttributes | SetXattrs | Remove | Find | EditWins
 
 
 def told(action: Push) -> tuple[object, ...]:
@@ -121,6 +130,8 @@ def told(action: Push) -> tuple[object, ...]:
             return item.item_id, item.metadata_version, parent_id, name, replaced
         case SetAttributes(node, item):
             return item.item_id, item.metadata_version, node.mode, node.mtime_ns
+        case SetXattrs(_, item, changes):
+            return item.item_id, item.metadata_version, changes
         case Remove(item):
             return item.item_id, item.metadata_version
     return ()

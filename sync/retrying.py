@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from random import Random
 
-    from cache.model import Anchor, Item, ItemId, Version
+    from cache.model import Anchor, Item, ItemId, Version, XattrChanges
     from sync.batches import Descendants, Feature, Wanted
     from sync.remote import (
         ChangePage,
@@ -226,6 +226,10 @@ class Retrying:
         return await self._persist(
             lambda: self._remote.set_attributes(item_id, base, mode=mode, mtime_ns=mtime_ns, key=key)
         )
+
+    async def set_xattrs(self, item_id: ItemId, base: Version, changes: XattrChanges, *, key: str) -> Item:
+        """As the remote."""
+        return await self._persist(lambda: self._remote.set_xattrs(item_id, base, changes, key=key))
 
     async def remove(self, item_id: ItemId, base: Version, *, key: str) -> None:
         """As the remote."""

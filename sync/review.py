@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cache import holding, items, journal, paths, tree
+from cache import holding, items, journal, paths, tree, xattrs
 from cache.activity import What
 from cache.model import Aspect, ChangeState, Kind, LocalChange, Node
 from sync import push, sides
@@ -188,6 +188,11 @@ def _undo_attributes(absorber: Absorber, row: LocalChange) -> None:
         absorber.take_attributes(node, item)
 
 
+def _undo_xattrs(absorber: Absorber, row: LocalChange) -> None:
+    journal.drop(absorber.connection, row.ino, Aspect.XATTRS)
+    xattrs.forget(absorber.connection, row.ino)
+
+
 _UNDO = (
     (Aspect.PLACE, _take_out),
     (Aspect.CREATE, _drop_creation),
@@ -195,5 +200,6 @@ _UNDO = (
     (Aspect.PLACE, _move_home),
     (Aspect.CONTENT, _undo_content),
     (Aspect.ATTRIBUTES, _undo_attributes),
+    (Aspect.XATTRS, _undo_xattrs),
 )
 _DEEP = frozenset({Aspect.CREATE})  # what a folder holds goes before the folder

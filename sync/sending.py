@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cache import activity, items, journal, paths, tree
+from cache import activity, items, journal, paths, tree, xattrs
 from cache.activity import What, Who
 from cache.edits import journal_place
 from cache.failpoints import reached
@@ -52,6 +52,8 @@ class Sender:
                 await self._move(out, action)
             case requests.SetAttributes():
                 await self._set_attributes(out, action)
+            case requests.SetXattrs():
+                await self._set_xattrs(out, action)
             case requests.Remove():
                 await self._remove(out, action)
             case requests.Clash():
@@ -136,11 +138,19 @@ class Sender:
         )
 
         def take_in(absorber: Absorber) -> None:
-            row = journal.get(absorber.connection, out.change.ino, Aspect.ATTRIBUTES)
-            if row is not None and row.generation == row.sent_generation:
-                journal.drop(absorber.connection, out.change.ino, Aspect.ATTRIBUTES)
-            else:
-                journal.reopen(absorber.connection, out.change.ino, Aspect.ATTRIBUTES)
+            out.arrived(absorber.connection)
+            absorber.item(item)
+            absorber.note(out.change.ino, What.ATTRIBUTES, who=Who.HERE)
+
+        await self._applier.apply_answer([item], out.heard, take_in)
+
+    async def _set_xattrs(self, out: Outgoing, action: requests.SetXattrs) -> None:
+        key = await out.mark(action)
+        item = await self._remote.set_xattrs(action.item.item_id, action.item.metadata_version, action.changes, key=key)
+
+        def take_in(absorber: Absorber) -> None:
+            if out.arrived(absorber.connection):
+                xattrs.forget(absorber.connection, out.change.ino)
             absorber.item(item)
             absorber.note(out.change.ino, What.ATTRIBUTES, who=Who.HERE)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from cache import activity, contents, items, journal, tree
+from cache import activity, contents, items, journal, tree, xattrs
 from cache.activity import What
 from cache.edits import journal_place
 from cache.model import (
@@ -37,11 +37,12 @@ if TYPE_CHECKING:
 
 def merge_folder(connection: sqlite3.Connection, mine: Node, told: Item, clock: Clock) -> list[News]:
     """A folder made on both sides is one folder; its remote children are still to be listed."""
-    news = take_over(connection, mine.ino, told)
+    news = take_over(connection, mine.ino, told, clock)
     items.put(connection, told)
     tree.set_item(connection, mine.ino, told.item_id)
     tree.set_listed(connection, mine.ino, listed=False)
     journal.drop(connection, mine.ino, Aspect.CREATE)
+    journal.rebase(connection, mine.ino, told)
     journal_place(connection, mine.ino, clock)
     activity.note(connection, clock.now_s, mine.ino, What.MERGED, "folder made on both sides")
     return news
@@ -78,6 +79,8 @@ def conflict_copy(connection: sqlite3.Connection, node: Node, told: Item, clock:
     contents.set_owner(connection, node.content_id, ino)
     journal.drop(connection, node.ino, Aspect.CONTENT, Aspect.ATTRIBUTES)
     journal.record(connection, ino, Aspect.CREATE, None, clock.now_s, held=False)  # it was being sent
+    xattrs.keep(connection, node, told, heir=ino)
+    xattrs.record(connection, ino, None, clock, held=False)
     tree.set_attributes(connection, node.ino, told.mode, told.mtime_ns, clock.now_ns)
     _remember(connection, ino, told.item_id, clock)
     activity.note(connection, clock.now_s, ino, What.CONFLICT_COPY, f"{node.name} was changed on the server too")
@@ -122,6 +125,7 @@ def bring_back(connection: sqlite3.Connection, ino: Ino, clock: Clock, host: str
         name = _free_name(connection, parent, name, clock, host)
     tree.place(connection, ino, parent, name)
     connection.execute("DELETE FROM departed WHERE ino = ?", (ino,))
+    xattrs.record(connection, ino, None, clock)
     activity.note(connection, clock.now_s, ino, What.EDIT_WINS, "deleted on the server, written here since")
     return [EntryChanged(parent, name)]
 
@@ -139,6 +143,8 @@ def edit_beside(connection: sqlite3.Connection, content_id: ContentId, clock: Cl
     contents.set_dirty(connection, content_id)
     tree.set_content(connection, ino, content_id, content.size)
     journal.record(connection, ino, Aspect.CREATE, None, clock.now_s, not_before_ms=clock.push_after_ms)
+    xattrs.keep(connection, node, None if node.item_id is None else items.get(connection, node.item_id), heir=ino)
+    xattrs.record(connection, ino, None, clock)
     if node.item_id is not None:
         _remember(connection, ino, node.item_id, clock)
     activity.note(connection, clock.now_s, ino, What.CONFLICT_COPY, f"{node.name} has newer unsent changes")
@@ -150,7 +156,7 @@ def adopt(
 ) -> list[News]:  # fmt: skip
     """The remote holds these very bytes: the node is that item from here on. `clean`: no byte changed since; `held`:
     whether a move from there to its place waits for approval."""
-    news = take_over(connection, node.ino, told)
+    news = take_over(connection, node.ino, told, clock)
     items.put(connection, told)
     tree.set_item(connection, node.ino, told.item_id)
     journal.drop(connection, node.ino, Aspect.CREATE, Aspect.CONTENT)
@@ -166,14 +172,17 @@ def adopt(
     return news
 
 
-def take_over(connection: sqlite3.Connection, ino: Ino, told: Item) -> list[News]:
+def take_over(connection: sqlite3.Connection, ino: Ino, told: Item, clock: Clock) -> list[News]:
     """A bare placeholder that the feed's echo of our creation brought in meanwhile makes room."""
     other = tree.by_item(connection, told.item_id)
     if other is None or other.ino == ino:
         return []
+    xattrs.keep(connection, other, told)
     tree.set_item(connection, other.ino, None)
+    journal.drop(connection, other.ino, Aspect.XATTRS)
     if other.content_id is not None or journal.of_node(connection, other.ino):
         journal.record(connection, other.ino, Aspect.CREATE, None, 0)  # somebody edited it already: an item of its own
+        xattrs.record(connection, other.ino, None, clock)
         return []
     for child in tree.children(connection, other.ino):
         if tree.child(connection, ino, child.name) is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cache import contents, items, journal, tree
+from cache import contents, items, journal, tree, xattrs
 from cache.activity import What
 from cache.model import Aspect, ChangeState, Ino, Item, Kind, LocalChange, Node, NodeChanged
 from cache.placeholders import item_size
@@ -90,7 +90,8 @@ def _become_version(placing: Placing, node: Node, told: Item, row: LocalChange) 
     _detach(placing, node.ino, told)
     items.put(connection, told)
     tree.set_item(connection, node.ino, told.item_id)
-    journal.drop(connection, node.ino, Aspect.CREATE)
+    journal.drop(connection, node.ino, Aspect.CREATE, Aspect.XATTRS)
+    xattrs.hide(connection, node.ino, told, clock, held=_is_held(row))
     journal.record(connection, node.ino, Aspect.CONTENT, told, clock.now_s, held=_is_held(row))
     if node.content_id is not None and told.content_version is not None:
         contents.set_version(connection, node.content_id, told.content_version)
@@ -115,7 +116,7 @@ def _detach(placing: Placing, heir: Ino, told: Item) -> None:
     if shown is None or shown.ino == heir:
         return
     if journal.of_node(placing.connection, shown.ino):
-        placing.after.news += settle.take_over(placing.connection, heir, told)
+        placing.after.news += settle.take_over(placing.connection, heir, told, placing.clock)
         return
     placing.take_out(shown)
     tree.set_item(placing.connection, shown.ino, None)

@@ -43,8 +43,8 @@ class Files:
         self._engine = engine
         self.handles = Handles()
         self.callers = Callers()
-        self._programs = Programs(rules)
-        engine.refused = self._programs.refused
+        self.programs = Programs(rules)
+        engine.refused = self.programs.refused
         self.pages = Pages(store, engine.applier)
 
     async def open(self, node: Node, flags: int) -> OpenedFile:
@@ -78,14 +78,14 @@ class Files:
         """Whether the caller gets only what is here; MayNotFetch when it may not even open what is not all here."""
         if node.held_bytes >= node.size or self._store.resident_bytes(node) >= node.size:
             return False
-        action = self._programs.action(caller.get())
+        action = self.programs.action(caller.get())
         if action is Action.DENY:
-            raise MayNotFetch(program=self._programs.refuse(caller.get()))
+            raise MayNotFetch(program=self.programs.refuse(caller.get()))
         return action is Action.HELD
 
     def _check_may_fetch(self, handle: FileHandle) -> None:
         if handle.held_only:
-            raise MayNotFetch(program=self._programs.refuse(handle.pid))
+            raise MayNotFetch(program=self.programs.refuse(handle.pid))
 
     async def read(self, fh: int, offset: int, size: int) -> bytes | memoryview:
         """Up to `size` bytes; fewer only at the end. Waits for bytes that are not here."""

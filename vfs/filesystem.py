@@ -17,11 +17,10 @@ import trio
 from cache import changing, edits, tree
 from cache.errors import Exists, NotAFolder, NotFound, NotSupported
 from cache.model import ROOT_INO, ContentId, Ino, Kind, News, Node
-from cache.pinfile import PinState
-from vfs import xattrs
 from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile, of_node
 from vfs.callers import caller
 from vfs.files import OPEN_PUSH_DELAY_S, Files
+from vfs.xattrs import Xattrs
 
 if TYPE_CHECKING:
     import sqlite3
@@ -46,6 +45,7 @@ class Filesystem:
         self._engine = engine
         self._owner = (uid, gid)
         self.files = Files(store, engine, rules)
+        self._xattrs = Xattrs(store, engine, self.files.programs)
 
     # Looking -----------------------------------------------------------------------------------------------------
 
@@ -223,22 +223,20 @@ class Filesystem:
     # Extended attributes -----------------------------------------------------------------------------------------
 
     async def getxattr(self, ino: Ino, name: bytes) -> bytes:
-        """One fact about the item; raises NoAttribute."""
-        return xattrs.get(self._store, self._node(ino), name)
+        """One attribute; raises NoAttribute."""
+        return self._xattrs.get(self._node(ino), name)
 
     async def listxattr(self, ino: Ino) -> list[bytes]:
-        """Names of the facts; never costs a request."""
-        return xattrs.names(self._store, self._node(ino))
+        """All names; never costs a request."""
+        return self._xattrs.names(self._node(ino), caller.get())
 
     async def setxattr(self, ino: Ino, name: bytes, value: bytes) -> None:
-        """Pins can be set, and nothing else; durable when it returns."""
-        if name != xattrs.PIN:
-            raise NotSupported(ino=ino, name=name, size_bytes=len(value))
-        await self._engine.keeper.put(self._node(ino).ino, xattrs.parse_pin(value))
+        """Set one attribute."""
+        await self._xattrs.put(self._node(ino), name, value)
 
     async def removexattr(self, ino: Ino, name: bytes) -> None:
         """Of a pin: as the folder above."""
-        await self.setxattr(ino, name, PinState.INHERIT.encode())
+        await self._xattrs.put(self._node(ino), name, None)
 
     # Open files: see vfs.files -----------------------------------------------------------------------------------
 

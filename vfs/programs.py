@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
 from vfs.rules import Action, Program, Rule, action_for
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
 
 FRESH_S = 1.0
 REMEMBERED_MAX = 1024
@@ -40,6 +44,10 @@ class Programs:
     def action(self, pid: int) -> Action:
         """What the process or thread may; 0 (not known): everything."""
         return Action.ALLOW if not pid or not self._rules else self._look(pid).action
+
+    def is_named(self, pid: int, names: AbstractSet[str]) -> bool:
+        """Whether the process or thread is of a program of one of these names."""
+        return pid != 0 and self._look(pid).program.name in names
 
     def refuse(self, pid: int) -> str:
         """Count a refusal; the program's name."""

@@ -1,21 +1,73 @@
-"""The facts that `user.anchorfs.*` tells of an item: one plain text per attribute, none costs a request."""
+"""Extended attributes: the facts that `user.anchorfs.*` tells of an item, one plain text each, and the user's own.
+
+Asking costs no request. Of the facts only the pin can be set. Other namespaces are not supported, and say so.
+"""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from cache import items, journal, uploads
+from cache import items, journal, uploads, xattrs
 from cache.errors import NameInvalid, NoAttribute, NotSupported
 from cache.model import Aspect, ChangeState, Kind, Node, Residency, SyncState
 from cache.pinfile import PinState
 from cache.store import LocalStore
 
+if TYPE_CHECKING:
+    from sync.engine import Engine
+    from vfs.programs import Programs
+
+NAMESPACE = b"user."
 PREFIX = b"user.anchorfs."
 PIN = PREFIX + b"pin"
+COPIERS = frozenset({"cp", "mv", "install", "rsync", "tar", "bsdtar", "star", "cpio", "bsdcpio", "pax", "unison"})
+
+
+class Xattrs:
+    """Those of one mount."""
+
+    def __init__(self, store: LocalStore, engine: Engine, programs: Programs) -> None:
+        self._store = store
+        self._engine = engine
+        self._programs = programs
+
+    def get(self, node: Node, name: bytes) -> bytes:
+        """The value of one attribute; raises NoAttribute, and NotSupported beyond `user.`."""
+        return get(self._store, node, name)
+
+    def names(self, node: Node, pid: int) -> list[bytes]:
+        """All attributes, but to programs that copy files only the user's own: a copy has facts of its own."""
+        own = [name.encode() for name in xattrs.of_node(self._store.db.reader, node)]
+        return own if self._programs.is_named(pid, COPIERS) else names(self._store, node) + own
+
+    async def put(self, node: Node, name: bytes, value: bytes | None) -> None:
+        """Set an attribute, or with None remove it; a pin is durable when this returns."""
+        if name == PIN:
+            pin = PinState.INHERIT if value is None else parse_pin(value)
+            await self._engine.keeper.put(node.ino, pin)
+            return
+        text = _own_name(name)
+        clock = self._store.clock()
+        await self._store.db.write_here(lambda connection: xattrs.change(connection, node.ino, text, value, clock))
+        self._engine.changed()
+
+
+def _own_name(name: bytes) -> str:
+    """The name of an attribute that a user may set; raises NotSupported, NameInvalid, OSError (EILSEQ)."""
+    if name == NAMESPACE:
+        raise NameInvalid("a name behind its namespace")
+    if not name.startswith(NAMESPACE) or name.startswith(PREFIX):
+        raise NotSupported(name=name)
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise OSError(errno.EILSEQ, "a name that is no UTF-8 text") from None
 
 
 def names(store: LocalStore, node: Node) -> list[bytes]:
-    """Attributes that this item has."""
+    """Facts that this item has."""
     return [PREFIX + name for name in _FACTS if _applies(store, node, name)]
 
 
@@ -29,10 +81,12 @@ def _applies(store: LocalStore, node: Node, name: bytes) -> bool:
 
 def get(store: LocalStore, node: Node, name: bytes) -> bytes:
     """The value of one attribute; NoAttribute when the item has none of that name, NotSupported beyond `user.`."""
-    if not name.startswith(b"user."):
+    if not name.startswith(NAMESPACE):
         raise NotSupported(name=name)  # and not "none here": `ls -l` then asks once, and not twice for each file
+    if not name.startswith(PREFIX):
+        return xattrs.value(store.db.reader, node, name.decode(errors="replace"))
     fact = name.removeprefix(PREFIX)
-    if not name.startswith(PREFIX) or fact not in _FACTS or not _applies(store, node, fact):
+    if fact not in _FACTS or not _applies(store, node, fact):
         raise NoAttribute(name=name)
     value = _FACTS[fact](store, node)
     if value is None:

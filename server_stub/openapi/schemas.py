@@ -31,6 +31,11 @@ def listed(item: Json) -> Json:
     return {"type": "array", "items": item}
 
 
+def _xattrs(value: Json) -> Json:
+    """Extended attributes by name."""
+    return {"type": "object", "propertyNames": {"pattern": r"^user\.(?!anchorfs\.)."}, "additionalProperties": value}
+
+
 ITEM: Final = record(
     {
         "item_id": _TEXT,
@@ -48,6 +53,7 @@ ITEM: Final = record(
         "symlink_target": _OR_NULL,
         "capabilities": listed({"enum": [capability.value for capability in Capability]}),
         "deleted": {"const": False},
+        "xattrs": _xattrs({"type": "string", "contentEncoding": "base64"}),
     }
 )
 TOMBSTONE: Final = record(
@@ -95,9 +101,10 @@ NEW_ITEM: Final = record(
         "mode": {"anyOf": [_MODE, {"type": "null"}]},
         "modified_at": _GIVEN_INSTANT,
         "symlink_target": _OR_NULL,
+        "xattrs": _xattrs({"type": "string", "contentEncoding": "base64"}),
         "conflict": {"enum": ["fail", "rename"], "default": "fail"},
     },
-    optional=("mode", "modified_at", "symlink_target", "conflict"),
+    optional=("mode", "modified_at", "symlink_target", "xattrs", "conflict"),
     closed=True,
 )
 PATCH: Final = record(
@@ -107,8 +114,9 @@ PATCH: Final = record(
         "mode": {"anyOf": [_MODE, {"type": "null"}]},
         "modified_at": _GIVEN_INSTANT,
         "replace": {"anyOf": [record({"item_id": _TEXT, "content_version": _OR_NULL}), {"type": "null"}]},
+        "xattrs": _xattrs({"type": ["string", "null"], "contentEncoding": "base64", "description": "null: removed"}),
     },
-    optional=("parent_id", "name", "mode", "modified_at", "replace"),
+    optional=("parent_id", "name", "mode", "modified_at", "replace", "xattrs"),
     closed=True,
 )
 BATCH: Final = record({"item_ids": {"type": "array", "items": _TEXT, "maxItems": 1000}}, closed=True)

@@ -31,6 +31,7 @@ class NewItem(msgspec.Struct, frozen=True, kw_only=True):
     mode: int
     modified_ns: int
     symlink_target: str | None = None
+    xattrs: dict[str, bytes] = {}
     conflict: Conflict = "fail"
 
 
@@ -61,6 +62,7 @@ def plan_create(view: View, principal: Principal, new: NewItem, staged: Staged, 
         content_version=None if new.kind is Kind.FOLDER else new_version(),
         digest=staged.digest,
         symlink_target=new.symlink_target,
+        xattrs=new.xattrs,
     )
     return Intent(
         steps=(Put(staged=staged.name, ino=staged.ino, place=place),),

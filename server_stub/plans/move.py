@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from server_stub import xattrs
 from server_stub.intents import AnyStep, Intent, Keep, Move, SetAttributes
 from server_stub.plans.common import (
     evidence_of,
@@ -43,6 +44,7 @@ class Patch(msgspec.Struct, frozen=True, kw_only=True):
     modified_ns: int | None = None
     mode: int | None = None
     replace: Replaced | None = None
+    xattrs: dict[str, bytes | None] = {}  # by name; None: removed
 
 
 def plan_patch(view: View, principal: Principal, *, item_id: str, base: str, patch: Patch, now_ns: int) -> Intent:
@@ -63,6 +65,7 @@ def plan_patch(view: View, principal: Principal, *, item_id: str, base: str, pat
         name=name,
         modified_ns=item.modified_ns if patch.modified_ns is None else patch.modified_ns,
         mode=item.mode if patch.mode is None else patch.mode,
+        xattrs=xattrs.changed(item.xattrs, patch.xattrs),
     )
     if changed == item:
         return Intent(answer=item_answer(item, principal), now_ns=now_ns)

@@ -11,6 +11,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
+from server_stub import xattrs
 from server_stub.anchors import Cursor, decode_cursor, encode_cursor
 from server_stub.conditions import weak_match
 from server_stub.instants import parse_instant
@@ -61,6 +62,7 @@ class CreateBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     mode: int | None = None
     modified_at: str | None = None
     symlink_target: str | None = None
+    xattrs: dict[str, bytes] = {}
     conflict: Literal["fail", "rename"] = "fail"
 
 
@@ -72,6 +74,7 @@ class PatchBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     mode: int | None = None
     modified_at: str | None = None
     replace: Replaced | None = None
+    xattrs: dict[str, bytes | None] = {}
 
 
 @endpoint
@@ -179,6 +182,7 @@ def _new_item(body: CreateBody, now_ns: int) -> NewItem:
         mode=DEFAULT_MODE[body.kind] if body.mode is None else checked_mode(body.mode),
         modified_ns=now_ns if body.modified_at is None else checked_instant(body.modified_at),
         symlink_target=body.symlink_target,
+        xattrs=xattrs.changed({}, {xattrs.check_name(name): value for name, value in body.xattrs.items()}),
         conflict=body.conflict,
     )
     check_shape(new)
@@ -206,6 +210,7 @@ async def patch(request: Request, service: Service, principal: Principal) -> Res
         modified_ns=None if body.modified_at is None else checked_instant(body.modified_at),
         mode=None if body.mode is None else checked_mode(body.mode),
         replace=body.replace,
+        xattrs={xattrs.check_name(name): value for name, value in body.xattrs.items()},
     )
     item_id, now_ns = path_id(request), time.time_ns()
     return send(

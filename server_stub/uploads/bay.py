@@ -13,6 +13,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Final
 
+from server_stub import holes
 from server_stub.vault import Room, Staged
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Appending:
         with self._lock:
             view = memoryview(chunk)
             while view:
-                written = os.pwrite(self._fd, view, self.size)
+                written = holes.append(self._fd, view, self.size)
                 if self.digest is not None:
                     self.digest.update(view[:written])
                 self.size += written

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace as with_
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from cache.model import NAME_MAX_BYTES, Item, ItemId, Kind, Version
+from cache.model import NAME_MAX_BYTES, Item, ItemId, Kind, Version, XattrChanges
 from sync.remote import Conflict, Denied, NameRefused, Permanent, QuotaFull, Refused, Replaced
 from tests.fakes.state import START_NS, DriveState, digest_of
 
@@ -107,6 +107,12 @@ class FakeDrive(DriveState):
     def set_attributes(self, item_id: ItemId, base: Version, *, mode: int, mtime_ns: int) -> Item:
         """Mode and times under metadata_version == base."""
         return self.store(with_(self._at_base(item_id, base), mode=mode, mtime_ns=mtime_ns))
+
+    def set_xattrs(self, item_id: ItemId, base: Version, changes: XattrChanges) -> Item:
+        """These extended attributes under metadata_version == base."""
+        item = self._at_base(item_id, base)
+        merged = dict(item.xattrs or ()) | dict(changes)
+        return self.store(with_(item, xattrs=tuple(sorted((n, v) for n, v in merged.items() if v is not None))))
 
     def remove(self, item_id: ItemId, base: Version) -> None:
         """To the trash, under metadata_version == base; only an empty folder."""

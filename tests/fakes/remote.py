@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from cache.model import Anchor, Capability, Item, ItemId, Kind, Version
+from cache.model import Anchor, Capability, Item, ItemId, Kind, Version, XattrChanges
 from sync.remote import (
     BadDigest,
     ChangePage,
@@ -204,6 +204,15 @@ class FakeRemote(SessionClient):
                 key,
                 request,
                 lambda: drive.set_attributes(item_id, base, mode=mode, mtime_ns=mtime_ns),
+            )
+        )
+
+    async def set_xattrs(self, item_id: ItemId, base: Version, changes: XattrChanges, *, key: str) -> Item:
+        """Extended attributes."""
+        drive, request = self.drive, (item_id, base, changes)
+        return self.seen(
+            await self._mutate(
+                "set_xattrs", Capability.WRITE, key, request, lambda: drive.set_xattrs(item_id, base, changes)
             )
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from cache.model import Anchor, Item, ItemId, Version
+from cache.model import Anchor, Item, ItemId, Version, XattrChanges
 from sync.batches import Descendants, Feature, Wanted
 from sync.remote import (
     ChangePage,
@@ -246,6 +246,10 @@ class AnchorRemote(AnchorSessions):
     async def set_attributes(self, item_id: ItemId, base: Version, *, mode: int, mtime_ns: int, key: str) -> Item:
         """Change mode and times under `metadata_version == base`."""
         return await self._patch(item_id, base, {"mode": mode, "modified_at": text_of_ns(mtime_ns)}, key)
+
+    async def set_xattrs(self, item_id: ItemId, base: Version, changes: XattrChanges, *, key: str) -> Item:
+        """Change these extended attributes and no others under `metadata_version == base`."""
+        return await self._patch(item_id, base, {"xattrs": dict(changes)}, key)
 
     async def _patch(self, item_id: ItemId, base: Version, body: Mapping[str, Any], key: str) -> Item:
         ask = json_ask("PATCH", f"items/{segment(item_id)}", body, headers=if_match(base), key=key, asked=item_id)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from cache.model import Anchor, Capability, Item, ItemId, Kind, Version
+from cache.model import NAME_MAX_BYTES, Anchor, Capability, Item, ItemId, Kind, Version, Xattrs
 from sync.remote import ProtocolViolation, Tombstone
 from sync.remotes.anchor.times import ns_of_text
 
@@ -24,6 +24,8 @@ Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 _Mode = Annotated[int, msgspec.Meta(ge=0, le=0o7777)]
 _Reason = Literal["deleted", "moved_out", "not_visible"]
 _DOTS = frozenset({".", ".."})  # would be resolved away as path segments
+_XATTR_NAME = re.compile(r"user\.(?!anchorfs\.)[^\0]+")  # those below user.anchorfs. tell the client's own facts
+XATTR_VALUE_MAX_BYTES = 65_536  # XATTR_SIZE_MAX of linux/limits.h
 _DIGEST = re.compile(r"sha-256:[0-9a-f]{64}")
 
 
@@ -45,6 +47,7 @@ class WireItem(msgspec.Struct, frozen=True):
     symlink_target: str | None
     capabilities: list[str]
     deleted: Literal[False] = False
+    xattrs: dict[str, bytes] | None = None  # None: the server keeps none
 
 
 class WireTombstone(msgspec.Struct, frozen=True):
@@ -178,6 +181,7 @@ def item_of(wire: WireItem) -> Item:
         digest=wire.digest,
         symlink_target=wire.symlink_target,
         capabilities=_capabilities(wire.capabilities),
+        xattrs=_xattrs(wire.xattrs),
     )
 
 
@@ -199,6 +203,18 @@ def _check(wire: WireItem) -> None:
     for is_wrong, what in wrong:
         if is_wrong:
             raise ProtocolViolation(f"item {wire.item_id}: {what}")
+
+
+def _xattrs(told: dict[str, bytes] | None) -> Xattrs | None:
+    """Those that a file here can have: the kernel takes no longer name or value, and no other namespace is a user's."""
+    if not told:
+        return None if told is None else ()
+    return tuple(sorted((name, value) for name, value in told.items() if _is_xattr(name, value)))
+
+
+def _is_xattr(name: str, value: bytes) -> bool:
+    fits = len(name.encode()) <= NAME_MAX_BYTES and len(value) <= XATTR_VALUE_MAX_BYTES
+    return fits and _XATTR_NAME.fullmatch(name) is not None
 
 
 def _capabilities(names: list[str]) -> frozenset[Capability]:

@@ -30,6 +30,7 @@ MEMBERS = {
     "symlink_target",
     "capabilities",
     "deleted",
+    "xattrs",
 }
 
 

@@ -154,6 +154,20 @@ def append(bay: Bay, offset: int, data: bytes) -> int:
     return appending.size
 
 
+def test_zeros_take_no_room_and_are_there(bay: Bay, tmp_path: Path) -> None:
+    bay.create("u")
+    data = b"head" + bytes(1 << 20) + b"tail" + bytes(1 << 16)
+    offset = 0
+    for piece in (data[:4], data[4 : 1 << 19], data[1 << 19 : 4 + (1 << 20)], data[4 + (1 << 20) : -(1 << 16)]):
+        offset = append(bay, offset, piece)
+    assert append(bay, offset, data[-(1 << 16) :]) == len(data)
+    staged = bay.seal("u", size=len(data), modified_ns=5_000_000_000, digest=None)
+    assert (staged.size, staged.digest) == (len(data), hashlib.sha256(data).hexdigest())
+    (path,) = (each for each in tmp_path.rglob("u") if each.is_file())
+    assert path.read_bytes() == data
+    assert path.stat().st_blocks * 512 < 1 << 17
+
+
 def test_bytes_beyond_the_offset_are_scratch(bay: Bay) -> None:
     bay.create("u")
     assert append(bay, 0, b"abcXYZ") == 6
