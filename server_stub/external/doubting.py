@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from server_stub.external.listing import Astray
-from server_stub.external.looking import Certainty
+from server_stub.external.looking import Certainty, Terms
 from server_stub.external.outcomes import Outcomes
 from server_stub.external.report import Report
 from server_stub.external.settling import Settler
@@ -96,7 +95,7 @@ class Doubter:
         total = Outcomes()
         for start in range(0, len(spots), _PATHS_AT_ONCE):
             part = spots[start : start + _PATHS_AT_ONCE]
-            outcomes = await self._settler.look(part, Certainty.PARTIAL)
+            outcomes = await self._settler.look(part, Terms(certainty=Certainty.PARTIAL))
             report.items += len(part)
             report.note(outcomes)
             total.add(outcomes)
@@ -126,7 +125,7 @@ class Doubter:
             if not spots:
                 return False
         with ledger.transaction() as tx:
-            outcomes = self._reconciler.look(tx, spots, Certainty.NAMES)
+            outcomes = self._reconciler.look(tx, spots, Terms(certainty=Certainty.NAMES))
             if differences is not None and outcomes.is_complete:
                 note_listed(tx, folder.item_id, differences.evidence)
         self._unread.update(outcomes.unread)  # on the writer's thread, taken on the loop's: one step each
@@ -181,7 +180,7 @@ class Doubter:
     def _is_there(self, folder: Item, names: Names) -> bool:
         try:
             with self._reconciler.tree.folder(names) as fd:
-                return folder.evidence is not None and folder.evidence.ino == os.fstat(fd).st_ino
+                return self._reconciler.eyes.is_folder_of(folder, fd)
         except OSError:
             return False
 

@@ -7,11 +7,13 @@ often than by intention.
 from __future__ import annotations
 
 import logging
+import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from server_stub.external.identity import continues
-from server_stub.external.looking import Certainty
+from server_stub.external.looking import Certainty, Terms
 from server_stub.external.outcomes import Outcomes
 from server_stub.external.settling import Settler
 from server_stub.external.sight import Covered, Sight
@@ -19,9 +21,11 @@ from server_stub.external.sight import Covered, Sight
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from server_stub.external.doubts import Names
     from server_stub.external.reconcile import Reconciler
     from server_stub.external.report import Report
     from server_stub.store import Store, View
+    from server_stub.tree import Tree
     from server_stub.values import Item
 
 log = logging.getLogger(__name__)
@@ -29,6 +33,7 @@ log = logging.getLogger(__name__)
 _BATCH: Final = 1_000
 _HELD_MIN: Final = 50  # items; fewer are never held
 _HELD_SHARE: Final = 0.5  # of all items
+_INODES_MAX: Final = 1_000_000  # remembered of folders that cannot be listed yet
 
 
 class Ending:
@@ -57,9 +62,12 @@ class Ending:
 
     async def _pass(self, report: Report, certainty: Certainty) -> bool:
         after, news = "", False
+        terms = Terms(certainty=certainty, due=True)
+        if certainty is Certainty.WHOLE:
+            terms = replace(terms, elsewhere=await self._elsewhere())
         while missing := await self._store.read(partial(_missing, after)):
             spots = missing if not report.held else await self._store.read(partial(self._staying, missing))
-            outcomes = await self._settle_items([item.item_id for item in spots], certainty)
+            outcomes = await self._settle_items([item.item_id for item in spots], terms)
             outcomes.add(await self._settler.read(outcomes.unread, due=True))
             report.note(outcomes)
             news = news or bool(outcomes.told)
@@ -69,15 +77,39 @@ class Ending:
     async def settle(self, item_ids: Sequence[str], certainty: Certainty = Certainty.WHOLE) -> Outcomes:
         """Decide about these; what is unread is left so."""
         total = Outcomes()
+        terms = Terms(certainty=certainty, due=True)
+        if certainty is Certainty.WHOLE:
+            items = await self._store.read(lambda view: list(view.items(item_ids).values()))
+            terms = replace(terms, elsewhere=await self._store.read(partial(self._inodes_unlisted, items)))
         for start in range(0, len(item_ids), _BATCH):
-            total.add(await self._settle_items(item_ids[start : start + _BATCH], certainty))
+            total.add(await self._settle_items(item_ids[start : start + _BATCH], terms))
         return total
 
-    async def _settle_items(self, item_ids: Sequence[str], certainty: Certainty) -> Outcomes:
+    async def _elsewhere(self) -> frozenset[int]:
+        """Of all that is missing."""
+        after, found = "", frozenset[int]()
+        while missing := await self._store.read(partial(_missing, after)):
+            found |= await self._store.read(partial(self._inodes_unlisted, missing))
+            after = missing[-1].item_id
+        return found
+
+    def _inodes_unlisted(self, items: Sequence[Item], view: View) -> frozenset[int]:
+        """What lies in folders that are no items yet, because a missing one has their name, and so are not listed. An
+        item whose file is among it ends, to free its name, and is revived when the folder is listed.
+        """
+        found: set[int] = set()
+        for item in items:
+            ino = view.missing_ino(item.item_id)
+            if ino is not None and not item.is_folder and not any(each.is_folder for each in view.by_ino(ino)):
+                path = tuple(name for _, name in view.lineage(item.parent_id or "")[1:])
+                found |= _inodes_below(self._reconciler.tree, (*path, item.name))
+        return frozenset(found)
+
+    async def _settle_items(self, item_ids: Sequence[str], terms: Terms) -> Outcomes:
         if not item_ids:
             return Outcomes()
         items = await self._store.read(lambda view: view.items(item_ids).values())
-        return await self._settler.look([(item.parent_id or "", item.name) for item in items], certainty, due=True)
+        return await self._settler.look([(item.parent_id or "", item.name) for item in items], terms)
 
     def _too_many(self, view: View) -> int:
         """How many items would go, when that is most of the drive; else 0. On another disk also of a small one."""
@@ -112,3 +144,20 @@ class Ending:
 
 def _missing(after: str, view: View) -> list[Item]:
     return view.missing(after, _BATCH)
+
+
+def _inodes_below(tree: Tree, names: Names) -> set[int]:
+    """Of all entries below a folder, as far as it can be read; of anything else, none."""
+    found: set[int] = set()
+    pending = [names]
+    while pending and len(found) < _INODES_MAX:
+        path = pending.pop()
+        try:
+            with tree.folder(path) as fd, os.scandir(fd) as entries:
+                for entry in entries:
+                    found.add(entry.inode())
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append((*path, entry.name))
+        except OSError:
+            continue
+    return found

@@ -52,15 +52,17 @@ class Lister:
         """Whether the folder itself says that no name came, went or was replaced. Astray, OSError."""
         with self._tree.folder(names) as fd:
             found = Evidence.of(os.fstat(fd))
-        self._check_same(folder, found)
-        return folder.trace.listed and found == folder.evidence
+            same = found == folder.evidence  # to the nanosecond: then nothing else has to be asked
+            if not same:
+                self._check_same(folder, fd)
+        return folder.trace.listed and same
 
     def compare(self, view: View, folder: Item, names: Names) -> Differences:
         """The names that differ. Astray, OSError when the folder cannot be listed to its end."""
         with self._tree.folder(names) as fd:
             sight = Sight(fd, self.hidden)
             evidence = Evidence.of(sight.stat)
-            self._check_same(folder, evidence)
+            self._check_same(folder, fd)
             differences = Differences(evidence=evidence)
             with os.scandir(fd) as entries:
                 listed = sorted(entry.name for entry in entries)
@@ -71,9 +73,8 @@ class Lister:
                 self._compare_name(sight, name, row, differences)
         return differences
 
-    def _check_same(self, folder: Item, found: Evidence) -> None:
-        same = folder.evidence is not None and folder.evidence.ino == found.ino
-        if self.inodes_hold and folder.parent_id is not None and not same:
+    def _check_same(self, folder: Item, fd: int) -> None:
+        if self.inodes_hold and folder.parent_id is not None and not self._eyes.is_folder_of(folder, fd):
             raise Astray(folder.item_id)
 
     def _compare_name(self, sight: Sight, name: str, row: Item | None, differences: Differences) -> None:

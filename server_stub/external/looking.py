@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from server_stub.external.contents import unread
 from server_stub.external.identity import Arrival, Case, Fate, Seen, Whereabouts, claims, continues, decide, reused
 from server_stub.external.identity import same_file as is_same_file
 from server_stub.external.sight import Covered, Sight
 from server_stub.values import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
+    from server_stub.external.contents import Known
     from server_stub.external.doubts import Names
     from server_stub.external.sight import Eyes, Found
     from server_stub.store import View
@@ -35,6 +37,16 @@ class Certainty(StrEnum):
     FOLDERS = "folders"  # only what keeps a folder from being listed where it lies now is decided about
     NAMES = "names"  # somebody waits for an answer: a name that was taken over is decided about, a missing one waits
     WHOLE = "whole"  # they are nowhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What is known when names are looked at, and so what may be decided."""
+
+    certainty: Certainty
+    due: bool = False  # what is missing is for the walk to decide about that runs now
+    known: Known = unread
+    elsewhere: Collection[int] = frozenset()  # inodes that were seen where a look cannot take them from yet
 
 
 @dataclass(slots=True, eq=False)
@@ -66,17 +78,18 @@ class Look:
         view: View,
         tree: Tree,
         eyes: Eyes,
+        terms: Terms,
         *,
         hidden: frozenset[tuple[int, int]],
-        certainty: Certainty,
         inodes_hold: bool = True,
     ) -> None:
         self._view = view
         self._tree = tree
         self._eyes = eyes
         self._hidden = hidden
-        self._certainty = certainty
+        self._certainty = terms.certainty
         self._inodes_hold = inodes_hold
+        self._elsewhere = terms.elsewhere
         self._entries: dict[Spot, Entry] = {}
         self._by_ino: dict[int, list[Entry]] = {}  # entries whose file is not their row's
         self.unreadable = 0
@@ -94,7 +107,7 @@ class Look:
             self._decide(entry, claimed)
         for entry in entries:
             if entry.fate is Fate.LEAVES and entry.row is not None and entry.row.item_id not in claimed:
-                entry.fate = Fate.ENDS  # several links of one file: another of them has it
+                entry.fate = Fate.ENDS  # several links of one file, another of them has it; or it will be revived
         return entries
 
     def _collect(self, spots: Iterable[Spot]) -> list[Entry]:
@@ -121,13 +134,18 @@ class Look:
         try:
             with self._tree.folder(path) as fd:
                 sight = Sight(fd, self._hidden)
-                if folder.parent_id is not None and not is_at(folder, sight, inodes_hold=self._inodes_hold):
+                if not self._is_at(folder, fd):
                     return []
                 entries = [self._entry(sight, folder, path, name) for name in dict.fromkeys(names)]
                 return [entry for entry in entries if entry is not None]
         except OSError:
             self.unreadable += 1
             return []
+
+    def _is_at(self, folder: Item, fd: int) -> bool:
+        """Whether an open folder is the one that the index means: else its names are another folder's."""
+        known = self._inodes_hold and folder.parent_id is not None and folder.evidence is not None
+        return not known or self._eyes.is_folder_of(folder, fd)
 
     def _entry(self, sight: Sight, folder: Item, path: Names, name: str) -> Entry | None:
         try:
@@ -191,7 +209,11 @@ class Look:
             decided = entry.found is not None
         if self._certainty is Certainty.FOLDERS:
             decided = entry.found is not None and entry.found.kind is Kind.FOLDER
-        return Whereabouts.NOWHERE if decided else Whereabouts.UNKNOWN
+        if not decided:
+            return Whereabouts.UNKNOWN
+        evidence = None if entry.row is None else entry.row.evidence
+        seen = evidence is not None and evidence.ino in self._elsewhere
+        return Whereabouts.ELSEWHERE if seen else Whereabouts.NOWHERE
 
     def _decide(self, entry: Entry, claimed: set[str]) -> None:
         seen = entry.seen
@@ -241,10 +263,3 @@ class Look:
         except (OSError, Covered):
             return True
         return seen is None or not is_same_file(item, seen, inodes_hold=self._inodes_hold)
-
-
-def is_at(folder: Item, sight: Sight, *, inodes_hold: bool) -> bool:
-    """Whether an open folder is the one that the index means."""
-    if not inodes_hold or folder.evidence is None:
-        return True
-    return folder.evidence.ino == sight.stat.st_ino

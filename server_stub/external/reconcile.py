@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from server_stub.external.burying import bury, hollow
-from server_stub.external.contents import same_content, unread
+from server_stub.external.contents import same_content
 from server_stub.external.doubts import Outcome, Told
 from server_stub.external.identity import Arrival, Fate
 from server_stub.external.listing import Lister
@@ -28,8 +28,7 @@ from server_stub.values import Evidence, Item, Kind, Trace, new_id, new_version
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from server_stub.external.contents import Known
-    from server_stub.external.looking import Spot
+    from server_stub.external.looking import Spot, Terms
     from server_stub.external.sight import Found
     from server_stub.store import Tx
     from server_stub.tree import Tree
@@ -45,14 +44,12 @@ class Reconciler:
         self.eyes = eyes or Eyes()
         self.lister = Lister(tree, hidden, self.eyes)
 
-    def look(
-        self, tx: Tx, spots: Iterable[Spot], certainty: Certainty, *, due: bool = False, known: Known = unread
-    ) -> Outcomes:
-        """Look at the names and write down what became of them. `due`: missing ones are this walk's to decide."""
+    def look(self, tx: Tx, spots: Iterable[Spot], terms: Terms) -> Outcomes:
+        """Look at the names and write down what became of them."""
         total = Outcomes()
         pending = list(spots)
         while pending:  # a name that another file had taken is free for it when the item is found elsewhere
-            outcomes = self._look_once(tx, pending, certainty, due=due, known=known)
+            outcomes = self._look_once(tx, pending, terms)
             total.add(outcomes)
             if outcomes.is_unfinished:
                 total.unfinished += pending
@@ -60,17 +57,17 @@ class Reconciler:
             pending = outcomes.vacated
         return total
 
-    def _look_once(self, tx: Tx, spots: list[Spot], certainty: Certainty, *, due: bool, known: Known) -> Outcomes:
+    def _look_once(self, tx: Tx, spots: list[Spot], terms: Terms) -> Outcomes:
         look = Look(
             tx,
             self.tree,
             self.eyes,
+            terms,
             hidden=self.lister.hidden,
-            certainty=certainty,
             inodes_hold=self.lister.inodes_hold,
         )
         entries = look.take(spots)
-        writing = _Writing(self, tx, due=due, known=known)
+        writing = _Writing(self, tx, terms)
         writing.write(entries)
         writing.outcomes.unreadable = look.unreadable
         return writing.outcomes
@@ -79,12 +76,11 @@ class Reconciler:
 class _Writing:
     """One look on its way into the index."""
 
-    def __init__(self, reconciler: Reconciler, tx: Tx, *, due: bool, known: Known) -> None:
+    def __init__(self, reconciler: Reconciler, tx: Tx, terms: Terms) -> None:
         self._reconciler = reconciler
         self._tree = reconciler.tree
         self._tx = tx
-        self._due = due
-        self._known = known
+        self._terms = terms
         self._now_ns = time.time_ns()
         self.outcomes = Outcomes()
 
@@ -119,7 +115,7 @@ class _Writing:
     def _write_one(self, entry: Entry) -> None:
         row, found, owner = entry.row, entry.found, entry.owner
         if entry.fate is Fate.WAITS and row is not None:
-            self._tx.miss(row.item_id, None if found is None else found.stat.st_ino, due=self._due)
+            self._tx.miss(row.item_id, None if found is None else found.stat.st_ino, due=self._terms.due)
             self.outcomes.waiting.append(row.item_id)
         elif row is not None and entry.arrival is not Arrival.OWN:
             self._tx.found_again((row.item_id,))
@@ -139,7 +135,7 @@ class _Writing:
         """The item goes on under its name, perhaps with other content, mode or inode."""
         stays = entry.fate is Fate.STAYS
         explained = stays and (_mode_of(found, row) != row.mode or self._restored(entry, row))
-        same = same_content(self._tree, row, found, entry.names, explained=explained, known=self._known)
+        same = same_content(self._tree, row, found, entry.names, explained=explained, known=self._terms.known)
         if same is None:
             self.outcomes.unread[entry.folder.item_id, entry.name] = Certainty.PARTIAL if stays else Certainty.WHOLE
             return
@@ -192,7 +188,7 @@ class _Writing:
 
     def _brought(self, entry: Entry, item: Item, found: Found) -> Item:
         """The item with what its file, which explains itself by having moved, holds now."""
-        same = same_content(self._tree, item, found, entry.names, explained=True, known=self._known)
+        same = same_content(self._tree, item, found, entry.names, explained=True, known=self._terms.known)
         return _with_content(item, found, same=bool(same))
 
     def _restored(self, entry: Entry, row: Item) -> bool:

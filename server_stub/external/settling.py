@@ -8,11 +8,12 @@ cannot be read, is told as new content: who has the old one fetches it once too 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from server_stub.external import contents
-from server_stub.external.contents import unread
+from server_stub.external.looking import Terms
 from server_stub.external.outcomes import Outcomes
 
 if TYPE_CHECKING:
@@ -36,13 +37,7 @@ class Settler:
         self._reconciler = reconciler
 
     async def look(
-        self,
-        spots: Sequence[Spot],
-        certainty: Certainty,
-        *,
-        due: bool = False,
-        known: Known = unread,
-        then: Callable[[Tx, Outcomes], None] | None = None,
+        self, spots: Sequence[Spot], terms: Terms, then: Callable[[Tx, Outcomes], None] | None = None
     ) -> Outcomes:
         """As `Reconciler.look`, in as many transactions as it takes; `then` belongs to the last one, with the outcomes
         of all. What is `unread` is left so.
@@ -52,7 +47,7 @@ class Settler:
 
         def take(ledger: Ledger) -> None:
             with ledger.transaction() as tx:
-                outcomes = self._reconciler.look(tx, pending, certainty, due=due, known=known)
+                outcomes = self._reconciler.look(tx, pending, terms)
                 total.add(outcomes)
                 if then is not None and not outcomes.unfinished:
                     then(tx, total)
@@ -67,15 +62,15 @@ class Settler:
         """Read one file after the other, and look at its name again."""
         total = Outcomes()
         for spot, certainty in spots.items():
-            total.add(await self._read_one(spot, certainty, due=due))
+            total.add(await self._read_one(spot, Terms(certainty=certainty, due=due)))
         return total
 
-    async def _read_one(self, spot: Spot, certainty: Certainty, *, due: bool) -> Outcomes:
+    async def _read_one(self, spot: Spot, terms: Terms) -> Outcomes:
         for _ in range(_TRIES):
-            outcomes = await self.look([spot], certainty, due=due, known=await self._bytes_of(spot))
+            outcomes = await self.look([spot], replace(terms, known=await self._bytes_of(spot)))
             if not outcomes.unread:
                 return outcomes
-        return await self.look([spot], certainty, due=due, known=_new)
+        return await self.look([spot], replace(terms, known=_new))
 
     async def _bytes_of(self, spot: Spot) -> Known:
         names = await self._store.read(partial(_names_of, spot))

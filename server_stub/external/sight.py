@@ -15,12 +15,14 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from server_stub.external.identity import Seen
+from server_stub.external.identity import Seen, same_file
 from server_stub.instants import NANOS, clamped
 from server_stub.values import Evidence, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from server_stub.values import Item
 
 MARK: Final = "user.anchorfs.item"
 _AN_ID: Final = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # whoever owns a file can write a mark
@@ -120,6 +122,15 @@ class Eyes:
         """What identifies an entry: two or three calls, so only for what differs."""
         mark = None if found.kind is Kind.SYMLINK else self._marks.read(folder_fd, found.name)
         return Seen(found.kind, found.stat.st_ino, self.birth_ns(folder_fd, found.name), mark)
+
+    def is_folder_of(self, item: Item, fd: int) -> bool:
+        """Whether an open folder is the item's, and not one that was made since and got its inode number."""
+        ino = os.fstat(fd).st_ino
+        if item.evidence is None or item.evidence.ino != ino:
+            return False
+        birth_ns = self.birth_ns(fd, ".")
+        mark = None if birth_ns and item.trace.birth_ns else self._marks.read(fd, ".")
+        return same_file(item, Seen(Kind.FOLDER, ino, birth_ns, mark))
 
     def mark(self, folder_fd: int, name: str) -> str | None:
         """The item_id that an entry carries."""

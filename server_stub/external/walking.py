@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from server_stub.external.listing import Astray, Differences
-from server_stub.external.looking import Certainty
+from server_stub.external.looking import Certainty, Terms
 from server_stub.external.outcomes import Outcomes
 from server_stub.external.settling import Settler
 
@@ -125,7 +125,8 @@ class Walker:
             await self._store.write(partial(_note_unlisted, astray))
         for part in _parts(compared):
             spots = [(folder_id, name) for folder_id, differences in part for name in differences.names]
-            total.add(await self._settler.look(spots, Certainty.PARTIAL, due=due, then=partial(_note_part, part)))
+            terms = Terms(certainty=Certainty.PARTIAL, due=due)
+            total.add(await self._settler.look(spots, terms, partial(_note_part, part)))
         return total
 
 

@@ -358,3 +358,36 @@ def test_a_doubt_is_followed_into_a_folder_that_took_the_name_of_what_went_into_
     assert after["c"].item_id == before["b/a"]
     assert after["c/a"].item_id == before["b/a/a"]
     assert after["c/a"].content_version != version
+
+
+def test_a_folder_with_a_reused_inode_takes_nothing_in_for_the_one_that_is_gone(outside: Outside) -> None:
+    """What lies in it is told in the same breath, and must not be put below an item that ends."""
+    (outside.root / "d").mkdir()
+    outside.scan()
+    gone_id, ino = outside.ids()["d"], (outside.root / "d").stat().st_ino
+    for _ in range(200):
+        (outside.root / "d").rmdir()
+        (outside.root / "d").mkdir()
+        if (outside.root / "d").stat().st_ino == ino:
+            break
+    else:
+        pytest.skip("this disk gives no inode number again")
+    (outside.root / "d" / "b").mkdir()
+    outside.doubt("d", "d/b")
+    assert set(outside.ids()) == {"d", "d/b"}
+    assert gone(outside, gone_id)
+    assert outside.items()["d/b"].parent_id == outside.ids()["d"] != gone_id
+
+
+@pytest.mark.parametrize("way", ["full", "quick"])
+def test_a_file_in_a_folder_that_took_the_name_of_another_is_found_there(outside: Outside, way: str) -> None:
+    """The folder cannot be listed while `d` has its name, `d` cannot leave while `c` has the name that it went to, and
+    where `c` went is known only when the folder is listed.
+    """
+    before = fill(outside, c="one", d="two")
+    (outside.root / "b").mkdir()
+    (outside.root / "c").rename(outside.root / "b" / "c")
+    (outside.root / "d").rename(outside.root / "c")
+    (outside.root / "b").rename(outside.root / "d")
+    look(outside, way)
+    assert outside.ids() == {"c": before["d"], "d": outside.ids()["d"], "d/c": before["c"]}

@@ -52,7 +52,7 @@ class OutsideMachine(RuleBasedStateMachine):
         self.outside = Outside(self.folder)
         self.top = Thing(inside={})
         self.told = Told()
-        self.doubts: set[str] = set()
+        self.doubts: set[tuple[Thing, str]] = set()  # a folder and a name, as watches tell it: folders move meanwhile
         self.made = 0
 
     def teardown(self) -> None:
@@ -81,8 +81,13 @@ class OutsideMachine(RuleBasedStateMachine):
         path, folder = folders[index % len(folders)]
         return None if name in (folder.inside or {}) else (path, folder)
 
-    def touch(self, *paths: str) -> None:
-        self.doubts.update(paths)
+    def touch(self, folder: Thing, name: str) -> None:
+        self.doubts.add((folder, name))
+
+    def paths_in_doubt(self) -> set[str]:
+        """As they are now; what lay in a folder that is gone is not told of: the folder is."""
+        now = {id(folder): path for path, folder in self.folders()}
+        return {now[id(folder)] + name for folder, name in self.doubts if id(folder) in now}
 
     def write(self, path: str) -> str:
         self.made += 1
@@ -106,7 +111,7 @@ class OutsideMachine(RuleBasedStateMachine):
         assert folder.inside is not None
         folder.inside[name] = thing
         thing.ino = (self.outside.root / path).stat().st_ino
-        self.touch(path)
+        self.touch(folder, name)
 
     @rule(which=INDEX, index=INDEX, name=NAMES)
     def move(self, which: int, index: int, name: str) -> None:
@@ -119,7 +124,7 @@ class OutsideMachine(RuleBasedStateMachine):
         (self.outside.root / old).rename(self.outside.root / (where[0] + name))
         del (folder.inside or {})[old_name]
         self.put(where[1], name, thing, where[0] + name)
-        self.touch(old)
+        self.touch(folder, old_name)
 
     @rule(one=INDEX, two=INDEX)
     def swap(self, one: int, two: int) -> None:
@@ -148,16 +153,16 @@ class OutsideMachine(RuleBasedStateMachine):
         (self.outside.root / source[0]).replace(self.outside.root / target[0])
         del (source[1].inside or {})[source[2]]
         self.put(target[1], target[2], source[3], target[0])
-        self.touch(source[0])
+        self.touch(source[1], source[2])
 
     @rule(which=INDEX)
     def edit(self, which: int) -> None:
         files = [each for each in self.places() if each[3].inside is None]
         if files:
-            path, _, _, thing = files[which % len(files)]
+            path, folder, name, thing = files[which % len(files)]
             thing.text = self.write(path)
             thing.edited = True
-            self.touch(path)
+            self.touch(folder, name)
 
     @rule(which=INDEX)
     def delete(self, which: int) -> None:
@@ -171,7 +176,7 @@ class OutsideMachine(RuleBasedStateMachine):
         else:
             shutil.rmtree(at)
         del (folder.inside or {})[name]
-        self.touch(path)
+        self.touch(folder, name)
 
     @rule(which=INDEX, index=INDEX, name=NAMES)
     def copy(self, which: int, index: int, name: str) -> None:
@@ -187,7 +192,7 @@ class OutsideMachine(RuleBasedStateMachine):
     @rule(way=st.sampled_from(["full", "quick", "doubts"]))
     def look(self, way: str) -> None:
         if way == "doubts":
-            self.outside.doubt(*self.doubts)
+            self.outside.doubt(*self.paths_in_doubt())
         else:
             self.outside.scan(quick=way == "quick")
         self.compare(edits_seen=way != "quick")
