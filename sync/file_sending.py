@@ -6,7 +6,7 @@ deleted, or written on without anything in doubt, and the sending sees that and 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from sync.upload_source import Progress, Snapshots, UploadSource, Watched, Watch
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from cache.model import ContentId, Ino, Item, Node
     from cache.opened import OpenContent
@@ -64,10 +64,9 @@ class FileSender:
         """The content of a file as it is now; raises Superseded, RemoteError, LocalError, OSError."""
         opened = await self._store.open_content(node)
         try:
-            await self._store.settle(opened)
             large = self._transfers.takes(opened.size)
             # One that was written to while it was sent must not be overtaken for ever: now it is copied first.
-            async with self._snapshots.taken(opened, copied=large and out.change.attempts > 0) as source:
+            async with self._taken(opened, copied=large and out.change.attempts > 0) as source:
                 self.moving[node.ino] = Progress(0, source.size)
                 await (self._in_pieces if large else self._whole)(out, opened, source)
         finally:
@@ -78,14 +77,21 @@ class FileSender:
         """If the remote holds the very bytes that are here, there is nothing to send and nothing to settle."""
         opened = await self._store.open_content(clash.node)
         try:
-            await self._store.settle(opened)
-            async with self._snapshots.taken(opened) as source:
+            async with self._taken(opened) as source:
                 if source.digest != clash.told.digest:
                     return False
                 await self._landed(out, opened, source, clash.told)
                 return True
         finally:
             self._store.opened.release(opened)
+
+    @asynccontextmanager
+    async def _taken(self, opened: OpenContent, *, copied: bool = False) -> AsyncIterator[UploadSource]:
+        """A snapshot. Its size is written down after it was taken: a write in between would be sent but never told to
+        the catalog, because what is sent as it stands counts as told."""
+        async with self._snapshots.taken(opened, copied=copied) as source:
+            await self._store.settle(opened)
+            yield source
 
     async def _whole(self, out: Outgoing, opened: OpenContent, source: UploadSource) -> None:
         action = _sendable(out)

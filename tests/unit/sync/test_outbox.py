@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 
 import cache.store
 from cache import items
@@ -18,6 +20,7 @@ from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
 from tests.model.desk import Desk
 from tests.model.machine import Machine
+from vfs.attributes import AttributeChange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -67,6 +70,30 @@ async def test_many_writes_are_one_upload(desk: Desk) -> None:
         await desk.write("/f", b"%d" % number)
     assert len(desk.machine.outbox()) == 1
     assert (await desk.meet())["/f"] == b"19"
+    assert sent(desk) == ["put"]
+
+
+@pytest.mark.parametrize("size", [0, 2, 6])
+async def test_what_is_cut_just_before_it_is_copied_for_an_upload_has_its_size_here_too(desk: Desk, size: int) -> None:
+    """The file stays open: what the upload found is all that the catalog will ever be told."""
+    node = desk.machine.at("/f")
+    fh = (await desk.do.open(node.ino, os.O_RDWR)).fh
+    await desk.do.write(fh, 0, b"newer")
+    opened = desk.machine.store.opened.get(desk.machine.at("/f").content_id)
+    assert opened is not None
+    async with trio.open_nursery() as nursery:
+        await opened.edit.acquire()
+        nursery.start_soon(desk.do.setattr, node.ino, AttributeChange(size=size), fh)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(desk.machine.push_one, 0)
+        await trio.testing.wait_all_tasks_blocked()
+        opened.edit.release()
+    expected = b"newer"[:size].ljust(size, b"\0")
+    assert desk.drive.tree()["/f"] == expected
+    assert (await desk.do.getattr(node.ino)).size == size
+    await desk.do.release(fh)
+    assert await desk.machine.read(node.ino) == expected
+    assert (await desk.meet())["/f"] == expected
     assert sent(desk) == ["put"]
 
 
