@@ -12,6 +12,7 @@ from vfs.cli import (
     fsck,
     look,
     mount,
+    page,
     past,
     run,
     service,
@@ -55,6 +56,7 @@ app.command()(past.restore)
 app.command()(past.trash)
 app.command()(figures.stats)
 app.command()(top.top)
+app.command()(page.ui)
 app.add_typer(cache.app, name="cache")
 app.command()(accounts.login)
 app.command()(accounts.logout)

@@ -58,7 +58,7 @@ def ls(
 def stat(path: Annotated[str, typer.Argument(help="A file or folder in a mount.")], as_json: Json = False) -> int:
     """Everything that is known of one file: sizes, state, ids, versions."""
     mount_of(path)
-    entry = _facts(path)
+    entry = facts_of(path)
     if as_json:
         print_json(entry)
         return ExitStatus.DONE
@@ -72,12 +72,12 @@ def stat(path: Annotated[str, typer.Argument(help="A file or folder in a mount."
 def _entries(path: str, *, recursive: bool) -> list[dict[str, object]]:
     """What a path names: a file itself, of a folder what is in it; what is gone meanwhile is left out."""
     if os.path.islink(path) or not os.path.isdir(path):  # noqa: PTH112, PTH114
-        return [_facts(path)]
+        return [facts_of(path)]
     entries: list[dict[str, object]] = []
     for name in sorted(os.listdir(path)):  # noqa: PTH208
         below = name if path == "." else os.path.join(path, name)  # noqa: PTH118
         try:
-            entries.append(_facts(below))
+            entries.append(facts_of(below))
         except FileNotFoundError:
             continue
         if recursive and entries[-1]["kind"] == "folder":
@@ -85,7 +85,8 @@ def _entries(path: str, *, recursive: bool) -> list[dict[str, object]]:
     return entries
 
 
-def _facts(path: str) -> dict[str, object]:
+def facts_of(path: str) -> dict[str, object]:
+    """What lstat(2) and the attributes `user.anchorfs.*` tell; OSError."""
     status = os.lstat(path)
     kind = _KINDS.get(stat_modes.S_IFMT(status.st_mode), "file")
     return {
