@@ -5,6 +5,7 @@ Residency may be told late but never early: a row claims a range only after its 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from cache.model import Content, ContentId, Ino, Version
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +134,22 @@ def set_owner(connection: sqlite3.Connection, content_id: ContentId, ino: Ino) -
     connection.execute("UPDATE content SET ino = ? WHERE content_id = ?", (ino, content_id))
 
 
-def used(connection: sqlite3.Connection, content_ids: list[ContentId], now_s: int) -> None:
+def used(connection: sqlite3.Connection, content_ids: Iterable[ContentId], now_s: int) -> None:
     """Note a use, for the evictor's order."""
-    connection.executemany(
-        "UPDATE content SET last_use_s = ? WHERE content_id = ?",
-        [(now_s, content_id) for content_id in content_ids],
+    connection.execute(
+        """UPDATE content SET last_use_s = ?1
+           WHERE content_id IN (SELECT value FROM json_each(?2)) AND last_use_s <> ?1""",
+        (now_s, json.dumps(sorted(content_ids))),
     )
+
+
+def without_node(connection: sqlite3.Connection, content_ids: Iterable[ContentId]) -> list[ContentId]:
+    """Those of these that no node has."""
+    rows = connection.execute(
+        """SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM node WHERE content_id = value)""",
+        (json.dumps(sorted(content_ids)),),
+    ).fetchall()
+    return [ContentId(row[0]) for row in rows]
 
 
 def delete(connection: sqlite3.Connection, content_id: ContentId) -> None:

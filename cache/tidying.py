@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cache import contents, ranges, tree
-from cache.model import ROOT_INO, Content, ContentId, Ino
 from cache.placeholders import forget_node
 
 if TYPE_CHECKING:
     import sqlite3
 
     from cache.blobs import Blobs
+    from cache.model import Content, ContentId, Ino
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,19 +34,15 @@ def tidy(connection: sqlite3.Connection, work: Work) -> list[Content]:
         content = contents.get(connection, content_id)
         if content is not None and not content.dirty:
             contents.set_resident(connection, content_id, held, work.now_s)
-    contents.used(connection, sorted(work.used), work.now_s)
+    contents.used(connection, work.used, work.now_s)
     contents.blobs_deleted(connection, work.blobs_deleted)
     deleted: list[Content | None] = []
-    for ino in work.nameless:
-        node = tree.by_ino(connection, ino)
-        if node is not None and node.parent is None and node.item_id is None and ino != ROOT_INO:
-            deleted += [] if node.content_id is None else [contents.get(connection, node.content_id)]
-            forget_node(connection, node)
-    for content_id in work.loose:
-        row = connection.execute("SELECT 1 FROM node WHERE content_id = ?", (content_id,)).fetchone()
-        if row is None:
-            deleted.append(contents.get(connection, content_id))
-            contents.delete(connection, content_id)
+    for node in tree.nameless(connection, work.nameless):
+        deleted += [] if node.content_id is None else [contents.get(connection, node.content_id)]
+        forget_node(connection, node)
+    for content_id in contents.without_node(connection, work.loose):
+        deleted.append(contents.get(connection, content_id))
+        contents.delete(connection, content_id)
     return [content for content in deleted if content is not None]
 
 

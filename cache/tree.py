@@ -6,9 +6,10 @@ Nothing here journals or decides; `cache.edits` (local changes) and `sync.absorb
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from cache.model import ContentId, Ino, ItemId, Kind, Node
+from cache.model import ROOT_INO, ContentId, Ino, ItemId, Kind, Node
 
 if TYPE_CHECKING:
     import sqlite3
@@ -92,6 +93,16 @@ def children(connection: sqlite3.Connection, parent: Ino, after: int = 0) -> Ite
         if len(nodes) < _PAGE:
             return
         after = nodes[-1].ino
+
+
+def nameless(connection: sqlite3.Connection, inos: Iterable[Ino]) -> list[Node]:
+    """Those of these that have neither a name nor an item."""
+    rows = connection.execute(
+        f"{_SELECT} n.ino IN (SELECT value FROM json_each(?)) AND n.parent IS NULL AND n.item_id IS NULL "  # noqa: S608
+        "AND n.ino <> ?",
+        (json.dumps(sorted(inos)), ROOT_INO),
+    ).fetchall()
+    return [_node(row) for row in rows]
 
 
 def has_children(connection: sqlite3.Connection, parent: Ino) -> bool:

@@ -121,7 +121,7 @@ async def open_content(
     before: Content | None = None
     for _ in range(_ATTEMPTS):
         content = await service.read(lambda view: find_content(view, principal, item_id, version))
-        opened = await asyncio.to_thread(open_at, service, content)
+        opened = await _open(service, content)
         if opened is not None:
             return content, opened
         if content.is_current:
@@ -131,6 +131,22 @@ async def open_content(
             raise Problem("version_gone", "this version is not retained", current=item_json(content.item, principal))
         before = content  # an older content that was restored since it was found is current now
     raise Problem("unavailable", "the file is being changed by others", headers={"retry-after": "1"})
+
+
+async def _open(service: Service, content: Content) -> Opened | None:
+    """`open_at` in a thread. Nobody stops a thread: what it opens for a request that was given up is closed then."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_at, service, content))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_unwanted)
+        raise
+
+
+def _close_unwanted(opening: asyncio.Future[Opened | None]) -> None:
+    opened = None if opening.cancelled() or opening.exception() else opening.result()
+    if opened is not None:
+        opened.close()
 
 
 def open_at(service: Service, content: Content) -> Opened | None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 FRESH_S = 1.0
 REMEMBERED_MAX = 1024
+COUNTED_MAX = 256
+NAMELESS = "a process that ended"  # nobody can tell which program it was
+OTHERS = "others"
 _STARTED = 19  # field 22 of /proc/PID/stat, counted behind the name
 
 
@@ -50,9 +53,9 @@ class Programs:
         return pid != 0 and self._look(pid).program.name in names
 
     def refuse(self, pid: int) -> str:
-        """Count a refusal; the program's name."""
-        name = self._look(pid).program.name or f"process {pid}"
-        self.refused[name] += 1
+        """Count a refusal; the program's name. They name themselves: beyond COUNTED_MAX names, OTHERS are counted."""
+        name = self._look(pid).program.name or NAMELESS
+        self.refused[name if name in self.refused or len(self.refused) < COUNTED_MAX else OTHERS] += 1
         return name
 
     def _look(self, pid: int) -> _Known:

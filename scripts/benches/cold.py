@@ -1,4 +1,4 @@
-"""The data and the cases of the bench `hydrate`: from a mount to samples, each by the name of who took it."""
+"""The cases of the bench `hydrate`: from a mount to samples, each by the name of who took it."""
 
 from __future__ import annotations
 
@@ -13,37 +13,17 @@ from functools import partial
 from pathlib import Path
 
 from scripts.benches import work
+from scripts.benches.cold_data import SPARSE_BYTES, Scale, memory_file
 from scripts.benches.links import Link
 from scripts.benches.places import ANCHORFS, RCLONE, Place
 from scripts.benches.samples import MIB, Bar, Limit, Unit
 
 CURL = "curl"
-SMALL_BYTES = 4096
 PIECE_BYTES = 64 << 10
 READERS = 8
-SPARSE_BYTES = 4 << 30
 QUIET_S = 1.0  # without a byte on the way: nothing more is being fetched
 PATIENCE_S = 20.0
-Take = Callable[[Place, Link, int], dict[str, float]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """How much of everything."""
-
-    small_files: int = 2000
-    held_files: int = 5000
-    many_folders: int = 2000
-    large_bytes: int = 1024 * MIB
-    held_bytes: int = 256 * MIB
-    pieces: int = 64  # of each of the random readers
-    memory_files: int = 10
-    memory_cache: str = "3G"
-
-
-FULL = Scale()
-QUICK = Scale(small_files=300, held_files=1000, many_folders=200, large_bytes=256 * MIB, held_bytes=64 * MIB,
-              pieces=16, memory_files=4, memory_cache="600M")  # fmt: skip
+Take = Callable[[Place, Path, Link, int], dict[str, float]]  # the data as the place shows it, the number of the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,38 +32,9 @@ class Case:
 
     name: str
     unit: Unit
+    data: str  # what it works on, as scripts.benches.cold_data names it
     take: Take
     bar: Bar | Limit | None = None
-
-
-def build(root: Path, scale: Scale) -> None:
-    """Lay the data out below `root`. Files of 4 GiB are holes: only what is asked of them counts."""
-    content = random.Random(1)  # noqa: S311 - the same bytes every time is what is wanted
-    for name, files in (("small", scale.small_files), ("held", scale.held_files)):
-        _fill(root / name, files, content.randbytes(SMALL_BYTES))
-    for number in range(40):
-        _fill(root / "few" / f"d{number:03}", 10, b"x")
-    for number in range(scale.many_folders):
-        _fill(root / "many" / f"g{number // 50:03}" / f"d{number % 50:03}", 2, b"x")
-    for name, size in (
-        ("large.bin", scale.large_bytes),
-        ("random.bin", scale.large_bytes),
-        ("held.bin", scale.held_bytes),
-    ):
-        with (root / name).open("wb") as file:
-            for _ in range(size // MIB):
-                file.write(content.randbytes(MIB))
-    for number in range(scale.memory_files):
-        shutil.copyfile(root / "large.bin", root / f"memory-{number}.bin")
-    for name in ("first", "end", "middle"):
-        with (root / f"{name}.sparse").open("wb") as file:
-            file.truncate(SPARSE_BYTES)
-
-
-def _fill(folder: Path, files: int, content: bytes) -> None:
-    folder.mkdir(parents=True)
-    for number in range(files):
-        (folder / f"file-{number:05}.txt").write_bytes(content)
 
 
 def near(scale: Scale) -> tuple[Case, ...]:
@@ -92,15 +43,15 @@ def near(scale: Scale) -> tuple[Case, ...]:
     return (
         Case(
             name=f"tar of {scale.small_files:,} x 4 KiB, cold, loopback", unit=Unit.SECONDS,
-            take=_by_path(_tar, "small"), bar=_faster(10),
+            data="small", take=_timed(_tar), bar=_faster(10),
         ),
         Case(
             name=f"{size} in sequence, cold, loopback", unit=Unit.THROUGHPUT,
-            take=_by_path(partial(work.read, block_bytes=MIB), "large.bin"), bar=_faster(1.2),
+            data="large.bin", take=_timed(partial(work.read, block_bytes=MIB)), bar=_faster(1.2),
         ),
         Case(
-            name=f"{size} in sequence, cold, loopback, against curl", unit=Unit.THROUGHPUT, take=_against_curl,
-            bar=Bar(place=ANCHORFS, than=CURL, at_most=1 / 0.8),
+            name=f"{size} in sequence, cold, loopback, against curl", unit=Unit.THROUGHPUT,
+            data="curled.bin", take=_against_curl, bar=Bar(place=ANCHORFS, than=CURL, at_most=1 / 0.8),
         ),
     )  # fmt: skip
 
@@ -112,33 +63,37 @@ def far(scale: Scale, round_trip_ms: float) -> tuple[Case, ...]:
     return (
         Case(
             name=f"first byte of 4 GiB, {way}", unit=Unit.MILLISECONDS,
-            take=_by_path(partial(_piece, at=0, count=1), "first.sparse"), bar=soon,
+            data="first.sparse", take=_timed(partial(_piece, at=0, count=1)), bar=soon,
         ),
         Case(
             name=f"last 4 KiB of 4 GiB, {way}", unit=Unit.MILLISECONDS,
-            take=_by_path(partial(_piece, at=SPARSE_BYTES - 4096, count=4096), "end.sparse"), bar=soon,
+            data="end.sparse", take=_timed(partial(_piece, at=SPARSE_BYTES - 4096, count=4096)), bar=soon,
         ),
-        Case(name=f"find of 40 folders, {way}", unit=Unit.SECONDS, take=_by_path(work.find, "few"), bar=_faster(10)),
+        Case(
+            name=f"find of 40 folders, {way}", unit=Unit.SECONDS,
+            data="few", take=_timed(work.find), bar=_faster(10),
+        ),
         Case(
             name=f"find of {scale.many_folders:,} folders, {way}", unit=Unit.SECONDS,
-            take=_by_path(work.find, "many"), bar=_faster(10),
+            data="many", take=_timed(work.find), bar=_faster(10),
         ),
         Case(
             name=f"tar of {scale.small_files:,} x 4 KiB, {way}", unit=Unit.SECONDS,
-            take=_by_path(_tar, "small"), bar=_faster(20),
+            data="small", take=_timed(_tar), bar=_faster(20),
         ),
         Case(
             name=f"{READERS} readers of {scale.pieces} x 64 KiB at random, {way}", unit=Unit.SECONDS,
-            take=lambda place, _link, number: {place.name: _scattered(place.path / "random.bin", scale, number)},
+            data="random.bin",
+            take=lambda place, path, _link, number: {place.name: _scattered(path, scale, number)},
             bar=_faster(2),
         ),
         Case(
             name=f"{scale.large_bytes >> 20} MiB in sequence, {way}", unit=Unit.THROUGHPUT,
-            take=_by_path(partial(work.read, block_bytes=MIB), "large.bin"), bar=_faster(1.5),
+            data="large.bin", take=_timed(partial(work.read, block_bytes=MIB)), bar=_faster(1.5),
         ),
         Case(
             name=f"{scale.large_bytes >> 20} MiB in sequence, {way}, against curl", unit=Unit.THROUGHPUT,
-            take=_against_curl, bar=Bar(place=ANCHORFS, than=CURL, at_most=1 / 0.8),
+            data="curled.bin", take=_against_curl, bar=Bar(place=ANCHORFS, than=CURL, at_most=1 / 0.8),
         ),
     )  # fmt: skip
 
@@ -147,8 +102,8 @@ def sparing() -> tuple[Case, ...]:
     """What comes over the wire for a reader who wants little."""
     return (
         Case(
-            name="bytes fetched for 1 MiB in the middle of 4 GiB, partial", unit=Unit.MEBIBYTES, take=_fetched,
-            bar=Limit(place=ANCHORFS, at_most=4.0),
+            name="bytes fetched for 1 MiB in the middle of 4 GiB, partial", unit=Unit.MEBIBYTES,
+            data="middle.sparse", take=_fetched, bar=Limit(place=ANCHORFS, at_most=4.0),
         ),
     )  # fmt: skip
 
@@ -158,15 +113,15 @@ def held(scale: Scale) -> tuple[Case, ...]:
     return (
         Case(
             name=f"{scale.held_bytes >> 20} MiB from the disk cache, not in memory", unit=Unit.THROUGHPUT,
-            take=_held_forgotten, bar=_faster(4),
+            data="held.bin", take=_held_forgotten, bar=_faster(4),
         ),
         Case(
             name=f"{scale.held_bytes >> 20} MiB again, warm", unit=Unit.THROUGHPUT,
-            take=_by_path(partial(work.read, block_bytes=MIB), "held.bin"), bar=_faster(10),
+            data="held.bin", take=_timed(partial(work.read, block_bytes=MIB)), bar=_faster(10),
         ),
         Case(
             name=f"open, read, close of {scale.held_files:,} held small files, each", unit=Unit.MICROSECONDS,
-            take=_held_small, bar=_faster(1 / 0.8),
+            data="held", take=_held_small, bar=_faster(1 / 0.8),
         ),
     )  # fmt: skip
 
@@ -175,7 +130,7 @@ def peaks(place: Place, scale: Scale) -> list[float]:
     """Read one large file after the other; MiB that the client held at most, after each."""
     found = []
     for number in range(scale.memory_files):
-        work.read(place.path / f"memory-{number}.bin", MIB)
+        work.read(place.path / memory_file(number), MIB)
         status = Path(f"/proc/{place.pid}/status").read_text(encoding="utf-8")
         found.append(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024)
     return found
@@ -191,8 +146,8 @@ def _faster(times: float) -> Bar:
     return Bar(place=ANCHORFS, than=RCLONE, at_most=1 / times)
 
 
-def _by_path(look: Callable[[Path], float], name: str) -> Take:
-    return lambda place, _link, _number: {place.name: look(place.path / name)}
+def _timed(look: Callable[[Path], float]) -> Take:
+    return lambda place, path, _link, _number: {place.name: look(path)}
 
 
 def _tar(folder: Path) -> float:
@@ -233,11 +188,10 @@ def _scattered(path: Path, scale: Scale, number: int) -> float:
     return time.perf_counter() - begun
 
 
-def _against_curl(place: Place, link: Link, _number: int) -> dict[str, float]:
+def _against_curl(place: Place, path: Path, link: Link, _number: int) -> dict[str, float]:
     """The same bytes of the same server by the same way, ours from another cold file of that size."""
     if place.name != ANCHORFS:
         return {}
-    path = place.path / "memory-0.bin"
     item_id = os.getxattr(path, "user.anchorfs.item_id").decode()
     target = place.path.parent / "by-curl.bin"
     words = ["curl", "--silent", "--fail", "--output", str(target), f"{link.url}/v1/items/{item_id}/content"]
@@ -247,8 +201,7 @@ def _against_curl(place: Place, link: Link, _number: int) -> dict[str, float]:
     return {CURL: theirs, ANCHORFS: work.read(path, MIB)}
 
 
-def _fetched(place: Place, link: Link, _number: int) -> dict[str, float]:
-    path = place.path / "middle.sparse"
+def _fetched(place: Place, path: Path, link: Link, _number: int) -> dict[str, float]:
     path.stat()
     before = _settled(link)
     with path.open("rb", buffering=0) as file:
@@ -269,16 +222,14 @@ def _settled(link: Link) -> int:
     return link.down_bytes()
 
 
-def _held_forgotten(place: Place, _link: Link, number: int) -> dict[str, float]:
-    path = place.path / "held.bin"
+def _held_forgotten(place: Place, path: Path, _link: Link, number: int) -> dict[str, float]:
     if number == 0:
         work.read(path, MIB)
     place.forget_pages(path)
     return {place.name: work.read(path, MIB)}
 
 
-def _held_small(place: Place, _link: Link, number: int) -> dict[str, float]:
-    folder = place.path / "held"
+def _held_small(place: Place, folder: Path, _link: Link, number: int) -> dict[str, float]:
     if number == 0:
         _tar(folder)
     return {place.name: work.open_read_close(folder)}

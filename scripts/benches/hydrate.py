@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scripts.benches import cold, facts, places
-from scripts.benches.cold import FULL, QUICK, Case, Scale
+from scripts.benches import cold, cold_data, facts, places
+from scripts.benches.cold_data import FULL, QUICK, Scale
 from scripts.benches.links import Link, lengthened
 from scripts.benches.report import Report
 from scripts.benches.running import scratch
@@ -22,6 +22,7 @@ from scripts.benches.tools import rclone_program
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from scripts.benches.cold import Case
     from scripts.benches.places import Place
     from scripts.benches.settings import Settings
 
@@ -57,7 +58,9 @@ def run(settings: Settings) -> Report:
     with ExitStack() as stack:
         base = stack.enter_context(scratch(settings.folder))
         settings.say("laying out the data")
-        cold.build(base / "drive", scale)
+        picked = sessions(scale, settings)
+        names = [case.data for session in picked for case in session.cases]
+        cold_data.build(base / "drive", scale, [*names, *(["memory"] if settings.picks("memory") else [])])
         settings.say("starting the servers")
         (base / "ours").mkdir()
         (base / "theirs").mkdir()
@@ -68,7 +71,6 @@ def run(settings: Settings) -> Report:
             rclone=program,
         )
         samples: Samples = {}
-        picked = sessions(scale, settings)
         for session in picked:
             _hold(session, base, servers, settings, samples)
         memory = _memory(base, servers, scale, settings) if settings.picks("memory") else []
@@ -115,7 +117,7 @@ def _hold(session: Session, base: Path, servers: Servers, settings: Settings, sa
                 both = pair or _mounted(own, base / f"{session.name}-{number}", servers, session)
                 for case in session.cases:
                     for place, link in both[:: 1 if number % 2 else -1]:
-                        taken = case.take(place, link, number)
+                        taken = case.take(place, place.path / case.data, link, number)
                         for name, sample in taken.items():
                             samples.setdefault(case.name, {}).setdefault(name, []).append(sample)
 

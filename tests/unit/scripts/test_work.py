@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.benches import tree, work
-from scripts.benches.cold import QUICK
+from scripts.benches.cold_data import QUICK
 from scripts.benches.hydrate import sessions
 from scripts.benches.kernel import measures
 from scripts.benches.places import Place

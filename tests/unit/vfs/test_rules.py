@@ -79,3 +79,15 @@ async def test_a_number_that_is_used_again_is_another_process(
     assert known.action(7) is Action.ALLOW
     assert (known.action(0), dict(known.refused)) == (Action.ALLOW, {"tumblerd": 1})
     assert isinstance(autojump_clock, MockClock)
+
+
+async def test_programs_are_counted_by_a_bounded_number_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever they call themselves, and when they are gone before they are looked at."""
+    monkeypatch.setattr(programs, "_started", str)
+    monkeypatch.setattr(programs, "program_of", lambda pid: Program("" if pid < 10 else f"name-{pid}", ""))
+    known = Programs(BUILT_IN)
+    for pid in range(1, 10 + 2 * programs.COUNTED_MAX):
+        known.refuse(pid)
+    assert known.refused[programs.NAMELESS] == 9
+    assert len(known.refused) == programs.COUNTED_MAX + 1
+    assert known.refused[programs.OTHERS] == programs.COUNTED_MAX + 1
