@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.benches import hydrate, kernel, outside, server
+from scripts.benches import hydrate, kernel, outside, scan, server
 from scripts.benches.running import BenchFailedError, ended_in_order
 from scripts.benches.settings import QUICK_RUNS, RUNS, Settings
 
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
     from scripts.benches.latency import LatencyReport
     from scripts.benches.report import Report
+    from scripts.benches.scan import ScanReport
 
-BENCHES: dict[str, Callable[[Settings], Report | LatencyReport]] = {
+BENCHES: dict[str, Callable[[Settings], Report | LatencyReport | ScanReport]] = {
     "hydrate": hydrate.run,
     "kernel": kernel.run,
     "outside": outside.run,
+    "scan": scan.run,
     "server": server.run,
 }
 DISK = "/var/tmp"  # noqa: S108 - by the file system hierarchy standard on a disk, where /tmp may be memory
@@ -34,7 +36,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every sample here, and the table beside it")
     parser.add_argument("--runs", type=int, metavar="N", help=f"{RUNS}, with --quick {QUICK_RUNS}")
     parser.add_argument("--dir", type=Path, default=Path(DISK), help=f"a folder on the disk to compare with ({DISK})")
-    parser.add_argument("--only", default="", metavar="PART", help="cases with this in their names (hydrate, kernel)")
+    parser.add_argument(
+        "--only", default="", metavar="PART", help="cases with this in their names (hydrate, kernel, scan)"
+    )
     given = parser.parse_args()
     runs = given.runs or (QUICK_RUNS if given.quick else RUNS)
     if runs < 1:

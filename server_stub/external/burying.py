@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from server_stub.store import Tx, View
     from server_stub.values import Item
 
-AT_ONCE_MAX: Final = 2_000  # items of one transaction: about a tenth of a second
+AT_ONCE_MAX: Final = 1_000  # items of one transaction: about a tenth of a second
 _ROWS_AT_ONCE: Final = 200  # of each folder on the way down
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from server_stub.external.identity import continues
+from server_stub.external.identity import claims, continues
 from server_stub.external.looking import Certainty, Terms
 from server_stub.external.outcomes import Outcomes
 from server_stub.external.settling import Settler
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from server_stub.external.reconcile import Reconciler
     from server_stub.external.report import Report
     from server_stub.store import Store, View
-    from server_stub.tree import Tree
     from server_stub.values import Item
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 _BATCH: Final = 1_000
 _HELD_MIN: Final = 50  # items; fewer are never held
 _HELD_SHARE: Final = 0.5  # of all items
-_INODES_MAX: Final = 1_000_000  # remembered of folders that cannot be listed yet
 
 
 class Ending:
@@ -94,16 +93,37 @@ class Ending:
         return found
 
     def _inodes_unlisted(self, items: Sequence[Item], view: View) -> frozenset[int]:
-        """What lies in folders that are no items yet, because a missing one has their name, and so are not listed. An
-        item whose file is among it ends, to free its name, and is revived when the folder is listed.
+        """What lies in folders that cannot be listed yet, because what is missing has their name. An item whose file is
+        among it ends, to free its name, and is revived when the folder is listed.
         """
         found: set[int] = set()
         for item in items:
-            ino = view.missing_ino(item.item_id)
-            if ino is not None and not item.is_folder and not any(each.is_folder for each in view.by_ino(ino)):
+            if not item.is_folder and view.missing_ino(item.item_id) is not None:
                 path = tuple(name for _, name in view.lineage(item.parent_id or "")[1:])
-                found |= _inodes_below(self._reconciler.tree, (*path, item.name))
+                found |= self._known_below((*path, item.name), view)
         return frozenset(found)
+
+    def _known_below(self, names: Names, view: View) -> set[int]:
+        """Inodes of known files below a folder, as far as it can be read; of anything else, none."""
+        found: set[int] = set()
+        pending = [names]
+        while pending:
+            path = pending.pop()
+            with suppress(OSError), self._reconciler.tree.folder(path) as fd, os.scandir(fd) as entries:
+                sight = Sight(fd, self._reconciler.lister.hidden)
+                for entry in entries:
+                    if any(self._is_file_of(row, sight, entry.name) for row in view.by_ino(entry.inode())):
+                        found.add(entry.inode())
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append((*path, entry.name))
+        return found
+
+    def _is_file_of(self, row: Item, sight: Sight, name: str) -> bool:
+        try:
+            found = sight.look_at(name)
+        except Covered:
+            return False
+        return found is not None and claims(row, self._reconciler.eyes.identity(sight.fd, found))
 
     async def _settle_items(self, item_ids: Sequence[str], terms: Terms) -> Outcomes:
         if not item_ids:
@@ -144,20 +164,3 @@ class Ending:
 
 def _missing(after: str, view: View) -> list[Item]:
     return view.missing(after, _BATCH)
-
-
-def _inodes_below(tree: Tree, names: Names) -> set[int]:
-    """Of all entries below a folder, as far as it can be read; of anything else, none."""
-    found: set[int] = set()
-    pending = [names]
-    while pending and len(found) < _INODES_MAX:
-        path = pending.pop()
-        try:
-            with tree.folder(path) as fd, os.scandir(fd) as entries:
-                for entry in entries:
-                    found.add(entry.inode())
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append((*path, entry.name))
-        except OSError:
-            continue
-    return found

@@ -1,6 +1,7 @@
 """A user-space NFS server (nfs-ganesha, NFS 4) on loopback, and libnfs to use it: nothing of the kernel's NFS.
 
-Neither is installed for the tests: they run where both are found.
+Neither is installed: scripts/setup unpacks their packages beside the tests' Python, where nothing starts them. What the
+machine has of its own is taken first.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from ctypes.util import find_library
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _PROGRAM = "ganesha.nfsd"
+_UNPACKED = Path(sys.prefix) / "nfs"
 
 _CONFIGURATION = """
 NFS_CORE_PARAM {{
@@ -41,17 +44,31 @@ EXPORT {{
 
 def missing() -> str | None:
     """Why there is no NFS here; None when there is."""
-    if shutil.which(_PROGRAM) is None:
-        return "not installed: nfs-ganesha, nfs-ganesha-vfs"
+    program = _program()
+    if program is None:
+        return "neither installed nor unpacked by scripts/setup: nfs-ganesha, nfs-ganesha-vfs"
     if _library() is None:
-        return "not installed: libnfs13"
-    return None if os.geteuid() == 0 else "an NFS server opens files by handle, which needs root"
+        return "neither installed nor unpacked by scripts/setup: libnfs13"
+    if os.geteuid() != 0:
+        return "an NFS server opens files by handle, which needs root"
+    done = subprocess.run([program, "-v"], env=_environment(), capture_output=True, text=True, check=False)
+    return None if done.returncode == 0 else f"{_PROGRAM} does not start here: {done.stderr.strip()}"
+
+
+def _program() -> str | None:
+    unpacked = _UNPACKED / "usr" / "bin" / _PROGRAM
+    return shutil.which(_PROGRAM) or (str(unpacked) if unpacked.exists() else None)
 
 
 def _library() -> str | None:
-    folders = map(Path, os.environ.get("LD_LIBRARY_PATH", "").split(":"))
-    unpacked = (str(path) for folder in folders for path in folder.glob("libnfs.so.*"))
-    return find_library("nfs") or next(unpacked, None)
+    return find_library("nfs") or next(map(str, _UNPACKED.glob("usr/lib/*/libnfs.so.*")), None)
+
+
+def _environment() -> dict[str, str]:
+    """What was unpacked finds its libraries and their plug-ins."""
+    folders = [*_UNPACKED.glob("usr/lib/ganesha"), *_UNPACKED.glob("usr/lib/*-linux-gnu*")]
+    folders += _UNPACKED.glob("usr/lib/*/libnfsidmap")
+    return {**os.environ, "LD_LIBRARY_PATH": ":".join(map(str, folders))}
 
 
 class Nfs:
@@ -91,7 +108,8 @@ class Nfs:
             self._library.nfs_destroy_context(self._context)
             self._context = None
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
@@ -122,7 +140,7 @@ class Nfs:
         assert status >= 0, f"{name}{arguments}: {self._library.nfs_get_error(self._context)!r}"
 
     def _start(self) -> None:
-        program = shutil.which(_PROGRAM)
+        program = _program()
         assert program is not None, missing()
         library = Path(program).resolve().parents[1] / "lib"
         plugins = next(path.parent for path in library.glob("**/libfsalvfs.so"))
@@ -142,7 +160,7 @@ class Nfs:
         ]
         with (self._folder / "out").open("wb") as out:
             self._process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                words, env=_environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
         until(self._listens, "the NFS server to listen")
 

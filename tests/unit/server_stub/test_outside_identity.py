@@ -391,3 +391,15 @@ def test_a_file_in_a_folder_that_took_the_name_of_another_is_found_there(outside
     (outside.root / "b").rename(outside.root / "d")
     look(outside, way)
     assert outside.ids() == {"c": before["d"], "d": outside.ids()["d"], "d/c": before["c"]}
+
+
+@pytest.mark.parametrize("way", ["full", "quick"])
+def test_a_known_folder_that_took_the_name_of_a_file_is_looked_into_as_well(outside: Outside, way: str) -> None:
+    """`d` lies in `c`, over a file that is no more; `c` is `a` now, and `a` is `d`."""
+    before = fill(outside, a="one", d="two", c__a="three")
+    (outside.root / "d").replace(outside.root / "c" / "a")
+    (outside.root / "a").rename(outside.root / "d")
+    (outside.root / "c").rename(outside.root / "a")
+    look(outside, way)
+    assert outside.ids() == {"a": before["c"], "a/a": before["c/a"], "d": before["a"]}
+    assert gone(outside, before["d"])
