@@ -40,6 +40,7 @@ class Told:
     """What the last look knew: for each folder by identity, who had which name."""
 
     rows: dict[tuple[int, str], Thing] = field(default_factory=dict)
+    at: dict[int, str] = field(default_factory=dict)  # where each thing lay
     keep: list[Thing] = field(default_factory=list)  # so that no identity is used again
 
 
@@ -205,9 +206,13 @@ class OutsideMachine(RuleBasedStateMachine):
         alive = {id(thing) for _, _, _, thing in places}
         continuing = {id(thing): self.before(folder, name, thing, alive) for _, folder, name, thing in places}
         taken = {before.item_id for before in continuing.values() if before is not None}
-        for path, _, _, thing in places:
+        for path, folder, _, thing in places:
             item, before = items[path], continuing[id(thing)]
-            if before is not None:
+            if before is not None and item.item_id == thing.item_id and self.has_moved(folder, path):
+                # Its folder may have had to end and to come back, to free a name for what it lies in now; then its
+                # former entries ended with it, and those whose files are still there came back with it.
+                self.check_version(path, thing, item.content_version, edits_seen=edits_seen)
+            elif before is not None:
                 assert item.item_id == before.item_id, f"{path} was taken over and goes on"
                 # A copy of the very bytes with their times, put over them, is no other content.
                 assert item.content_version != before.version or thing.text == before.told_text, path
@@ -225,6 +230,9 @@ class OutsideMachine(RuleBasedStateMachine):
         elif not thing.edited:
             assert version == thing.version, f"{path} was not edited"
 
+    def has_moved(self, folder: Thing, path: str) -> bool:
+        return self.told.at.get(id(folder), "") != path.rpartition("/")[0]
+
     def known(self) -> set[str | None]:
         return {thing.item_id for thing in self.told.keep}
 
@@ -237,6 +245,7 @@ class OutsideMachine(RuleBasedStateMachine):
 
     def remember(self, items: dict, *, edits_seen: bool) -> None:
         self.told.rows.clear()
+        self.told.at = {id(thing): path for path, _, _, thing in self.places()}
         for path, folder, name, thing in self.places():
             item = items[path]
             if edits_seen or item.content_version != thing.version:
