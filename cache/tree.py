@@ -200,6 +200,11 @@ def set_attributes(connection: sqlite3.Connection, ino: Ino, mode: int, mtime_ns
     )
 
 
+def stamp(connection: sqlite3.Connection, ino: Ino, now_ns: int) -> None:
+    """Something about the node changed that is neither its bytes nor its attributes: its name, or their number."""
+    connection.execute("UPDATE node SET ctime_ns = ? WHERE ino = ?", (now_ns, ino))
+
+
 def touch(connection: sqlite3.Connection, folder: Ino, now_ns: int) -> None:
     """A folder's times after an entry came or went."""
     connection.execute("UPDATE node SET mtime_ns = ?, ctime_ns = ? WHERE ino = ?", (now_ns, now_ns, folder))

@@ -61,9 +61,14 @@ def change(connection: sqlite3.Connection, ino: Ino, name: str, new: bytes | Non
     if new is not None:
         _check_room(shown | {name: new})
     _put(connection, ino, {name: new})
-    tree.set_attributes(connection, ino, node.mode, node.mtime_ns, clock.now_ns)
+    tree.stamp(connection, ino, clock.now_ns)
     if ino != ROOT_INO and (node.parent is not None or node.item_id is not None):
         journal.record(connection, ino, Aspect.XATTRS, item, clock.now_s, not_before_ms=clock.push_after_ms)
+
+
+def differ(connection: sqlite3.Connection, ino: Ino, before: Item, after: Item) -> bool:
+    """Whether a node shows others when the remote tells `after` instead of `before`."""
+    return before.xattrs != after.xattrs and _shown(connection, ino, before) != _shown(connection, ino, after)
 
 
 def keep(connection: sqlite3.Connection, node: Node, item: Item | None, heir: Ino | None = None) -> bool:

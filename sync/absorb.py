@@ -16,7 +16,6 @@ from cache.activity import What, Who
 from cache.model import (
     ROOT_INO,
     Aspect,
-    Capability,
     ChangeState,
     EntryChanged,
     Ino,
@@ -28,11 +27,11 @@ from cache.model import (
     NodeChanged,
 )
 from cache.names import shown
-from cache.placeholders import is_own_creation, item_size, materialise, removal_of_unanswered
+from cache.placeholders import is_own_creation, materialise, removal_of_unanswered
 from sync import first_listing, settle, sides
-from sync.placing import Placing
 from sync.planner import Decision, merge, removal_stands
 from sync.remote import Tombstone
+from sync.showing import Showing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Absorber(Placing):
+class Absorber(Showing):
     """Applies remote news inside one transaction."""
 
     def item(self, told: Item, *, unlisted_parent: bool = False) -> None:
@@ -248,6 +247,8 @@ class Absorber(Placing):
             self.note(node.ino, What.CHANGED, who=Who.SERVER)
         if decision.attributes is Decision.TAKE:
             self.take_attributes(node, told)
+        if old is not None and xattrs.differ(self.connection, node.ino, old, told):
+            self.stamp(node)
         journal.rebase(self.connection, node.ino, told)
 
     def _place(self, node: Node, parent: Node, told: Item, decision: Decision, *, same_place: bool) -> bool:
@@ -265,28 +266,6 @@ class Absorber(Placing):
         if decision is Decision.TAKE and before is not None and stays:
             self.note(node.ino, What.MOVED, f"from {before}", who=Who.SERVER)
         return stays
-
-    def take_content(self, node: Node, told: Item, old: Item | None) -> bool:
-        """Show the remote's content, if it is another; the bytes that were shown are kept while they are open."""
-        held = None if node.content_id is None else contents.get(self.connection, node.content_id)
-        version = held.version if held is not None else None if old is None else old.content_version
-        if version == told.content_version and node.symlink_target == told.symlink_target:
-            return False
-        tree.set_content(self.connection, node.ino, None, item_size(told))
-        tree.set_target(self.connection, node.ino, told.symlink_target)
-        if node.content_id is not None:
-            self.after.released.add(node.content_id)
-        self.after.news.append(NodeChanged(node.ino, content=True))
-        return True
-
-    def take_attributes(self, node: Node, told: Item) -> None:
-        """Show the remote's mode and times."""
-        writable = Capability.WRITE in told.capabilities
-        if (node.mode, node.mtime_ns, node.writable) == (told.mode, told.mtime_ns, writable):
-            return
-        tree.set_attributes(self.connection, node.ino, told.mode, told.mtime_ns, self.clock.now_ns)
-        tree.set_writable(self.connection, node.ino, writable=writable)
-        self.after.news.append(NodeChanged(node.ino))
 
     # Parts -----------------------------------------------------------------------------------------------------
 

@@ -149,9 +149,9 @@ class Sender:
         item = await self._remote.set_xattrs(action.item.item_id, action.item.metadata_version, action.changes, key=key)
 
         def take_in(absorber: Absorber) -> None:
+            absorber.item(item)  # first: what is shown does not change by it
             if out.arrived(absorber.connection):
                 xattrs.forget(absorber.connection, out.change.ino)
-            absorber.item(item)
             absorber.note(out.change.ino, What.ATTRIBUTES, who=Who.HERE)
 
         await self._applier.apply_answer([item], out.heard, take_in)

@@ -59,6 +59,34 @@ def test_any_field_is_a_value_or_a_violation(field: str, value: object) -> None:
     assert item.item_id.isprintable()
 
 
+def told(xattrs: object) -> Item:
+    """An item with these extended attributes."""
+    return item_of(decode(WireItem, json.dumps(FIELDS | {"xattrs": xattrs}).encode()))
+
+
+def test_a_server_that_keeps_no_extended_attributes_tells_none() -> None:
+    assert item_of(decode(WireItem, json.dumps(FIELDS).encode())).xattrs is None
+    assert told({}).xattrs == ()
+
+
+@given(junk | st.dictionaries(st.text() | st.text().map("user.".__add__), st.text(alphabet="A=", max_size=9)))
+def test_any_extended_attributes_are_some_or_a_violation(xattrs: object) -> None:
+    try:
+        found = told(xattrs).xattrs
+    except ProtocolViolation:
+        return
+    assert found is None or all(name.startswith("user.") for name, _ in found)
+
+
+def test_what_no_file_here_can_have_is_left_out() -> None:
+    fitting = {"user.b": "Yg==", "user.a": ""}
+    long = "user." + "n" * 251
+    other = {"trusted.a": "", "user.": "", "a": "", long: "", "user.a\0": "", "user.anchorfs.state": ""}
+    assert told(fitting | other | {"user.big": "AAAA" * 21846}).xattrs == (("user.a", b""), ("user.b", b"b"))
+    with pytest.raises(ProtocolViolation):
+        told({"user.\ud800": ""})
+
+
 @given(st.sampled_from(sorted(FIELDS)))
 def test_every_field_is_needed(field: str) -> None:
     body = json.dumps({key: value for key, value in FIELDS.items() if key != field}).encode()
