@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,6 +18,7 @@ from cache import contents
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
 
     from cache.blobs import Blobs
     from cache.db import Database
@@ -42,11 +44,23 @@ class Durability:
         self._refused: dict[ContentId, OSError] = {}  # dirty contents that the disk would not keep
         self.last_copies: list[ContentId] = []  # dirty contents whose rows went, not yet through power loss
         self._all_at_s = self._dirty_at_s = 0.0
-        self._unchanged: set[ContentId] = set()  # being synced, and not changed since that began
+        self._under_way: list[set[ContentId]] = []  # what each sync brings, and what has not changed since it began
 
     def changed(self, *content_ids: ContentId) -> None:
         """Their rows are told of other bytes: what is being synced at this moment is not all of them."""
-        self._unchanged.difference_update(content_ids)
+        for unchanged in self._under_way:
+            unchanged.difference_update(content_ids)
+
+    @contextmanager
+    def _bringing(self, *content_ids: ContentId) -> Iterator[set[ContentId]]:
+        """A sync of these; those that are still in it afterwards are on the disk as their rows tell. Each has its own:
+        an older one of the same bytes knows nothing of what a newer one was to bring."""
+        unchanged = set(content_ids)
+        self._under_way.append(unchanged)
+        try:
+            yield unchanged
+        finally:
+            self._under_way = [each for each in self._under_way if each is not unchanged]
 
     async def sync(self, opened: OpenContent) -> None:
         """Return when the bytes, their row and their name are on the disk; raises OSError, also for an earlier
@@ -54,13 +68,15 @@ class Durability:
         content_id = opened.content_id
         if content_id in self._refused:
             raise self._refused[content_id]
-        self._unchanged.add(content_id)
-        try:
-            await trio.to_thread.run_sync(self._sync_open, opened.fd, content_id)
-        except OSError as error:
-            await self._doubt({content_id: error})
-            raise
-        await self._db.write(lambda connection: self._call_durable(connection, [content_id]), durable=True)
+        with self._bringing(content_id) as unchanged:
+            try:
+                await trio.to_thread.run_sync(self._sync_open, opened.fd, content_id)
+            except OSError as error:
+                await self._doubt({content_id: error})
+                raise
+            await self._db.write(
+                lambda connection: self._call_durable(connection, [content_id], unchanged), durable=True
+            )
 
     async def before_replacing(self, coming: Node | None, going: Node | None) -> None:
         """A rename ends a file whose bytes are nowhere else: those that take its place must be on the disk by then.
@@ -74,7 +90,8 @@ class Durability:
         await self._doubt(failed)
         if failed:
             raise failed[content_id]
-        await self._db.write(lambda connection: self._call_durable(connection, [content_id]))
+        written_on: set[ContentId] = set()  # somebody may be writing it: its row may tell of an older state
+        await self._db.write(lambda connection: self._call_durable(connection, [content_id], written_on))
 
     def _holds_unsent(self, node: Node | None) -> bool:
         content = None if node is None or node.content_id is None else contents.get(self._db.reader, node.content_id)
@@ -108,13 +125,15 @@ class Durability:
         after = 0
         while rows := contents.unsynced(self._db.reader, BATCH, after=after, dirty_only=dirty_only):
             after = rows[-1]
-            batch = [content_id for content_id in rows if self._is_quiet(content_id)]
-            self._unchanged.update(batch)
+            await self._sync_batch([content_id for content_id in rows if self._is_quiet(content_id)])
+
+    async def _sync_batch(self, batch: list[ContentId]) -> None:
+        with self._bringing(*batch) as unchanged:
             failed = await trio.to_thread.run_sync(self._sync_closed, batch)
             await self._doubt(failed)
             synced = [content_id for content_id in batch if content_id not in failed]
             if synced:
-                await self._db.write(lambda connection, synced=synced: self._call_durable(connection, synced))  # type: ignore[misc]
+                await self._db.write(lambda connection: self._call_durable(connection, synced, unchanged))
 
     def _is_quiet(self, content_id: ContentId) -> bool:
         """A writer would have to wait for the disk; and what was refused once is not asked again while it is dirty."""
@@ -125,15 +144,16 @@ class Durability:
         opened = self._opened.get(content_id)
         return opened is None or not opened.writers
 
-    def _call_durable(self, connection: sqlite3.Connection, content_ids: list[ContentId]) -> None:
+    def _call_durable(
+        self, connection: sqlite3.Connection, content_ids: list[ContentId], unchanged: set[ContentId]
+    ) -> None:  # fmt: skip
         for content_id in content_ids:
             content = contents.get(connection, content_id)
             if content is None:
                 continue
-            contents.set_durable(connection, content_id, unchanged=content_id in self._unchanged)
+            contents.set_durable(connection, content_id, unchanged=content_id in unchanged)
             if not content.dirty:
                 self._blobs.unmark(content_id)
-        self._unchanged.difference_update(content_ids)
 
     def _sync_open(self, fd: int, content_id: ContentId) -> None:
         self._blobs.sync(fd)
@@ -163,7 +183,7 @@ class Durability:
             return
         log.warning("the disk did not keep what was written to it: %s", next(iter(failed.values())))
         for content_id, error in failed.items():
-            self._unchanged.discard(content_id)
+            self.changed(content_id)
             content = contents.get(self._db.reader, content_id)
             if content is not None and content.dirty:
                 self._refused[content_id] = error

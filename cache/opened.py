@@ -109,6 +109,11 @@ class OpenContents:
     def __len__(self) -> int:
         return len(self._open)
 
+    def is_written(self, content_id: ContentId) -> bool:
+        """Whether a program may write to it at any moment."""
+        opened = self._open.get(content_id)
+        return opened is not None and opened.writers > 0
+
     def get(self, content_id: ContentId | None) -> OpenContent | None:
         """The open content, if anybody has it open."""
         return None if content_id is None else self._open.get(content_id)

@@ -58,7 +58,8 @@ class LocalStore:
         self._lock = lock.take(directory)
         try:
             self.blobs = Blobs(directory / "blobs")
-            self.aside = Aside(directory / "set-aside", self.blobs)
+            self.opened = OpenContents(self.blobs, self._closed)
+            self.aside = Aside(directory / "set-aside", self.blobs, self.opened.is_written)
             self._rescue = Rescue(directory, self.blobs)
             checked = move_damaged_aside(directory, self.blobs, self._rescue)
             self.db = Database(directory / CATALOG, runner=runner, checked=checked)
@@ -67,7 +68,6 @@ class LocalStore:
             os.close(self._lock)
             raise
         self.pins = Pins(directory, self.db.reader, get_meta(self.db.reader, "catalog") or "")
-        self.opened = OpenContents(self.blobs, self._closed)
         self._loose: set[ContentId] = set()  # contents to look at: closed, or without a node
         self._nameless: set[Ino] = set()
         self.untold = Untold()

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from cache.store import LocalStore
     from cache.uploads import Upload
 
-BATCH = 64
 RETRY_S = 60.0
 
 
@@ -30,6 +29,12 @@ class Leftovers:
         self._store = store
         self._remote = remote
         self._wake = trio.Event()
+        self._paused = False
+
+    def pause(self, *, paused: bool) -> None:
+        """Ask nothing of the remote; or go on."""
+        self._paused = paused
+        self._wake.set()
 
     def look(self) -> None:
         """Something was concluded, or given up."""
@@ -47,10 +52,13 @@ class Leftovers:
                 await self._wake.wait()
 
     async def _end_all(self) -> None:
-        while rows := uploads.unwanted(self._store.db.reader, BATCH):
-            for row in rows:
-                await self._end(row)
-                await self._store.db.write(partial(uploads.forget, upload=row))
+        while (row := self._next()) is not None:
+            await self._end(row)
+            await self._store.db.write(partial(uploads.forget, upload=row))
+
+    def _next(self) -> Upload | None:
+        rows = [] if self._paused else uploads.unwanted(self._store.db.reader, 1)
+        return rows[0] if rows else None
 
     async def _end(self, row: Upload) -> None:
         if row.remote_id is not None:

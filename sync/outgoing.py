@@ -87,10 +87,7 @@ class Outgoing:
             told = item
             if node.item_id == item.item_id and journal.get(connection, change.ino, Aspect.CONTENT) is not None:
                 node, told = absorber.overwritten(node, item)
-            created = journal.get(connection, change.ino, Aspect.CREATE)
-            passing = created is not None and item.name == push.passing_name(created, node.name)
-            held = False if passing else None  # whoever approved it did not mean that name
-            absorber.after.news += settle.adopt(connection, node, told, absorber.clock, clean=clean, held=held)
+            absorber.after.news += settle.adopt(connection, node, told, absorber.clock, clean=clean)
             if change.aspect is Aspect.CREATE:
                 self._question(absorber, item)
             activity.note(connection, absorber.clock.now_s, change.ino, what, who=Who.HERE)

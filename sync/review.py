@@ -105,6 +105,7 @@ def _goes_before(connection: sqlite3.Connection, row: LocalChange) -> Iterator[L
         for above in _above(connection, folder):
             yield journal.get(connection, above.ino, Aspect.PLACE)
     yield from _holds_the_name(connection, node, folder)
+    yield from journal.unanswered_at(connection, folder.item_id, node.name, node.ino)
 
 
 def _above(connection: sqlite3.Connection, folder: Node) -> Iterator[Node]:

@@ -37,13 +37,14 @@ if TYPE_CHECKING:
 
 def merge_folder(connection: sqlite3.Connection, mine: Node, told: Item, clock: Clock) -> list[News]:
     """A folder made on both sides is one folder; its remote children are still to be listed."""
+    held = is_held(connection, mine.ino, Aspect.CREATE)
     news = take_over(connection, mine.ino, told, clock)
     items.put(connection, told)
     tree.set_item(connection, mine.ino, told.item_id)
     tree.set_listed(connection, mine.ino, listed=False)
     journal.drop(connection, mine.ino, Aspect.CREATE)
     journal.rebase(connection, mine.ino, told)
-    journal_place(connection, mine.ino, clock)
+    journal_place(connection, mine.ino, clock, held=held)
     activity.note(connection, clock.now_s, mine.ino, What.MERGED, "folder made on both sides")
     return news
 
@@ -57,8 +58,7 @@ def step_aside(
         return []
     name = _free_name(connection, mine.parent, mine.name, clock, host)
     tree.place(connection, mine.ino, mine.parent, name)
-    row = journal.get(connection, mine.ino, Aspect.PLACE)  # what was approved goes on, what waits waits
-    journal_place(connection, mine.ino, clock, held=None if row is None else row.state is ChangeState.HELD)
+    journal_place(connection, mine.ino, clock, held=is_held(connection, mine.ino, Aspect.PLACE))
     occupant = rival or _occupant_id(connection, mine)
     if occupant is not None:
         _remember(connection, mine.ino, occupant, clock)
@@ -151,11 +151,15 @@ def edit_beside(connection: sqlite3.Connection, content_id: ContentId, clock: Cl
     return [EntryChanged(node.parent, name)]
 
 
-def adopt(
-    connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, *, clean: bool, held: bool | None = None
-) -> list[News]:  # fmt: skip
-    """The remote holds these very bytes: the node is that item from here on. `clean`: no byte changed since; `held`:
-    whether a move from there to its place waits for approval."""
+def is_held(connection: sqlite3.Connection, ino: Ino, aspect: Aspect) -> bool | None:
+    """Whether a change waits for approval; what follows from it goes when it goes. None: there is no such change."""
+    row = journal.get(connection, ino, aspect)
+    return None if row is None else row.state is ChangeState.HELD
+
+
+def adopt(connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, *, clean: bool) -> list[News]:
+    """The remote holds these very bytes: the node is that item from here on. `clean`: no byte changed since."""
+    held = is_held(connection, node.ino, Aspect.CREATE)
     news = take_over(connection, node.ino, told, clock)
     items.put(connection, told)
     tree.set_item(connection, node.ino, told.item_id)

@@ -106,6 +106,7 @@ class Uploader:
         """Send nothing more, not even the rest of what is under way; or go on."""
         self.paused = paused
         self._hurry = not paused
+        self._leftovers.pause(paused=paused)
         if paused:
             self.files.interrupt()
         self._wake.set()

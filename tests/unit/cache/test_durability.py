@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 from cache import contents
 from cache.model import Kind
@@ -101,3 +103,67 @@ async def test_the_last_copy_of_bytes_goes_only_after_its_deletion_is_on_the_dis
     assert machine.store.blobs.path(content_id).exists()
     assert await machine.store.durability.delete_last_copies() == [content_id]
     assert not machine.store.blobs.path(content_id).exists()
+
+
+class Disk:
+    """Syncs of bytes that wait until they are let go, one after another."""
+
+    def __init__(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun: list[threading.Event] = []
+        self.outcomes: list[OSError | None] = []
+        monkeypatch.setattr(machine.store.blobs, "sync", self._sync)
+
+    def _sync(self, _fd: int) -> None:
+        gate = threading.Event()
+        number = len(self.begun)
+        self.begun.append(gate)
+        assert gate.wait(10)
+        if (outcome := self.outcomes[number]) is not None:
+            raise outcome
+
+    async def syncs(self, count: int) -> None:
+        """Return when so many have begun."""
+        with trio.fail_after(10):
+            while len(self.begun) < count:  # noqa: ASYNC110  # threads tell no event
+                await trio.sleep(0.001)
+
+    def let_go(self, number: int, outcome: OSError | None = None) -> None:
+        """One of them is over."""
+        self.outcomes += [None] * (number + 1 - len(self.outcomes))
+        self.outcomes[number] = outcome
+        self.begun[number].set()
+
+
+async def test_an_older_sync_says_nothing_of_what_a_failing_fsync_was_to_bring(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await machine.create("/new", b"first")
+    disk, ino = Disk(machine, monkeypatch), machine.at("/new").ino
+
+    def durable() -> int:
+        (found,) = machine.store.db.reader.execute("SELECT durable FROM content WHERE dirty = 1").fetchone()
+        return int(found)
+
+    done = trio.Event()
+
+    async def janitor() -> None:
+        await machine.store.durability.sync_all(dirty_only=True)
+        done.set()
+
+    async def fails(fh: int) -> None:
+        with pytest.raises(OSError, match="would not"):
+            await machine.filesystem.fsync(fh, False)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(janitor)
+        await disk.syncs(1)
+        fh = (await machine.filesystem.open(ino, os.O_RDWR)).fh
+        await machine.filesystem.write(fh, 0, b"later")
+        nursery.start_soon(fails, fh)
+        await disk.syncs(2)
+        disk.let_go(0)
+        await done.wait()
+        told = durable()
+        disk.let_go(1, OSError(errno.EIO, "the disk would not"))
+    await machine.filesystem.release(fh)
+    assert (told, durable()) == (0, 0)

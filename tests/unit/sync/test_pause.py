@@ -91,3 +91,17 @@ async def test_reads_still_fetch_what_they_need_and_nothing_more(desk: Desk) -> 
     await desk.do.release(fh)
     await engine.steering.pause(paused=False)
     assert await desk.machine.read(ino) == LARGE[: 1 << 20]
+
+
+async def test_no_upload_is_ended_at_the_remote_meanwhile(desk: Desk) -> None:
+    await desk.machine.create("/n", LARGE)
+    desk.machine.remote.inject(Fault(operation="append", cut_after_bytes=1 << 20))
+    await desk.machine.push_one(0)
+    await desk.machine.engine.steering.pause(paused=True)
+    await desk.unlink("/n")
+    assert await desk.machine.push_all(5.0)
+    assert "abandon" not in desk.machine.remote.requests
+    await desk.machine.engine.steering.pause(paused=False)
+    with trio.fail_after(10):
+        while "abandon" not in desk.machine.remote.requests:
+            await desk.machine.push_all(0.2)

@@ -10,7 +10,9 @@ import pytest
 from cache import holding, journal
 from cache.holding import PushMode
 from cache.model import Aspect, ChangeState
+from sync.remote import Unknown
 from tests.fakes.drive import FakeDrive
+from tests.fakes.faults import Fault
 from tests.model.desk import Desk
 from tests.model.machine import Machine
 from vfs.attributes import AttributeChange
@@ -278,3 +280,31 @@ async def test_what_is_approved_goes_all_the_way_by_a_passing_name(desk: Desk) -
     await desk.machine.engine.steering.approve([])
     found = await desk.meet()
     assert (found["/g"], found["/g/g"]) == (None, b"other")
+
+
+async def test_what_was_rejected_is_kept_as_it_was_while_a_program_writes_on(desk: Desk) -> None:
+    fh = (await desk.do.open(desk.machine.at("/f").ino, os.O_RDWR | os.O_TRUNC)).fh
+    await desk.do.write(fh, 0, b"rejected")
+    await desk.machine.engine.steering.reject([])
+    await desk.do.write(fh, 0, b"WRITTEN ON")
+    await desk.do.release(fh)
+    assert kept(desk) == {"f": b"rejected", "f~2": b"WRITTEN ON"}
+
+
+async def test_a_file_and_a_folder_of_one_name_are_put_aside_in_one_second(desk: Desk) -> None:
+    aside = desk.machine.store.aside
+    places = [aside.keep_link("to", path, 5) for path in ("/n", "/n/x", "/n/x/y", "/n", "/m/x", "/m")]
+    assert len(set(places)) == len(places)
+    assert all(each.is_symlink() for each in places)
+
+
+async def test_approving_a_move_takes_along_what_may_hold_its_name(desk: Desk) -> None:
+    await mode(desk.machine, PushMode.AUTO)
+    await desk.mkdir("/n")
+    desk.machine.remote.inject(Fault(after=Unknown()))
+    await desk.machine.push_one(0)
+    await mode(desk.machine, PushMode.REVIEW)
+    await desk.rename("/n", "/m")
+    await desk.rename("/f", "/n")
+    await desk.machine.engine.steering.approve(["/n"])
+    assert (await desk.meet())["/n"] == b"old"
