@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import random
 import shutil
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -39,7 +38,7 @@ class Machine:
 
     def __init__(self, name: str, drive: FakeDrive, directory: Path, *, seed: int = 0) -> None:
         self.name, self.drive, self.directory, self._seed = name, drive, directory, seed
-        self.remote = FakeRemote(drive, page=3, page_order=random.Random(seed))
+        self.remote = FakeRemote(drive, page=3)
         self.handles: dict[int, Ino] = {}
         self.removed: set[Ino] = set()  # whose name a program here took away
         self.skew_s = 0.0

@@ -69,6 +69,8 @@ class World(Adversary):
         self.drive, self.ledger = FakeDrive(), Ledger()
         self.server = ServerSide(self.drive, self.ledger)
         self.machines = [Machine(name, self.drive, self.directory / name, seed=seed) for name in NAMES[:machines]]
+        for machine in self.machines:
+            machine.remote.page_order = random.Random(seed)
         self._alone = machines == 1
         self._one_side_wins = False
         self._left: Tree = {}  # what the programs of one machine alone have made: nobody else may change it
