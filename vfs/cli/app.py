@@ -7,6 +7,7 @@ import typer
 from vfs.cli import (
     accounts,
     cache,
+    diagnose,
     doctor,
     figures,
     fsck,
@@ -63,6 +64,7 @@ app.command()(accounts.logout)
 app.add_typer(settings.app, name="config")
 app.add_typer(service.app, name="service")
 app.command()(doctor.doctor)
+app.command()(diagnose.diagnose)
 app.command()(fsck.fsck)
 
 
