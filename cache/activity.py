@@ -10,10 +10,12 @@ from cache import tree
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
     from cache.model import Ino
 
 KEPT_ROWS = 20_000  # about 4 MB: weeks of a busy drive
+_ADD = "INSERT INTO activity (at_s, ino, path, what, who, detail) VALUES (?, ?, ?, ?, ?, ?)"
 
 
 class Who(StrEnum):
@@ -67,11 +69,18 @@ def note(
 ) -> None:  # fmt: skip
     """Add a row about a node, with its path as it is now, or `path` where the tree no longer tells it."""
     path = tree.path_of(connection, ino) if path is None else path
-    cursor = connection.execute(
-        "INSERT INTO activity (at_s, ino, path, what, who, detail) VALUES (?, ?, ?, ?, ?, ?)",
-        (now_s, ino, path, what, who, detail),
-    )
+    cursor = connection.execute(_ADD, (now_s, ino, path, what, who, detail))
     connection.execute("DELETE FROM activity WHERE seq <= ?", ((cursor.lastrowid or 0) - KEPT_ROWS,))
+
+
+def note_many(
+    connection: sqlite3.Connection, now_s: int, rows: Iterable[tuple[Ino, str, What, str]], *, who: Who
+) -> None:  # fmt: skip
+    """Add a row for each (node, path, what, detail)."""
+    told = [(now_s, ino, path, what, who, detail) for ino, path, what, detail in rows][-KEPT_ROWS:]
+    connection.executemany(_ADD, told)
+    (newest,) = connection.execute("SELECT coalesce(max(seq), 0) FROM activity").fetchone()
+    connection.execute("DELETE FROM activity WHERE seq <= ?", (newest - KEPT_ROWS,))
 
 
 def entries(connection: sqlite3.Connection, *, after_seq: int, limit: int, path: str = "") -> list[Entry]:

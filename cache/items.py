@@ -22,7 +22,10 @@ _COLUMNS = """item_id, parent_id, name, kind, size, mode, mtime_ns, ctime_ns, co
     symlink_target, capabilities, xattrs"""
 
 _NO_XATTRS = msgspec.msgpack.encode(())
+WITHOUT_XATTRS = (None, _NO_XATTRS)  # what a row holds of an item that has none
 _decode_xattrs = msgspec.msgpack.Decoder(Xattrs).decode
+_PUT = f"""INSERT OR REPLACE INTO item ({_COLUMNS}, shown_name)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""  # noqa: S608
 _KINDS = {kind.value: kind for kind in Kind}
 
 
@@ -99,6 +102,15 @@ def below(connection: sqlite3.Connection, parent_id: ItemId) -> list[ItemId]:
     return [ItemId(row[0]) for row in rows]
 
 
+def row_of(item: Item) -> tuple[object, ...]:
+    """An item as its row holds it, in the order of the columns; the last is `shown_name`."""
+    return (
+        item.item_id, item.parent_id, item.name, item.kind, item.size, item.mode, item.mtime_ns, item.ctime_ns,
+        item.content_version, item.metadata_version, item.digest, item.symlink_target, _words(item.capabilities),
+        _encoded_xattrs(item), shown(item.name),
+    )  # fmt: skip
+
+
 def put(connection: sqlite3.Connection, item: Item) -> None:
     """Store what the remote told."""
     put_all(connection, (item,))
@@ -106,18 +118,7 @@ def put(connection: sqlite3.Connection, item: Item) -> None:
 
 def put_all(connection: sqlite3.Connection, told: Iterable[Item]) -> None:
     """The same of many."""
-    connection.executemany(
-        f"""INSERT OR REPLACE INTO item ({_COLUMNS}, shown_name)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",  # noqa: S608
-        (
-            (
-                item.item_id, item.parent_id, item.name, item.kind, item.size, item.mode, item.mtime_ns, item.ctime_ns,
-                item.content_version, item.metadata_version, item.digest, item.symlink_target,
-                _words(item.capabilities), _encoded_xattrs(item), shown(item.name),
-            )
-            for item in told
-        ),
-    )  # fmt: skip
+    connection.executemany(_PUT, map(row_of, told))
 
 
 def any_known(connection: sqlite3.Connection, item_ids: Iterable[ItemId]) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cache import contents, items, journal, paths, tree, xattrs
+from cache import bulk, contents, items, journal, paths, tree, xattrs
 from cache.activity import What, Who
 from cache.model import (
     ROOT_INO,
@@ -29,18 +29,32 @@ from cache.model import (
 from cache.names import shown
 from cache.placeholders import is_own_creation, materialise, removal_of_unanswered
 from sync import first_listing, settle, sides
+from sync.plain import Plain
 from sync.planner import Decision, merge, removal_stands
 from sync.remote import Tombstone
 from sync.showing import Showing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
 
 @dataclass(slots=True)
 class Absorber(Showing):
     """Applies remote news inside one transaction."""
+
+    def items(self, told: Sequence[Item], *, unlisted_parent: bool = False) -> None:
+        """Many at once, as a page or a listing tells them."""
+        outbox = bulk.outbox(self.connection)
+        plain = None if outbox is None else Plain(self, outbox, listing=unlisted_parent)
+        for each in told if plain is None else plain.take(told):
+            self.item(each, unlisted_parent=unlisted_parent)
+
+    def all_gone(self, told: Sequence[Tombstone]) -> None:
+        """Many tombstones at once."""
+        outbox = bulk.outbox(self.connection)
+        for each in told if outbox is None else Plain(self, outbox).bury(told):
+            self.gone(each)
 
     def item(self, told: Item, *, unlisted_parent: bool = False) -> None:
         """An item as it is now; `unlisted_parent`: show it even if its folder was never listed."""
@@ -140,16 +154,10 @@ class Absorber(Showing):
             tree.set_listed(self.connection, folder, listed=True)
             return
         self.after.doubts |= overtaken
-        present = set(overtaken)
-        for item in told:
-            present.add(item.item_id)
-            if item.item_id not in overtaken:
-                self.item(item, unlisted_parent=True)
-        for child in tree.children(self.connection, folder):
-            if child.item_id is None or child.item_id in present:
-                continue
-            if items.get(self.connection, child.item_id) is None:
-                self.after.doubts.add(child.item_id)
+        present = {item.item_id for item in told} | overtaken
+        self.items([item for item in told if item.item_id not in overtaken], unlisted_parent=True)
+        missing = bulk.items_in(self.connection, folder) - present
+        self.after.doubts.update(missing - bulk.told(self.connection, missing))
         self.after.doubts.update(set(items.below(self.connection, node.item_id)) - present)
         tree.set_listed(self.connection, folder, listed=True)
 

@@ -7,7 +7,8 @@ Nothing is ever deleted because it was missing from an answer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
 
 import trio
 
@@ -113,37 +114,55 @@ class Puller:
     async def pull(self) -> None:
         """Apply everything up to now; raises RemoteError."""
         async with self._pulling:
-            while True:
-                anchor = self.anchor or await self._remote.newest_anchor()
-                with self._applier.watch() as heard:
-                    try:
-                        page = await self._remote.changes(anchor)
-                    except AnchorExpired as error:
-                        await self._resync(error.fresh)
-                        return
-                    await self._apply_page(page, heard)
-                if not page.has_more:
-                    break
+            anchor = self.anchor or await self._remote.newest_anchor()
+            first = _Request(self._applier)
+            await first.send(self._remote, anchor)
+            request: _Request | None = first
+            try:
+                while request is not None:
+                    request = await self._take(request)
+            except AnchorExpired as error:
+                await self._resync(error.fresh)
+                return
             await self._applier.resolve_doubts()
 
-    async def _apply_page(self, page: ChangePage, heard: Heard) -> None:
-        """Items first, so that what moved out of a folder is safe before the folder's tombstone is read."""
+    async def _take(self, request: _Request) -> _Request | None:
+        """Apply a page, while the next one, if there is one, is already on its way; returns that one."""
+        with request:
+            page = request.told()
+            if not page.has_more:
+                await self._apply_page(page, request.heard)
+                return None
+            following, failure = _Request(self._applier), None
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(following.send, self._remote, page.anchor)
+                try:
+                    await self._apply_page(page, request.heard, following.heard)
+                except Exception as error:  # noqa: BLE001 - raised below: as itself, not as a group
+                    failure = error
+                    nursery.cancel_scope.cancel()
+            if failure is not None:
+                following.close()
+                raise failure
+            return following
+
+    async def _apply_page(self, page: ChangePage, heard: Heard, following: Heard | None = None) -> None:
+        """Items first, so that what moved out of a folder is safe before the folder's tombstone is read.
+
+        `following`: of the next page, which is newer than this one whenever it arrives.
+        """
 
         def change(absorber: Absorber) -> None:
             overtaken = {told.item_id for told in page.changes if heard.of(told.item_id) and not _echo(absorber, told)}
             absorber.after.doubts |= overtaken
             fresh = [told for told in page.changes if not heard.of(told.item_id)]
-            for told in fresh:
-                if isinstance(told, Item):
-                    absorber.item(told)
-            for told in fresh:
-                if isinstance(told, Tombstone):
-                    absorber.gone(told)
+            absorber.items([told for told in fresh if isinstance(told, Item)])
+            absorber.all_gone([told for told in fresh if isinstance(told, Tombstone)])
             set_meta(absorber.connection, "anchor", page.anchor)
 
         if page.changes or page.anchor != self.anchor:
             reached("page-told")
-            await self._applier.apply(change)
+            await self._applier.apply(change, own=following)
             reached("page-applied")
 
     async def ensure_listed(self, ino: Ino) -> None:
@@ -225,6 +244,40 @@ class Puller:
         await self._store.db.write(change)
         self._applier.resynced()
         await self._applier.resolve_doubts()
+
+
+class _Request:
+    """A page of the feed that is asked for, and what other news tells until it is applied."""
+
+    def __init__(self, applier: Applier) -> None:
+        self._watching = ExitStack()
+        self.heard = self._watching.enter_context(applier.watch())
+        self._page: ChangePage | None = None
+        self._error: RemoteError | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nobody applies it any more."""
+        self._watching.close()
+
+    async def send(self, remote: Remote, anchor: Anchor) -> None:
+        """Ask; an error is kept for `told`."""
+        try:
+            self._page = await remote.changes(anchor)
+        except RemoteError as error:
+            self._error = error
+
+    def told(self) -> ChangePage:
+        """What was answered; raises RemoteError."""
+        if self._error is not None:
+            raise self._error
+        assert self._page is not None  # noqa: S101  # `send` returned
+        return self._page
 
 
 def _echo(absorber: Absorber, told: Item | Tombstone) -> bool:
