@@ -7,18 +7,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.benches import hydrate, kernel, outside, scan, server
+from scripts.benches import delta, hydrate, kernel, outside, scan, server
 from scripts.benches.running import BenchFailedError, ended_in_order
 from scripts.benches.settings import QUICK_RUNS, RUNS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scripts.benches.delta.results import DeltaReport
     from scripts.benches.latency import LatencyReport
     from scripts.benches.report import Report
     from scripts.benches.scan import ScanReport
 
-BENCHES: dict[str, Callable[[Settings], Report | LatencyReport | ScanReport]] = {
+BENCHES: dict[str, Callable[[Settings], Report | LatencyReport | ScanReport | DeltaReport]] = {
+    "delta": delta.run,
     "hydrate": hydrate.run,
     "kernel": kernel.run,
     "outside": outside.run,

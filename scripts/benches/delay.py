@@ -2,7 +2,7 @@
 
 Bytes are stamped when they arrive and passed on when they are due, up to AHEAD_CHUNKS under way in each direction, so
 that distance costs time but no throughput. A new connection costs a round trip first, as TCP's handshake does. What
-passed is counted in a file: two native unsigned 64-bit numbers, bytes towards the server and bytes back.
+passed is counted in a file: native unsigned 64-bit numbers, bytes towards the server, bytes back, requests (HTTP/1.1).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from queue import SimpleQueue
 CHUNK_BYTES = 1 << 18
 AHEAD_CHUNKS = 1024  # in each direction of a connection: 256 MiB, 20 ms at 12 GB/s
 SWITCH_INTERVAL_S = 0.0002  # a chunk that is due does not wait for another thread's turn
-COUNTS = struct.Struct("=QQ")
+COUNTS = struct.Struct("=QQQ")
+_REQUEST = b" HTTP/1.1\r\n"
 
 
 class Counts:
@@ -32,12 +33,13 @@ class Counts:
         with path.open("r+b") as file:
             self._shared = mmap.mmap(file.fileno(), COUNTS.size)
         self._lock = threading.Lock()
-        self._passed = [0, 0]
+        self._passed = [0, 0, 0]
 
-    def add(self, way: int, count: int) -> None:
+    def add(self, way: int, chunk: bytes) -> None:
         """`way`: 0 up, 1 down."""
         with self._lock:
-            self._passed[way] += count
+            self._passed[way] += len(chunk)
+            self._passed[2] += chunk.count(_REQUEST) if way == 0 else 0
             COUNTS.pack_into(self._shared, 0, *self._passed)
 
 
@@ -80,7 +82,7 @@ class _Way:
                 with contextlib.suppress(OSError):  # the other side is told by its next read
                     self._source.shutdown(socket.SHUT_RD)
                 return
-            counts.add(way, len(chunk))
+            counts.add(way, chunk)
 
 
 def _carry(client: socket.socket, upstream: tuple[str, int], one_way_s: float, counts: Counts) -> None:

@@ -25,16 +25,23 @@ class Link:
 
     def down_bytes(self) -> int:
         """Bytes from the server so far, heads of answers included; a link without a proxy does not know."""
+        return self.passed()[1]
+
+    def passed(self) -> tuple[int, int, int]:
+        """Bytes to the server and from it, and requests."""
         if self.counts is None:
             raise ValueError("this link counts nothing")
-        down: int = COUNTS.unpack(self.counts.read_bytes())[1]
-        return down
+        up, down, requests = COUNTS.unpack(self.counts.read_bytes())
+        return up, down, requests
 
 
 def lengthened(stack: ExitStack, base: Path, url: str, round_trip_ms: float) -> Link:
     """A way of `round_trip_ms` to a server; without a round trip no proxy is put in between."""
-    if not round_trip_ms:
-        return Link(url=url)
+    return counted(stack, base, url, round_trip_ms) if round_trip_ms else Link(url=url)
+
+
+def counted(stack: ExitStack, base: Path, url: str, round_trip_ms: float) -> Link:
+    """The same through a proxy in any case, which counts and, without a round trip, holds nothing back."""
     ready, counts = base / "link.port", base / "link.counts"
     words = [sys.executable, "-m", "scripts.benches.delay", "--upstream", url.removeprefix(PREFIX)]
     words += ["--one-way-ms", str(round_trip_ms / 2), "--ready-file", str(ready), "--counts-file", str(counts)]

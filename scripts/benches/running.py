@@ -51,14 +51,14 @@ class Program:
         """Of the running process."""
         return self._process.pid
 
-    def await_true(self, question: Callable[[], bool], what: str) -> None:
+    def await_true(self, question: Callable[[], bool], what: str, *, every_s: float = 0.02) -> None:
         """Ask until the answer is yes; BenchFailedError when the process ended, or after START_TIMEOUT_S."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while not question():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 status = self._process.poll()
                 raise BenchFailedError(f"no {what} (exit status {status}):\n{self.log_tail()}")
-            time.sleep(0.02)
+            time.sleep(every_s)
 
     def await_idle(self, what: str) -> None:
         """Wait until it does nothing: what it has to do behind its start would be measured along, by chance."""
