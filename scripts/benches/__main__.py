@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.benches import delta, hydrate, kernel, outside, scan, server
+from scripts.benches import delta, hydrate, kernel, outside, page, scan, server
 from scripts.benches.running import BenchFailedError, ended_in_order
 from scripts.benches.settings import QUICK_RUNS, RUNS, Settings
 
@@ -27,21 +27,30 @@ BENCHES: dict[str, Callable[[Settings], Report | LatencyReport | ScanReport | De
     "scan": scan.run,
     "server": server.run,
 }
+REPORT, PAGE_HELP = "report", "one page of what is kept"
 DISK = "/var/tmp"  # noqa: S108 - by the file system hierarchy standard on a disk, where /tmp may be memory
 
 
 def main() -> int:
     """0 when everything was measured, whether or not a bar was met."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("name", choices=sorted(BENCHES), metavar="NAME", help=", ".join(sorted(BENCHES)))
+    parser.add_argument(
+        "name",
+        choices=[*sorted(BENCHES), REPORT],
+        metavar="NAME",
+        help=f"{', '.join(sorted(BENCHES))}, or {REPORT}: {PAGE_HELP}",
+    )
     parser.add_argument("--quick", action="store_true", help="less data, fewer runs: within five minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every sample here, and the table beside it")
     parser.add_argument("--runs", type=int, metavar="N", help=f"{RUNS}, with --quick {QUICK_RUNS}")
     parser.add_argument("--dir", type=Path, default=Path(DISK), help=f"a folder on the disk to compare with ({DISK})")
     parser.add_argument(
-        "--only", default="", metavar="PART", help="cases with this in their names (hydrate, kernel, scan)"
+        "--only", default="", metavar="PART", help="cases with this in their names (delta, hydrate, kernel, scan)"
     )
     given = parser.parse_args()
+    if given.name == REPORT:
+        print(page.write())
+        return 0
     runs = given.runs or (QUICK_RUNS if given.quick else RUNS)
     if runs < 1:
         parser.error("--runs wants one at least")

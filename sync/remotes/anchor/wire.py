@@ -9,6 +9,7 @@ the decoder.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -180,7 +181,7 @@ def item_of(wire: WireItem) -> Item:
         metadata_version=Version(wire.metadata_version),
         digest=wire.digest,
         symlink_target=wire.symlink_target,
-        capabilities=_capabilities(wire.capabilities),
+        capabilities=_capabilities(tuple(wire.capabilities)),
         xattrs=_xattrs(wire.xattrs),
     )
 
@@ -217,7 +218,8 @@ def _is_xattr(name: str, value: bytes) -> bool:
     return fits and _XATTR_NAME.fullmatch(name) is not None
 
 
-def _capabilities(names: list[str]) -> frozenset[Capability]:
+@lru_cache(maxsize=64)  # a drive has a handful of combinations
+def _capabilities(names: tuple[str, ...]) -> frozenset[Capability]:
     """Those that we know: a later server may tell more."""
     return frozenset(capability for capability in Capability if capability in names)
 

@@ -27,14 +27,15 @@ if TYPE_CHECKING:
     from cache.model import Item
     from sync.remote import Tombstone
 
-# Of each table what two ways must agree in; numbers that are given in order of arrival, and times, are left out.
+# Of each table what two ways must agree in; numbers that are given in order of arrival, times, and where a folder was
+# when something happened in it that moved in the same page, are left out.
 ROWS = {
     "node": """SELECT n.item_id, p.item_id, n.name, n.kind, n.size, n.mode, n.mtime_ns, n.symlink_target, n.listed,
                n.writable, n.content_id IS NULL FROM node n LEFT JOIN node p ON p.ino = n.parent""",
     "item": "SELECT * FROM item",
     "doubt": "SELECT * FROM doubt",
     "departed": "SELECT p.item_id, d.name FROM departed d LEFT JOIN node p ON p.ino = d.parent",
-    "activity": "SELECT path, what, who, detail FROM activity",
+    "activity": "SELECT replace(path, rtrim(path, replace(path, '/', '')), ''), what, who FROM activity",
     "journal": "SELECT item_id, aspect, state, base_parent_id, base_name FROM journal",
 }
 
