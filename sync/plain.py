@@ -69,8 +69,9 @@ class Plain:
         return sorted(news.others, key=lambda item: order[id(item)])
 
     def _stays(self, here: Standing, row: tuple[object, ...], parent: Ino) -> bool:
-        """Whether an item is shown where the remote has it, is what it was, and nothing is pending for it."""
-        same = (here.told[_PARENT], here.told[_NAME], here.told[_KIND]) == (row[_PARENT], row[_NAME], row[_KIND])
+        """Whether an item is shown where the remote has it, is what it was, and nothing is pending for it. Where
+        extended attributes changed this is no edit: what is shown of them is not in these rows alone."""
+        same = all(here.told[column] == row[column] for column in (_PARENT, _NAME, _KIND, _XATTRS))
         shows = here.parent == parent and here.name == row[_SHOWN]
         free = here.ino not in self.outbox.inos and row[0] not in self.outbox.item_ids
         return same and shows and free and here.ino != ROOT_INO
