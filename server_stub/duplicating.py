@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from server_stub import holes
 from server_stub.beneath import sync_file_system
 from server_stub.clearing import Path, opened_folder
 from server_stub.tree import REAL_MODE_MASK
@@ -54,26 +55,26 @@ def copy_bytes(source_fd: int, target_fd: int) -> None:
             raise
     else:
         return
-    position, step = 0, _in_kernel
-    while True:
-        try:
-            copied = step(source_fd, target_fd, position)
-        except OSError as error:
-            if error.errno not in _UNABLE or step is _by_hand:
-                raise
-            step = _by_hand
-            continue
-        if copied == 0:
-            return
-        position += copied
+    size = os.fstat(source_fd).st_size
+    os.ftruncate(target_fd, size)
+    for start, stop in holes.stretches(source_fd, 0, size):
+        position = start
+        while position < stop:
+            copied = _copy_piece(source_fd, target_fd, position, stop - position)
+            if copied == 0:
+                return  # it became shorter: told by its evidence
+            position += copied
 
 
-def _in_kernel(source_fd: int, target_fd: int, position: int) -> int:
-    return os.copy_file_range(source_fd, target_fd, _PIECE_BYTES, position, position)
-
-
-def _by_hand(source_fd: int, target_fd: int, position: int) -> int:
-    return os.pwrite(target_fd, os.pread(source_fd, 1 << 20, position), position)
+def _copy_piece(source_fd: int, target_fd: int, position: int, count: int) -> int:
+    copied = 0
+    try:
+        copied = os.copy_file_range(source_fd, target_fd, min(count, _PIECE_BYTES), position, position)
+    except OSError as error:
+        if error.errno not in _UNABLE:
+            raise
+    # Some file systems answer 0 where there are bytes: the plain copy decides.
+    return copied or os.pwrite(target_fd, os.pread(source_fd, min(count, 1 << 20), position), position)
 
 
 def stage_copy(vault: Vault, source_fd: int, *, mode: int, modified_ns: int, digest: str | None) -> Staged:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MIN_BYTES: Final = 4096  # one block of most file systems: a smaller hole frees nothing
 
@@ -14,6 +18,21 @@ def append(fd: int, data: memoryview, size_bytes: int) -> int:
         return os.pwrite(fd, data, size_bytes)
     os.ftruncate(fd, size_bytes + len(data))
     return len(data)
+
+
+def stretches(fd: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Where a file has data in [start, stop), in order; the rest is holes. Moves the offset of `fd`. OSError."""
+    while start < stop:
+        try:
+            begin = os.lseek(fd, start, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                return
+            raise
+        if begin >= stop:
+            return
+        start = min(os.lseek(fd, begin, os.SEEK_HOLE), stop)
+        yield begin, start
 
 
 def are_zeros(data: memoryview) -> bool:

@@ -16,6 +16,8 @@ import os
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from server_stub import holes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -83,14 +85,19 @@ def apply(delta_fd: int, length: int, base_fd: int, target_fd: int, size: int) -
     for piece in pieces(delta_fd, length, base_bytes=base_bytes, size=size):
         _copy(base_fd if piece.is_copy else delta_fd, piece.offset, target_fd, at, piece.length)
         at += piece.length
+    os.ftruncate(target_fd, at)  # it may end with a hole
 
 
 def _copy(source: int, start: int, target: int, at: int, length: int) -> None:
-    """Blocks are shared where the file system can."""
-    done = 0
-    while done < length:
-        count = _kernel_copy(source, start + done, target, at + done, min(length - done, _KERNEL_STEP_BYTES))
-        done += count or _plain_copy(source, start + done, target, at + done, min(length - done, _STEP_BYTES))
+    """Blocks are shared where the file system can, holes stay holes."""
+    if os.fstat(source).st_size < start + length:
+        raise BadDelta("the base became shorter")
+    for begin, stop in holes.stretches(source, start, start + length):
+        position = begin
+        while position < stop:
+            there = at + position - start
+            count = _kernel_copy(source, position, target, there, min(stop - position, _KERNEL_STEP_BYTES))
+            position += count or _plain_copy(source, position, target, there, min(stop - position, _STEP_BYTES))
 
 
 def _kernel_copy(source: int, start: int, target: int, at: int, count: int) -> int:
