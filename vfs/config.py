@@ -57,6 +57,7 @@ class MountConfig(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None = None
     read_only: bool = False
     allow_other: bool = False
+    notify: bool = False  # tell the desktop
     kernel_options: tuple[str, ...] = ()
     hydration: Policy = Policy.PROGRESSIVE
     conflicts: Conflicts = Conflicts.COPY

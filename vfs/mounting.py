@@ -19,6 +19,7 @@ import pyfuse3
 import trio
 
 from vfs import mountpoint as table
+from vfs import notices
 from vfs.archive import ArchiveAnswers
 from vfs.control import Control, Statistics
 from vfs.drive import Drive, DriveConfig, open_drive
@@ -183,6 +184,8 @@ class Session:
             nursery.start_soon(self._announce, ready)
             nursery.start_soon(self._manager.keep_alive)
             nursery.start_soon(watch_sleep, self._engine.nudge)
+            if self._config.notify:
+                nursery.start_soon(notices.watch, self._config.mountpoint, self._engine.statistics)
             await pyfuse3.main(max_tasks=MAX_TASKS)
             log.info("%s is unmounted", self._config.mountpoint)
             nursery.cancel_scope.cancel()

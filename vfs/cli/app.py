@@ -12,6 +12,7 @@ from vfs.cli import (
     figures,
     fsck,
     look,
+    manual,
     mount,
     page,
     past,
@@ -65,6 +66,7 @@ app.add_typer(settings.app, name="config")
 app.add_typer(service.app, name="service")
 app.command()(doctor.doctor)
 app.command()(diagnose.diagnose)
+app.command()(manual.manual)
 app.command()(fsck.fsck)
 
 

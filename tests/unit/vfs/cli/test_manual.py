@@ -1,0 +1,47 @@
+"""The manual page, shell completion, and help: all from the same source."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from vfs.cli.app import app
+from vfs.cli.manual import page
+
+
+def names(group: object, above: str = "anchorfs") -> list[str]:
+    """Every command with the words that lead to it."""
+    found = []
+    for word, command in group.commands.items():  # type: ignore[attr-defined]
+        path = f"{above} {word}"
+        found += names(command, path) if hasattr(command, "commands") else [path]
+    return found
+
+
+def test_every_command_is_in_the_manual_and_has_help() -> None:
+    text = "\n".join(page(app))
+    commands = names(get_command(app))
+    assert len(commands) > 35
+    for command in commands:
+        assert f".SS {command}" in text
+        told = CliRunner().invoke(app, [*command.split()[1:], "--help"])
+        assert (told.exit_code, "Usage:" in told.output) == (0, True)
+    assert "cache\\-size" in text
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="no groff: not installed: groff-base")
+def test_the_manual_is_well_formed() -> None:
+    words = ["groff", "-man", "-Kutf8", "-Tutf8", "-ww", "-P-cbou"]
+    done = subprocess.run(words, input="\n".join(page(app)) + "\n", capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "anchorfs restore [path]" in done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_offered(shell: str) -> None:
+    told = CliRunner().invoke(app, [], env={"_ANCHORFS_COMPLETE": f"source_{shell}"}, prog_name="anchorfs")
+    assert "_ANCHORFS_COMPLETE" in told.output
