@@ -3,7 +3,8 @@ thread.
 
 Every unit of work is one hop to such a thread. The writer's thread is the lock: work on it runs whole and
 in order, and a cancelled request cannot stop it halfway. WAL; synchronous=FULL, so what is acknowledged
-survives power loss.
+survives power loss. No memory map: page faults made the feed of 100 changes among a million items twice as
+dear as reading its pages.
 """
 
 from __future__ import annotations
@@ -106,7 +107,6 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         "synchronous=FULL",
         "foreign_keys=ON",
         "cache_size=-32768",
-        "mmap_size=268435456",
     ]
     if read_only:
         pragmas.append("query_only=ON")

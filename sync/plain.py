@@ -83,7 +83,8 @@ class Plain:
         attributes: list[tuple[object, ...]] = []
         for item, _, here in changed:
             version = here.told[_CONTENT] if here.content_id is None else here.version
-            if (version, here.symlink_target) != (item.content_version, item.symlink_target):
+            content = (version, here.symlink_target) != (item.content_version, item.symlink_target)
+            if content:
                 contents.append((item_size(item), item.symlink_target, here.ino))
                 told.released.update(() if here.content_id is None else (here.content_id,))
                 told.news.append(NodeChanged(here.ino, content=True))
@@ -91,7 +92,8 @@ class Plain:
             writable = Capability.WRITE in item.capabilities
             if (here.mode, here.mtime_ns, here.writable == 1) != (item.mode, item.mtime_ns, writable):
                 attributes.append((item.mode, item.mtime_ns, now_ns, writable, here.ino))
-                told.news.append(NodeChanged(here.ino))
+                if not content:
+                    told.news.append(NodeChanged(here.ino))
         bulk.change_items(self.placing.connection, [row for _, row, _ in changed])
         bulk.change_contents(self.placing.connection, contents)
         bulk.change_nodes(self.placing.connection, attributes)

@@ -44,6 +44,7 @@ async def seed(store: LocalStore, remote: AnchorRemote) -> None:
         page = await remote.descendants(root.item_id, PAGE_ITEMS, cursor)
         wholes = subtree.take(page)
         await applier.apply(lambda absorber, wholes=wholes: _take(absorber, wholes))  # type: ignore[misc]
+        await store.db.checkpoint()  # a log of all would be as large as the catalog
         cursor = page.cursor
         if cursor is None:
             return

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cache import bulk
-from cache.model import ROOT_INO
+from cache.model import ROOT_INO, NodeChanged
 from sync.absorb import Absorber
 from tests.fakes.drive import FakeDrive
 from tests.model.desk import Desk
@@ -45,14 +45,21 @@ def rows_of(machine: Machine) -> dict[str, list[str]]:
 
 
 def news_of(machine: Machine) -> list[str]:
-    """What the kernel is told, by names: inode numbers are the machine's own."""
-    told = []
+    """What the kernel is told, by items and names: inode numbers are the machine's own. News of a content is news of
+    the attributes, too."""
+    nodes: dict[int, bool] = {}
+    told = set()
     while True:
         try:
             news = machine.news.receive_nowait()
         except trio.WouldBlock:
-            return sorted(set(told))
-        told.append(f"{type(news).__name__} {getattr(news, 'name', '')} {getattr(news, 'content', '')}")
+            break
+        if isinstance(news, NodeChanged):
+            nodes[news.ino] = news.content or nodes.get(news.ino, False)
+        else:
+            told.add(f"{news.name} {news.appeared} {news.deleted is None}")
+    ids = dict(machine.store.db.reader.execute("SELECT ino, item_id FROM node").fetchall())
+    return sorted({f"{ids.get(ino)} {content}" for ino, content in nodes.items()} | told)
 
 
 async def played(machine: Machine, drive: FakeDrive, history: Iterable[tuple[int, int, int]]) -> None:
