@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import time
 from contextlib import asynccontextmanager
@@ -64,6 +65,7 @@ class Service:
         self.notifier = notifier
         self.epoch = b""
         self.root_id = ""
+        self.asked_s = -math.inf  # when something was last looked up for a request
         self.last_scan: Report | None = None
         self._tokens = tokens
         self.copies = asyncio.Semaphore(settings.copies_max)
@@ -137,7 +139,8 @@ class Service:
             await asyncio.sleep(self.settings.scan_interval_s)
 
     async def read(self, work: Callable[[View], T]) -> T:
-        """Read over one snapshot."""
+        """Read over one snapshot, for a request."""
+        self.asked_s = time.monotonic()
         return await self.store.read(work)
 
     async def mutate(self, decide: Decide, keyed: Keyed | None = None) -> Answer:

@@ -26,7 +26,9 @@ _FORGET_EVERY_S: Final = 3_600.0
 _EXPIRE_EVERY_S: Final = 300.0
 _BATCH: Final = 256
 _FLOOR_STEP: Final = 20_000  # sequence numbers in one transaction, so that the writer is never held for long
-_HASH_STEP_BYTES: Final = 1 << 20
+_HASH_STEP_BYTES: Final = 1 << 20  # 1 to 2 ms
+_ASKED_OF_LATE_S: Final = 0.1
+_GIVE_WAY_S: Final = 0.01  # then a tenth of a core hashes
 
 
 async def forget_for_ever(service: Service) -> None:
@@ -104,7 +106,7 @@ async def digest_for_ever(service: Service) -> None:
 async def digest_all(service: Service) -> int:
     """Compute every missing digest; returns how many were. A file that changes meanwhile is left for later."""
     after, done = "", 0
-    while batch := await service.read(partial(_with_names, after)):
+    while batch := await service.store.read(partial(_with_names, after)):
         found = {}
         for item, names in batch:
             digest = await asyncio.to_thread(_digest, service, item, names)
@@ -133,6 +135,8 @@ def _digest(service: Service, item: Item, names: tuple[str, ...]) -> str | None:
         digest = hashlib.sha256()
         while chunk := os.read(fd, _HASH_STEP_BYTES):
             digest.update(chunk)
+            if time.monotonic() - service.asked_s < _ASKED_OF_LATE_S:  # who asks goes first
+                time.sleep(_GIVE_WAY_S)
             if service.notifier.closed:  # the server stops; it does not wait for a large file
                 return None
         return digest.hexdigest() if Evidence.of(os.fstat(fd)) == item.evidence else None
