@@ -13,7 +13,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import msgspec
 import trio
@@ -39,6 +39,7 @@ Answer = Callable[[Request], Awaitable[object]]
 _NO_ANSWERS: Mapping[Verb, Answer] = MappingProxyType({})
 REQUEST_BYTES_MAX = 1 << 16
 REQUEST_TIMEOUT_S = 10.0
+WATCH_INTERVAL_S = 0.5
 
 
 class Statistics(Protocol):
@@ -186,6 +187,8 @@ class Control:
             if request.progress:
                 await _send(stream, Reply(progress=progress))
 
+        if request.verb is Verb.WATCH:
+            await self._watch(tell)
         if request.verb is Verb.HYDRATE:
             return await jobs.hydrate(self._engine, _ino(request), tell)
         return await self._handlers[request.verb](request)
@@ -193,6 +196,16 @@ class Control:
     async def _status(self, _request: Request) -> object:
         numbers = msgspec.to_builtins(self._engine.statistics())
         return {**self._facts, **numbers}
+
+    async def _watch(self, tell: Callable[[object], Awaitable[None]]) -> NoReturn:
+        """Tell the status whenever it changes, until the client hangs up."""
+        told: object = None
+        while True:
+            status = {**self._facts, **msgspec.to_builtins(self._engine.statistics())}
+            if (without_age := {**status, "anchor_age_s": 0}) != told:
+                await tell(status)
+                told = without_age
+            await trio.sleep(WATCH_INTERVAL_S)
 
     async def _sync(self, request: Request) -> object:
         self._engine.nudge()

@@ -13,6 +13,7 @@ class Verb(StrEnum):
     """What can be asked of a mount."""
 
     STATUS = "status"
+    WATCH = "watch"
     SYNC = "sync"
     EVICT = "evict"
     HYDRATE = "hydrate"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from vfs.cli import (
@@ -24,6 +27,13 @@ from vfs.cli import (
     top,
     trees,
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"anchorfs {version('anchorfs')}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="anchorfs",
@@ -68,6 +78,15 @@ app.command()(doctor.doctor)
 app.command()(diagnose.diagnose)
 app.command()(manual.manual)
 app.command()(fsck.fsck)
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Mount a cloud drive so that it feels local."""
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -21,8 +22,15 @@ Mountpoint = Annotated[str | None, typer.Argument(help="A mount point, or any pa
 
 
 @reporting
-def status(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
-    """How the mounts are: connection, queue, cache."""
+def status(
+    mountpoint: Mountpoint = None,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Tell it anew whenever it changes.")] = False,
+    as_json: Json = False,
+) -> int:
+    """How the mounts are: connection, queue, cache; --follow --json prints a document per line."""
+    if follow:
+        return _follow(the_mount(mountpoint), as_json=as_json)
     if mountpoint is not None:
         reports = [_status_of(the_mount(mountpoint))]
     else:
@@ -35,6 +43,20 @@ def status(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
     else:
         out.print("no AnchorFS mount is running")
     return ExitStatus.FAILED if any("error" in report for report in reports) else ExitStatus.DONE
+
+
+def _follow(mountpoint: str, *, as_json: bool) -> int:
+    """Until Ctrl-C, or the mount ends."""
+
+    def show(told: dict[str, object]) -> None:
+        if as_json:
+            out.file.write(msgspec.json.encode(told).decode() + "\n")
+        else:
+            _show_status({"state": "mounted", **told})
+        out.file.flush()
+
+    ask(mountpoint, Request(verb=Verb.WATCH, progress=True), show)
+    return ExitStatus.DONE
 
 
 def _status_of(mountpoint: str) -> dict[str, object]:
