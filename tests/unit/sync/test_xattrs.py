@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from cache import holding
 from cache.errors import NoAttribute, NoSpaceLeft, NotSupported
+from cache.holding import PushMode
+from sync.planner import Conflicts
 from sync.remote import Unknown
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
@@ -241,3 +244,32 @@ async def test_a_remote_that_keeps_none(desk: Tagged) -> None:
     await desk.machine.pull()
     with pytest.raises(NotSupported):
         await desk.tag("/f", mine=b"here")
+
+
+async def test_review_holds_them_and_undoes_them(desk: Tagged) -> None:
+    await desk.machine.store.db.write(lambda connection: holding.switch(connection, PushMode.REVIEW))
+    await desk.tag("/f", mine=b"here", old=None)
+    await desk.machine.create("/new", b"x")
+    await desk.tag("/new", mine=b"too")
+    assert not await desk.machine.push_all(1.0)
+    assert desk.kept("/f") == {"old": b"1"}
+    await desk.machine.engine.steering.reject(["/f"])
+    assert await desk.tags("/f") == {"old": b"1"}
+    await desk.machine.engine.steering.approve(["/new"])
+    await desk.meet()
+    assert (desk.kept("/f"), desk.kept("/new")) == ({"old": b"1"}, {"mine": b"too"})
+
+
+@pytest.mark.parametrize("conflicts", list(Conflicts))
+async def test_a_file_made_on_both_sides(desk: Tagged, conflicts: Conflicts) -> None:
+    """Who has the name has its own attributes; a copy beside it has its own, too."""
+    desk.machine.choose(conflicts)
+    await desk.machine.create("/n", b"here")
+    await desk.tag("/n", mine=b"1")
+    desk.there("/n", b"there")
+    desk.tagged("/n", theirs=b"2")
+    tree = await desk.meet()
+    wins = {"mine": b"1"} if tree["/n"] == b"here" else {"theirs": b"2"}
+    assert await desk.tags("/n") == desk.kept("/n") == wins
+    assert (tree["/n"] == b"here") is (conflicts is Conflicts.CLIENT_WINS)
+    assert [desk.kept(copy) for copy in desk.copies()] == ([{"mine": b"1"}] if conflicts is Conflicts.COPY else [])
