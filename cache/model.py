@@ -36,6 +36,7 @@ XattrChanges = tuple[tuple[str, bytes | None], ...]
 
 ROOT_INO = Ino(1)
 NAME_MAX_BYTES = 255
+TIME_MAX_NS = 9_223_372_035 * 10**9  # and as long before the epoch: the years 1678 to 2261, what 64 bits hold
 XATTRS_MAX_BYTES = 4096  # names and values of one item together: what fits beside a file on ext4
 FILE_SIZE_MAX_BYTES = 1 << 43  # 8 TiB: within what ext4 stores sparsely; larger sizes are EFBIG, not an endless loop
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyfuse3
 
-from cache.model import NAME_MAX_BYTES, Kind
+from cache.model import NAME_MAX_BYTES, TIME_MAX_NS, Kind
 from vfs.attributes import AttributeChange
 
 if TYPE_CHECKING:
@@ -71,9 +71,14 @@ def change_of(asked: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) -> 
         mode=asked.st_mode & 0o7777 if fields.update_mode else None,
         uid=asked.st_uid if fields.update_uid else None,
         gid=asked.st_gid if fields.update_gid else None,
-        mtime_ns=asked.st_mtime_ns if fields.update_mtime else None,
-        atime_ns=asked.st_atime_ns if fields.update_atime else None,
+        mtime_ns=_held(asked.st_mtime_ns) if fields.update_mtime else None,
+        atime_ns=_held(asked.st_atime_ns) if fields.update_atime else None,
     )
+
+
+def _held(time_ns: int) -> int:
+    """The nearest time that can be kept, as the kernel does for the file systems of a disk."""
+    return min(max(time_ns, -TIME_MAX_NS), TIME_MAX_NS)
 
 
 def statvfs_of(space: Space) -> pyfuse3.StatvfsData:

@@ -225,12 +225,16 @@ def test_s9_8_statfs(one: Path, served: Path) -> None:
 
 
 def test_s9_9_times(one: Path, first: Mount) -> None:
-    """[S9.9] Times have nanoseconds, also through an eviction. There is no time of birth."""
+    """[S9.9] Times have nanoseconds, also through an eviction; those beyond the years 1678 to 2261 become the nearest
+    of these. There is no time of birth."""
     path = one / "f"
     path.write_bytes(b"x")
     for moment_ns in (10**18 + 1, 7_000_000_000 * 10**9, -(10**18) + 123_456_789):
         os.utime(path, ns=(moment_ns, moment_ns))
         assert path.stat().st_mtime_ns == moment_ns
+    for moment_s, kept_s in ((10**10, 9_223_372_035), (-(10**10), -9_223_372_035)):
+        os.utime(one, (moment_s, moment_s))
+        assert one.stat().st_mtime_ns == kept_s * 10**9
     first.sync()
     first.command("evict", str(path))
     until(lambda: path.stat().st_blocks == 0, "the bytes to be gone")
