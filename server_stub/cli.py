@@ -90,6 +90,9 @@ def serve_command(
     ] = WatchMode.AUTO,
     samba_log: Annotated[Path | None, typer.Option(help="Where Samba's full_audit writes who did what.")] = None,
     scan_interval: Annotated[float, typer.Option(help="Seconds between scans; 0: none by timer.", min=0)] = 60.0,
+    fold_names: Annotated[
+        bool, typer.Option("--fold-names", help="Refuse names that differ from another's in case or Unicode form only.")
+    ] = False,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM): serve HTTPS.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
     upload_max_size: Annotated[int, typer.Option(help="Bytes of one upload.", min=1)] = 1 << 43,
@@ -128,6 +131,7 @@ def serve_command(
         no_auth=no_auth,
         host=host,
         port=port,
+        fold_names=fold_names,
         tls_cert=tls_cert,
         tls_key=tls_key,
         upload_max_bytes=upload_max_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from server_stub.problems import Problem
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NAME_MAX_BYTES: Final = 255
+FOLD_NAMES: Final = "fold_names"  # the note that is "1" while names that differ in case or Unicode form only are one
 SYMLINK_TARGET_MAX_BYTES: Final = 4095
 HIDDEN_FOLDER: Final = ".anchorfs"  # the server's own room in the exported root; never part of the drive
 
@@ -56,6 +58,11 @@ def holdable(name: str) -> bool:
 def is_path_of_drive(names: Sequence[str]) -> bool:
     """Whether a path below the root can lead to an item: names that can be told, outside of the server's own room."""
     return tuple(names[:1]) != (HIDDEN_FOLDER,) and all(holdable(name) for name in names)
+
+
+def folded(name: str) -> str:
+    """Equal for names that differ in letter case or Unicode form only."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def numbered(name: str, number: int) -> str:

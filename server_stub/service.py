@@ -10,6 +10,7 @@ import math
 import os
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from server_stub.anchors import encode_anchor
@@ -18,6 +19,7 @@ from server_stub.blobs import Blobs, TreeBlobs
 from server_stub.drive import Contended, Decide, Drive
 from server_stub.external.reconcile import Reconciler
 from server_stub.external.scan import Report, RootReplaced, Scanner
+from server_stub.names import FOLD_NAMES
 from server_stub.problems import Problem
 from server_stub.push import Notifier
 from server_stub.sqlite_store import SqliteStore
@@ -269,6 +271,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
 
     store = await SqliteStore.open(settings.state / "drive.db", ring)
     try:
+        await store.write(partial(_note_folding, settings))
         tree = Tree(settings.root)
         vault = Vault(vault_path(settings.root, settings.state))
         tokens = None if settings.tokens is None else TokenBook(settings.tokens)
@@ -282,3 +285,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             tree.close()
     finally:
         await store.aclose()
+
+
+def _note_folding(settings: Settings, ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        tx.set_note(FOLD_NAMES, "1" if settings.fold_names else "0")

@@ -23,6 +23,7 @@ class Settings:
     no_auth: bool = False
     host: str = "127.0.0.1"
     port: int = 8420
+    fold_names: bool = False  # no two names in a folder that differ in letter case or Unicode form only
     tls_cert: Path | None = None  # with tls_key: HTTPS, and nothing else
     tls_key: Path | None = None
     log_requests: bool = True

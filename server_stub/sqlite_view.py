@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from server_stub.keys import Answer, Keyed
+from server_stub.names import FOLD_NAMES, folded
 from server_stub.sqlite_activity import ActivityRows
 from server_stub.sqlite_feed import FeedRows
 from server_stub.sqlite_outside import OutsideRows
@@ -30,6 +31,7 @@ _IN_MAX: Final = 500  # parameters per statement, below SQLite's oldest limit of
 
 _BY_ID: Final = SELECT_ITEM + "WHERE item_id = ?"
 _BY_NAME: Final = SELECT_ITEM + "WHERE parent_id = ? AND name = ?"
+_BY_FOLDED_NAME: Final = SELECT_ITEM + "WHERE parent_id = ? AND folded(name) = ? ORDER BY name LIMIT 1"
 _CHILDREN: Final = SELECT_ITEM + "WHERE parent_id = ? AND name > ? ORDER BY name LIMIT ?"
 _LINEAGE: Final = """
 WITH RECURSIVE up (item_id, parent_id, name, depth) AS (
@@ -112,6 +114,16 @@ class SqliteView(FeedRows, ActivityRows, WebhookRows, UploadRows, TrashRows, Wal
     def child(self, parent_id: str, name: str) -> Item | None:
         """The item of that name in the folder."""
         row = self._one(_BY_NAME, (parent_id, name))
+        return None if row is None else item_of(row)
+
+    def holder(self, parent_id: str, name: str) -> Item | None:
+        """The item that keeps others from having that name in the folder: where the drive folds names, one whose name
+        differs in letter case or Unicode form only (found by looking at every name in the folder)."""
+        found = self.child(parent_id, name)
+        if found is not None or self.note(FOLD_NAMES) != "1":
+            return found
+        self.connection.create_function("folded", 1, folded, deterministic=True)
+        row = self._one(_BY_FOLDED_NAME, (parent_id, folded(name)))
         return None if row is None else item_of(row)
 
     def children(self, parent_id: str, *, after: str | None = None, limit: int = -1) -> list[Item]:

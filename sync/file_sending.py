@@ -95,7 +95,7 @@ class FileSender:
 
     async def _whole(self, out: Outgoing, opened: OpenContent, source: UploadSource) -> None:
         action = _sendable(out)
-        key = await out.mark(action, source.digest)
+        key = await out.mark(action, source)
         reached("marked")
         watched = WatchedSource(source, lambda: None, self.moving[out.change.ino])
         try:
@@ -125,7 +125,7 @@ class FileSender:
             self.bytes_up += sum(each.travelled_bytes for each in streams)
         _still_wanted(out, opened, source, content_id)
         action = _sendable(out)
-        key = await out.mark(action, source.digest, brought.upload_id)
+        key = await out.mark(action, source, brought.upload_id)
         reached("marked")
         item = await self._transfers.commit(
             brought, _target(action), mtime_ns=source.mtime_ns, mode=action.node.mode, key=key

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cache.store import LocalStore
     from sync.absorb import Absorber
     from sync.applying import Applier, Heard
+    from sync.upload_source import UploadSource
 
 
 class Outgoing:
@@ -40,8 +41,15 @@ class Outgoing:
             raise requests.Superseded
         return push.plan(self._store.db.reader, row)
 
-    async def mark(self, planned: requests.Push, digest: str | None = None, session: str | None = None) -> str:
-        """The row is being sent; the key to send it under. Superseded when it would be planned otherwise by now."""
+    async def mark(
+        self, planned: requests.Push, source: UploadSource | None = None, session: str | None = None
+    ) -> str:  # fmt: skip
+        """The row is being sent; the key to send it under. Superseded when it would be planned otherwise by now.
+
+        What is told of the bytes is as `source` was taken: the catalog may know of a later write already.
+        """
+        digest = None if source is None else source.digest
+        bytes_told = () if source is None else (source.digest, source.mtime_ns)
         change = self.change
 
         def mark(connection: sqlite3.Connection) -> str:
@@ -50,7 +58,7 @@ class Outgoing:
                 raise requests.Superseded
             if isinstance(planned, requests.Create | requests.Move):
                 journal.sent_to(connection, row, planned.parent_id, planned.name)
-            return journal.sending(connection, row, (*requests.told(planned), *([session] if session else [])), digest)
+            return journal.sending(connection, row, (*requests.told(planned), *bytes_told, session), digest)
 
         return await self._store.db.write(mark)
 

@@ -238,7 +238,7 @@ class Uploader:
                 await self._later(change, error, QUOTA_RETRY_S)
             case NotSignedIn() | BadDigest():
                 await self._later(change, error, 5.0)
-            case UploadGone():
+            case UploadGone() | Refused(code="idempotency_key_reused"):  # now under another key
                 await self._later(change, error, 0.0)
             case Permanent():
                 self.statistics.last_error = str(error)
@@ -280,5 +280,7 @@ def _leaves_in_doubt(change: LocalChange, error: Permanent) -> bool:
     """What a creation met may be its own earlier attempt; bytes that changed on their way tell nothing of an attempt
     before. Only what is never allowed at that place was not allowed then either."""
     if isinstance(error, Conflict | UploadGone):
+        return True
+    if isinstance(error, Refused) and error.code == "idempotency_key_reused":  # an attempt was answered
         return True
     return (change.in_doubt or error.in_doubt) and not isinstance(error, Gone | Denied | NameRefused | Refused)

@@ -124,7 +124,7 @@ def check_new_file(view: View, principal: Principal, parent_id: str, name: str) 
     parent = require_folder(view, principal, parent_id)
     require_writer(principal)
     place_in(view, parent, name)
-    existing = view.child(parent.item_id, name)
+    existing = view.holder(parent.item_id, name)
     if existing is not None:
         raise failed_precondition(existing, principal, "the folder holds an item of this name")
     return parent

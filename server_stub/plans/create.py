@@ -76,12 +76,12 @@ def plan_create(view: View, principal: Principal, new: NewItem, staged: Staged, 
 def free_name(view: View, principal: Principal, parent: Item, name: str, conflict: Conflict) -> str:
     """The name, or with `rename` its next free number; Problem name_taken."""
     place_in(view, parent, name)
-    existing = view.child(parent.item_id, name)
+    existing = view.holder(parent.item_id, name)
     if existing is None:
         return name
     if conflict == "rename":
         for number in range(2, _NUMBERS_MAX):
             following = numbered(name, number)
-            if view.child(parent.item_id, following) is None:
+            if view.holder(parent.item_id, following) is None:
                 return following
     raise name_taken(existing, principal)

@@ -92,7 +92,7 @@ def _displaced(
     view: View, principal: Principal, *, item: Item, parent: Item, name: str, replace: Replaced | None
 ) -> Item | None:
     """The item that gives way, or None; a Problem when another one stands there than the client has seen."""
-    existing = view.child(parent.item_id, name)
+    existing = view.holder(parent.item_id, name)
     if existing is not None and existing.item_id == item.item_id:
         existing = None
     if replace is None:
@@ -101,7 +101,7 @@ def _displaced(
         return None
     if existing is None:
         raise failed_precondition(None, principal, "nothing stands there to be replaced")
-    if existing.item_id != replace.item_id:
+    if existing.item_id != replace.item_id or existing.name != name:  # what bears another name is not replaced
         raise name_taken(existing, principal)
     if existing.content_version != replace.content_version:
         raise failed_precondition(existing, principal, "the replaced item has another content_version by now")

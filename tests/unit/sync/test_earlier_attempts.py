@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync.remote import BadDigest, NewFile, Permanent, QuotaFull, RemoteError, Unknown
+from sync.remote import BadDigest, NewFile, Permanent, QuotaFull, Refused, RemoteError, Unknown
 from sync.retrying import Backoff, Retrying
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
@@ -19,6 +19,8 @@ from tests.model.machine import Machine
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from cache.opened import OpenContent
 
 LATER_REFUSALS = [BadDigest("written to while it was sent"), QuotaFull("full")]
 
@@ -87,3 +89,32 @@ async def test_what_was_told_before_its_removal_is_not_shown_after_it(desk: Desk
     await (desk.rmdir("/n") if folder else desk.unlink("/n"))
     assert desk.machine.tree() == {}
     assert await desk.meet() == {}
+
+
+async def test_a_write_between_the_snapshot_and_its_sending_is_another_request(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.machine.create("/n", b"first")
+    settle = desk.machine.store.settle
+
+    async def late(opened: OpenContent, **rest: bool) -> None:
+        monkeypatch.setattr(desk.machine.store, "settle", settle)
+        await desk.write("/n", b"other")
+        await settle(opened, **rest)
+
+    monkeypatch.setattr(desk.machine.store, "settle", late)
+    desk.machine.remote.inject(Fault(operation="put", after=Unknown()))
+    await desk.machine.push_one(0)
+    assert await desk.machine.push_all(5.0)
+    assert await desk.meet() == {"/n": b"other"}
+    assert desk.machine.remote.requests.count("put") == 3  # the lost one, one that met it, and what was written since
+
+
+async def test_a_key_that_stood_for_another_request_is_not_the_end_of_a_change(desk: Desk) -> None:
+    await desk.machine.create("/n", b"first")
+    desk.machine.remote.inject(Fault(operation="put", after=Unknown()))
+    await desk.machine.push_one(0)
+    await desk.write("/n", b"other")
+    desk.machine.remote.inject(Fault(operation="put", before=Refused(code="idempotency_key_reused")))
+    await desk.machine.push_one(0)
+    assert await desk.meet() == {"/n": b"other"}
