@@ -93,7 +93,7 @@ class LocalStore:
             if current is None:
                 raise NotFound(ino=node.ino)
             if current.content_id is None:
-                await self.db.write_here(lambda connection: self._new_content(connection, node.ino))
+                await self.db.write(lambda connection: self._new_content(connection, node.ino))  # a disk may be busy
                 continue
             content = self.content(current.content_id)
             try:

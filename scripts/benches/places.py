@@ -86,10 +86,14 @@ def anchorfs(stack: ExitStack, base: Path, source: Path) -> Place:
 
 
 def served_by_anchorfs(stack: ExitStack, base: Path, source: Path) -> str:
-    """Our server with its defaults; its URL, once it has read the tree and has the digests of what lies there."""
+    """Our server; its URL, once it has read the tree and has the digests of what lies there.
+
+    It watches for no changes of others: those would be all that happens on the disk that the caches lie on as well.
+    """
     ready = base / "ready.json"
     serve = [sys.executable, "-m", "server_stub", "serve", "--root", source, "--state", base / "server", "--no-auth"]
-    server = Program([*serve, "--listen", "127.0.0.1:0", "--ready-file", ready], base / "server.log")
+    words = [*serve, "--watch", "off", "--listen", "127.0.0.1:0", "--ready-file", ready]
+    server = Program(words, base / "server.log")
     stack.callback(server.close)
     server.await_true(ready.exists, "server")
     server.await_idle("server")
