@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from scripts.benches.delta.stage import Stage, await_true, file_name
+from scripts.benches.delta.stage import Spent, Stage, await_true, file_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,13 +83,14 @@ def pull_of_many(settings: Settings, report: DeltaReport, stage: Stage, count: i
         stage.freeze()
         stage.rewrite(count)
         onlooker = _OnLooker(stage.mountpoint, stage.items)
-        began_s = time.perf_counter()
+        before, began_s = stage.spent(), time.perf_counter()
         stage.thaw()
         if looked_on:
             onlooker.start()
         stage.pull()
         rates.append(count / (time.perf_counter() - began_s))
         onlooker.over.set()
+        _note_cpu(report, stage.spent().since(before), count, looked_on=looked_on)
         if looked_on:
             onlooker.join()
             for percent in (50, 99):
@@ -102,3 +103,9 @@ def pull_of_many(settings: Settings, report: DeltaReport, stage: Stage, count: i
         )
     report.figures["pull of many changes, changes/s"] = round(rates[0])
     report.figures["the same while somebody looks on, changes/s"] = round(rates[1])
+
+
+def _note_cpu(report: DeltaReport, spent: Spent, count: int, *, looked_on: bool) -> None:
+    words = "per change of many, looked on" if looked_on else "per change of many"
+    report.figures[f"CPU of the mount {words}, µs"] = round(spent.client_cpu_s / count * 1e6, 1)
+    report.figures[f"CPU of the server {words}, µs"] = round(spent.server_cpu_s / count * 1e6, 1)

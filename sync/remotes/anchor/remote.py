@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import trio
+
 from cache.model import Anchor, Item, ItemId, Version, XattrChanges
 from sync.batches import Descendants, Feature, Wanted
 from sync.remote import (
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+TURN = 200  # items translated before others have their turn: a millisecond
 PAGE = 1000  # items per page: what the protocol allows at most
 CHILDREN_MAX = 4_000_000  # beyond this a folder is taken for an endless one
 FEATURES = frozenset(Feature)
@@ -112,9 +115,11 @@ class AnchorRemote(AnchorSessions):
         page = await self._exchange.answer(ask, WireChanges)
         if page.has_more and page.anchor == anchor:
             raise ProtocolViolation("the feed has more, but does not move")
-        changes = [
-            item_of(change.item) if isinstance(change, Changed) else tombstone_of(change) for change in page.changes
-        ]
+        changes: list[Item | Tombstone] = []
+        for at in range(0, len(page.changes), TURN):
+            part = page.changes[at : at + TURN]
+            changes += [item_of(each.item) if isinstance(each, Changed) else tombstone_of(each) for each in part]
+            await trio.lowlevel.checkpoint()  # a page takes milliseconds, and programs wait meanwhile
         return ChangePage(changes=changes, anchor=Anchor(page.anchor), has_more=page.has_more)
 
     async def hints(self, anchor: Anchor) -> AsyncIterator[None]:
