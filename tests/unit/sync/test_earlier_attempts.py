@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import TYPE_CHECKING
 
@@ -95,16 +96,18 @@ async def test_a_write_between_the_snapshot_and_its_sending_is_another_request(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await desk.machine.create("/n", b"first")
+    fh = (await desk.do.open(desk.machine.at("/n").ino, os.O_RDWR)).fh  # so that a copy is sent
     settle = desk.machine.store.settle
 
     async def late(opened: OpenContent, **rest: bool) -> None:
         monkeypatch.setattr(desk.machine.store, "settle", settle)
-        await desk.write("/n", b"other")
+        await desk.do.write(fh, 0, b"other")
         await settle(opened, **rest)
 
     monkeypatch.setattr(desk.machine.store, "settle", late)
     desk.machine.remote.inject(Fault(operation="put", after=Unknown()))
     await desk.machine.push_one(0)
+    await desk.do.release(fh)
     assert await desk.machine.push_all(5.0)
     assert await desk.meet() == {"/n": b"other"}
     assert desk.machine.remote.requests.count("put") == 3  # the lost one, one that met it, and what was written since
