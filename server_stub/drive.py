@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from server_stub import failpoints
-from server_stub.drift import Drift
+from server_stub.drift import Drift, as_we_left_it
 from server_stub.external.root import RootReplaced, check_root
 from server_stub.external.sight import Eyes
 from server_stub.intents import Intent, decode_intent, encode_intent
@@ -160,10 +160,11 @@ class Drive:
             return msgspec.structs.replace(item, evidence=None)
         before = item.evidence
         if before is None or before.ino != found.ino or not self._same_birth(place, item):
-            evidence, trace = witness(self._tree, self._eyes, place, item)
+            marked, trace = witness(self._tree, self._eyes, place, item)
+            evidence = None if marked is None else as_we_left_it(msgspec.structs.replace(item, evidence=None), marked)
             return msgspec.structs.replace(item, evidence=evidence, trace=trace)
         # A folder's evidence is of its listing, which this change is no part of.
-        return item if item.is_folder else msgspec.structs.replace(item, evidence=found)
+        return item if item.is_folder else msgspec.structs.replace(item, evidence=as_we_left_it(item, found))
 
     def _same_birth(self, place: Place, item: Item) -> bool:
         """Whether it is the file that the row remembers, and not one made since that got its inode number."""

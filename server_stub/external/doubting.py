@@ -72,16 +72,23 @@ class Doubter:
             total.add(outcomes)
             waiting.update(dict.fromkeys(outcomes.waiting))
             if not (outcomes.told and paths):  # all ends were seen that can be
-                settled = await self._ending.settle(list(waiting), Certainty.FOLDERS)
-                settled = settled if settled.told else await self._ending.settle(list(waiting))
+                certainty, settled = await self._settle(list(waiting))
                 report.note(settled)
                 total.add(settled)
-                if not settled.told or not (paths or strays or settled.folders):
+                may_go_on = settled.told and (paths or strays or settled.folders)
+                if certainty is Certainty.WHOLE and not may_go_on:
                     break
                 await self._follow(settled.folders, total, report)
         report.unread = total.unread
         report.told = [replace(each, actor=doubts.actors.get(each.names)) for each in total.told]
         return report.end()
+
+    async def _settle(self, waiting: Sequence[str]) -> tuple[Certainty, Outcomes]:
+        """Decide about what is missing: as little as tells something, and all of it when that is nothing."""
+        settled = await self._ending.settle(waiting, Certainty.FOLDERS)
+        if settled.told:
+            return Certainty.FOLDERS, settled
+        return Certainty.WHOLE, await self._ending.settle(waiting)
 
     async def _places(self, paths: Sequence[Names]) -> _Places:
         """All of them before anything is told, because by that they may come to lie elsewhere."""
