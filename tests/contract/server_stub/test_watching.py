@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import mmap
 import os
 import shutil
 import signal
@@ -28,7 +30,10 @@ KINDS = [
     ),
     "inotify",
 ]
-
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 SOMEBODY = 65_534
 QUEUE_EVENTS = 1 + max(
@@ -248,6 +253,26 @@ def test_an_open_file_is_seen_before_it_is_closed(home: Path, seen: Seen) -> Non
         log.write(", another")
         log.flush()
         seen.await_item("log", size=17)
+
+
+def test_a_write_through_memory_is_seen_when_the_writer_lets_go(home: Path, seen: Seen) -> None:
+    """The mapping holds the file open: that is told when it ends, however long ago the descriptor was closed."""
+    (home / "mapped").write_bytes(b"a" * mmap.PAGESIZE)
+    before = seen.await_item("mapped", size=mmap.PAGESIZE)
+    fd = os.open(home / "mapped", os.O_RDWR)
+    address = _libc.mmap(None, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)
+    os.close(fd)
+    (home / "marker").write_bytes(b"x")
+    seen.await_item("marker", size=1)  # whatever the close told has been looked at by now
+    ctypes.memset(address, ord("b"), 16)
+    assert _libc.munmap(address, mmap.PAGESIZE) == 0
+    until(lambda: _content_version(seen, "mapped") != before["content_version"], "another version")
+    assert seen.await_item("mapped")["item_id"] == before["item_id"]
+
+
+def _content_version(seen: Seen, path: str) -> object:
+    item = seen.item(path)
+    return None if item is None else item["content_version"]
 
 
 def test_truncate_and_modes_are_seen(home: Path, seen: Seen) -> None:
