@@ -116,14 +116,17 @@ class Puller:
         async with self._pulling:
             anchor = self.anchor or await self._remote.newest_anchor()
             first = _Request(self._applier)
-            await first.send(self._remote, anchor)
             request: _Request | None = first
             try:
+                await first.send(self._remote, anchor)
                 while request is not None:
                     request = await self._take(request)
             except AnchorExpired as error:
                 await self._resync(error.fresh)
                 return
+            finally:
+                if request is not None:
+                    request.close()
             await self._applier.resolve_doubts()
 
     async def _take(self, request: _Request) -> _Request | None:
@@ -133,18 +136,25 @@ class Puller:
             if not page.has_more:
                 await self._apply_page(page, request.heard)
                 return None
-            following, failure = _Request(self._applier), None
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(following.send, self._remote, page.anchor)
-                try:
-                    await self._apply_page(page, request.heard, following.heard)
-                except Exception as error:  # noqa: BLE001 - raised below: as itself, not as a group
-                    failure = error
-                    nursery.cancel_scope.cancel()
-            if failure is not None:
+            following = _Request(self._applier)
+            try:
+                await self._apply_while_asking(page, request.heard, following)
+            except BaseException:
                 following.close()
-                raise failure
+                raise
             return following
+
+    async def _apply_while_asking(self, page: ChangePage, heard: Heard, following: _Request) -> None:
+        failure: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(following.send, self._remote, page.anchor)
+            try:
+                await self._apply_page(page, heard, following.heard)
+            except Exception as error:  # noqa: BLE001 - raised below: as itself, not as a group
+                failure = error
+                nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     async def _apply_page(self, page: ChangePage, heard: Heard, following: Heard | None = None) -> None:
         """Items first, so that what moved out of a folder is safe before the folder's tombstone is read.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from sync.applying import Heard
     from sync.remote import Tombstone
 
 START = {"/a": None, "/a/x": b"x", "/a/y": b"y", "/b": None, "/b/c": None, "/b/c/z": b"z"}
@@ -183,6 +185,35 @@ async def test_a_page_that_fails_half_way_leaves_neither_its_changes_nor_its_anc
     assert desk.machine.tree() == START
     await desk.machine.pull()
     assert desk.machine.tree() == desk.drive.tree()
+
+
+async def test_the_next_page_is_asked_for_while_one_is_applied(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    puller, asked = desk.machine.engine.puller, desk.machine.remote.requests
+    for number in range(7):  # three to a page
+        desk.there(f"/n{number}", b"new")
+    apply_page, asked_before, asked_meanwhile = puller._apply_page, [], []
+
+    async def noticed(page: ChangePage, *heard: Heard) -> None:
+        asked_before.append(asked.count("changes"))
+        await trio.testing.wait_all_tasks_blocked()
+        await apply_page(page, *heard)
+        asked_meanwhile.append(asked.count("changes"))
+
+    asked.clear()
+    monkeypatch.setattr(puller, "_apply_page", noticed)
+    await desk.machine.pull()
+    assert asked_before == [1, 2, 3]
+    assert asked_meanwhile == [2, 3, 3]
+    assert desk.machine.tree() == desk.drive.tree()
+
+
+async def test_a_pull_that_is_given_up_hears_nothing_more(desk: Desk) -> None:
+    fault = desk.machine.remote.inject(Fault(operation="changes", gate=trio.Event()))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(desk.machine.pull)
+        await fault.reached.wait()
+        nursery.cancel_scope.cancel()
+    assert desk.machine.engine.applier._watchers == []
 
 
 async def test_a_listing_and_the_feed_tell_of_one_change_in_either_order(desk: Desk) -> None:
