@@ -204,6 +204,7 @@ def _adopt(connection: sqlite3.Connection, node: Node, target: Node, clock: Cloc
     rows = journal.of_node(connection, target.ino)
     item = items.get(connection, target.item_id)
     base = _seen_version(rows, item)
+    theirs = set() if item is None else xattrs.names(connection, target.ino, item)
     xattrs.keep(connection, target, item)
     tree.place(connection, target.ino, None, target.name)
     tree.set_item(connection, target.ino, None)
@@ -212,7 +213,7 @@ def _adopt(connection: sqlite3.Connection, node: Node, target: Node, clock: Cloc
     journal.drop(connection, node.ino, Aspect.CREATE, Aspect.XATTRS)
     tree.set_item(connection, node.ino, target.item_id)
     if item is not None:
-        xattrs.hide(connection, node.ino, item, clock)
+        xattrs.hide(connection, node.ino, item, theirs, clock)
     if base is not None:
         contents.set_version(connection, node.content_id, base)
     journal_content(connection, replace(node, item_id=target.item_id), node.content_id, clock)

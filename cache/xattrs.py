@@ -79,11 +79,19 @@ def keep(connection: sqlite3.Connection, node: Node, item: Item | None, heir: In
     return bool(shown)
 
 
-def hide(connection: sqlite3.Connection, ino: Ino, item: Item, clock: Clock, *, held: bool | None = None) -> None:
-    """The node takes over an item of which it shows nothing, as a file that is renamed over another: what the item has
-    and the node has not is removed from it."""
+def names(connection: sqlite3.Connection, ino: Ino | None, item: Item) -> set[str]:
+    """Names that an item has, or gets by what was changed on its node and may be under way."""
+    changed = () if ino is None else changes(connection, ino)
+    return {name for name, _ in (*(item.xattrs or ()), *changed)}
+
+
+def hide(
+    connection: sqlite3.Connection, ino: Ino, item: Item, theirs: set[str], clock: Clock, *, held: bool | None = None
+) -> None:
+    """The node takes over an item of which it shows nothing, as a file that is renamed over another: of `theirs`, the
+    names of the item before that, what the node has not itself is removed."""
     own = dict(changes(connection, ino))
-    _put(connection, ino, {name: None for name, _ in item.xattrs or () if name not in own})
+    _put(connection, ino, {name: None for name in theirs if name not in own})
     record(connection, ino, item, clock, held=held)
 
 

@@ -111,6 +111,9 @@ def _attributes(connection: sqlite3.Connection, node: Node, item: Item) -> Push:
 
 
 def _xattrs(connection: sqlite3.Connection, node: Node, item: Item) -> Push:
+    if journal.get(connection, node.ino, Aspect.CONTENT) is not None:
+        # What was sent for a file before this one cannot arrive any more then.
+        return Wait("the content goes first", ((node.ino, Aspect.CONTENT),))
     changes = xattrs.changes(connection, node.ino)
     return SetXattrs(node, item, changes) if changes else Void()
 

@@ -87,11 +87,13 @@ def _undo_move(placing: Placing, node: Node) -> None:
 def _become_version(placing: Placing, node: Node, told: Item, row: LocalChange) -> None:
     """A file made here takes over the item that holds its name, as its next content."""
     connection, clock = placing.connection, placing.clock
+    before = tree.by_item(connection, told.item_id)
+    theirs = xattrs.names(connection, None if before is None else before.ino, told)
     _detach(placing, node.ino, told)
     items.put(connection, told)
     tree.set_item(connection, node.ino, told.item_id)
     journal.drop(connection, node.ino, Aspect.CREATE, Aspect.XATTRS)
-    xattrs.hide(connection, node.ino, told, clock, held=_is_held(row))
+    xattrs.hide(connection, node.ino, told, theirs, clock, held=_is_held(row))
     journal.record(connection, node.ino, Aspect.CONTENT, told, clock.now_s, held=_is_held(row))
     if node.content_id is not None and told.content_version is not None:
         contents.set_version(connection, node.content_id, told.content_version)

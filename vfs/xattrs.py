@@ -80,9 +80,14 @@ def _applies(store: LocalStore, node: Node, name: bytes) -> bool:
 
 
 def get(store: LocalStore, node: Node, name: bytes) -> bytes:
-    """The value of one attribute; NoAttribute when the item has none of that name, NotSupported beyond `user.`."""
+    """The value of one attribute; NoAttribute when the item has none of that name, NotSupported beyond `user.`.
+
+    NameInvalid for the namespace alone.
+    """
     if not name.startswith(NAMESPACE):
         raise NotSupported(name=name)  # and not "none here": `ls -l` then asks once, and not twice for each file
+    if name == NAMESPACE:
+        raise NameInvalid("a name behind its namespace")
     if not name.startswith(PREFIX):
         return xattrs.value(store.db.reader, node, name.decode(errors="replace"))
     fact = name.removeprefix(PREFIX)

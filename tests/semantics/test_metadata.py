@@ -88,6 +88,7 @@ def test_s8_2_as_setxattr_2_says(one: Path) -> None:
     assert _errno(lambda: os.setxattr(path, "user." + "n" * 251, b"")) == errno.ERANGE
     assert _errno(lambda: os.setxattr(path, "user.a", b"x" * 65_537)) == errno.E2BIG
     assert _errno(lambda: os.setxattr(path, "user.", b"x")) == errno.EINVAL
+    assert _errno(lambda: os.getxattr(path, "user.")) == errno.EINVAL
     (one / "link").symlink_to("f")
     assert _errno(lambda: os.setxattr(one / "link", "user.a", b"1", follow_symlinks=False)) == errno.EPERM
     path.chmod(0o444)

@@ -173,6 +173,24 @@ async def test_a_file_saved_over_another_bears_its_own_attributes(desk: Tagged) 
     assert await desk.tags("/f") == desk.kept("/f") == {"mine": b"here"}
 
 
+async def test_a_file_saved_over_one_whose_change_is_under_way(desk: Tagged) -> None:
+    """The change arrives at the item that goes on: it is none of the new file's."""
+    gate = trio.Event()
+    fault = desk.machine.remote.inject(Fault(operation="set_xattrs", gate=gate))
+    await desk.tag("/f", late=b"1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(desk.machine.push_one, 0)
+        await fault.reached.wait()
+        await desk.machine.create("/f.tmp", b"new")
+        await desk.rename("/f.tmp", "/f")
+        await desk.machine.create("/f.tmp", b"newer")
+        await desk.rename("/f.tmp", "/f")
+        gate.set()
+    assert await desk.tags("/f") == {}
+    await desk.meet()
+    assert await desk.tags("/f") == desk.kept("/f") == {}
+
+
 async def test_an_unlinked_file_keeps_them_for_who_has_it_open(desk: Tagged) -> None:
     ino = desk.machine.at("/f").ino
     fh = (await desk.do.open(ino, 0)).fh
