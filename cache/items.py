@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
+    from cache.model import Version
+
 _COLUMNS = """item_id, parent_id, name, kind, size, mode, mtime_ns, ctime_ns, content_version, metadata_version, digest,
     symlink_target, capabilities, xattrs"""
 
@@ -85,6 +87,14 @@ def get(connection: sqlite3.Connection, item_id: ItemId) -> Item | None:
     """What the remote last told of an item."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM item WHERE item_id = ?", (item_id,)).fetchone()  # noqa: S608
     return None if row is None else _item(row)
+
+
+def digest(connection: sqlite3.Connection, item_id: ItemId | None, version: Version | None) -> str | None:
+    """What a version of an item hashes to, if it is the newest that was told of, and with its digest."""
+    row = connection.execute(
+        "SELECT digest FROM item WHERE item_id = ? AND content_version = ?", (item_id, version)
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def at_place(connection: sqlite3.Connection, parent_id: ItemId, shown_name: str) -> Item | None:

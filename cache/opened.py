@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cache.blobs import Blobs
-    from cache.model import Content, ContentId, Ino, Item, ItemId, Version
+    from cache.model import Content, ContentId, Ino, ItemId, Version
 
 
 @dataclass(slots=True, eq=False)
@@ -118,7 +118,7 @@ class OpenContents:
         """The open content, if anybody has it open."""
         return None if content_id is None else self._open.get(content_id)
 
-    def acquire(self, content: Content, item: Item | None) -> OpenContent:
+    def acquire(self, content: Content, item_id: ItemId | None, digest: str | None) -> OpenContent:
         """Open a content of an item, or share it; the caller releases it. Raises OSError."""
         opened = self._open.get(content.content_id)
         if opened is None:
@@ -131,9 +131,9 @@ class OpenContents:
             opened = OpenContent(
                 content_id=content.content_id,
                 ino=content.ino,
-                item_id=None if item is None else item.item_id,
+                item_id=item_id,
                 version=content.version,
-                digest=item.digest if item is not None and item.content_version == content.version else None,
+                digest=digest,
                 size=size,
                 fd=fd,
                 resident=content.resident,

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from cache.model import Content, ContentId, Ino, Item, Node
+    from cache.model import Content, ContentId, Ino, ItemId, Node
 
 log = logging.getLogger(__name__)
 
@@ -89,15 +89,15 @@ class LocalStore:
     async def open_content(self, node: Node) -> OpenContent:
         """Open a file's content; a placeholder gets a blob of holes, without a byte fetched."""
         while True:
-            current = tree.by_ino(self.db.reader, node.ino)
-            if current is None:
+            if (current := tree.bytes_of(self.db.reader, node.ino)) is None:
                 raise NotFound(ino=node.ino)
-            if current.content_id is None:
+            content_id, item_id = current
+            if content_id is None:
                 await self.db.write(lambda connection: self._new_content(connection, node.ino))  # a disk may be busy
                 continue
-            content = self.content(current.content_id)
+            content = self.content(content_id)
             try:
-                return self.opened.acquire(content, self._item(current))
+                return self._acquire(content, item_id)
             except FileNotFoundError:
                 if content.dirty:
                     raise
@@ -135,8 +135,8 @@ class LocalStore:
             return opened.size if opened.dirty else ranges.total(opened.resident)
         return 0 if node.content_id is None else self.content(node.content_id).resident_bytes
 
-    def _item(self, node: Node) -> Item | None:
-        return None if node.item_id is None else items.get(self.db.reader, node.item_id)
+    def _acquire(self, content: Content, item_id: ItemId | None) -> OpenContent:
+        return self.opened.acquire(content, item_id, items.digest(self.db.reader, item_id, content.version))
 
     def _new_content(self, connection: sqlite3.Connection, ino: Ino) -> None:
         node = tree.by_ino(connection, ino)
@@ -234,7 +234,7 @@ class LocalStore:
             node = None if content is None else tree.by_ino(self.db.reader, content.ino)
             if content is None or node is None or content.dirty or self.opened.get(content_id):
                 return True
-            opened = self.opened.acquire(self.content(content_id), self._item(node))
+            opened = self._acquire(self.content(content_id), node.item_id)
             before = opened.resident
             opened.resident = left = kept(before, freed_bytes)
             self.untold.overruled(content_id)

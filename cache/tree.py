@@ -65,6 +65,14 @@ def by_ino(connection: sqlite3.Connection, ino: Ino) -> Node | None:
     return None if row is None else _node(row)
 
 
+def bytes_of(connection: sqlite3.Connection, ino: Ino) -> tuple[ContentId | None, ItemId | None] | None:
+    """The content that a node has, and its item, which may hold more bytes of it: what opening a file needs to know."""
+    row: tuple[ContentId | None, ItemId | None] | None = connection.execute(
+        "SELECT content_id, item_id FROM node WHERE ino = ?", (ino,)
+    ).fetchone()
+    return row
+
+
 def by_item(connection: sqlite3.Connection, item_id: ItemId) -> Node | None:
     """The node of an item."""
     row = connection.execute(f"{_SELECT} n.item_id = ?", (item_id,)).fetchone()

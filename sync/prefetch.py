@@ -91,7 +91,9 @@ class Prefetcher:
 
     def opened(self, node: Node, *, local: bool) -> None:
         """A program opens a file: fetch what it will probably open next. `local`: its bytes are here."""
-        if node.parent is None or not self.enabled or Feature.READ_MANY not in self._remote.features:
+        if node.parent is None or not self.enabled or (local and not self._traversal.walks):
+            return
+        if Feature.READ_MANY not in self._remote.features:
             return
         seen = FileOpened(node.ino, node.parent, node.name, local)
         walk = self._traversal.opened(seen, self._lineage, trio.current_time())

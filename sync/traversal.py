@@ -67,12 +67,12 @@ class Traversal:
     """All walks of a mount."""
 
     def __init__(self) -> None:
-        self._walks: list[Walk] = []  # the one seen last is the last
+        self.walks: list[Walk] = []  # the one seen last is the last; without any, files that are here begin none
 
     def opened(self, seen: FileOpened, lineage: Lineage, now_s: float) -> Walk | None:
         """A file was opened; the walk that it belongs to, if one is known or begins here."""
-        self._walks = [walk for walk in self._walks if now_s - walk.seen_s < IDLE_S or walk.running]
-        walk = next((each for each in self._walks if seen.ino in each.ahead), None)
+        self.walks = [walk for walk in self.walks if now_s - walk.seen_s < IDLE_S or walk.running]
+        walk = next((each for each in self.walks if seen.ino in each.ahead), None)
         if walk is not None:
             _hit(walk, seen)
         elif (walk := self._of_folder(seen.folder)) is not None:
@@ -81,23 +81,23 @@ class Traversal:
             walk = self._related(seen, lineage) or self._begun(seen, now_s)
         if walk is not None:
             walk.seen_s, walk.moved = now_s, True
-            self._walks.remove(walk)
-            self._walks.append(walk)
+            self.walks.remove(walk)
+            self.walks.append(walk)
         return walk
 
     def _of_folder(self, folder: Ino) -> Walk | None:
-        return next((each for each in reversed(self._walks) if each.last.folder == folder), None)
+        return next((each for each in reversed(self.walks) if each.last.folder == folder), None)
 
     def _begun(self, seen: FileOpened, now_s: float) -> Walk:
         walk = Walk(last=seen, seen_s=now_s, frontier=Place(seen.folder, seen.ino))
-        self._walks.append(walk)
-        del self._walks[:-WALKS_MAX]
+        self.walks.append(walk)
+        del self.walks[:-WALKS_MAX]
         return walk
 
     def _related(self, seen: FileOpened, lineage: Lineage) -> Walk | None:
         """A walk that came from a folder above, below or beside this one."""
         mine = lineage(seen.folder)
-        for walk in reversed(self._walks):
+        for walk in reversed(self.walks):
             theirs = lineage(walk.last.folder)
             meeting = next((each for each in mine if each in theirs), None)
             if meeting is not None and (meeting == walk.last.folder or mine.index(meeting) <= 1):

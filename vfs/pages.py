@@ -95,8 +95,10 @@ class Pages:
 
     def tell_if_older(self, ino: Ino, closed: OpenContent) -> None:
         """The last handle of an older version was closed: the kernel may have the new size now."""
-        node = tree.by_ino(self._store.db.reader, ino)
-        if node is not None and node.content_id != closed.content_id and not closed.handles:
+        if closed.handles:
+            return
+        now = tree.bytes_of(self._store.db.reader, ino)
+        if now is not None and now[0] != closed.content_id:
             paged = self._paged.get(ino)
             if paged is not None and paged.content_id == closed.content_id:
                 del self._paged[ino]
@@ -133,8 +135,8 @@ class Pages:
         self._entering.pop(ino).set()
 
     def _is_current(self, deposit: Deposit) -> bool:
-        node = tree.by_ino(self._store.db.reader, deposit.of.ino)
-        return node is not None and node.content_id == deposit.content_id
+        now = tree.bytes_of(self._store.db.reader, deposit.of.ino)
+        return now is not None and now[0] == deposit.content_id
 
 
 class PageStore:
