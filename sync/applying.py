@@ -231,6 +231,7 @@ class Applier:
                         absorber.after.doubts.add(item.item_id)
                     else:
                         absorber.item(item, unlisted_parent=True)
+                        absorber.show_wanted(item)
 
             if chain:
                 await self.apply(change)

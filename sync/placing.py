@@ -14,7 +14,7 @@ from cache import activity, bulk, items, journal, tree
 from cache.activity import What, Who
 from cache.model import Aspect, ContentId, EntryChanged, Ino, Item, ItemId, LocalChange, News, Node
 from cache.names import shown
-from cache.placeholders import reveal
+from cache.placeholders import is_own_creation, reveal
 from sync import deciding, settle
 
 if TYPE_CHECKING:
@@ -96,6 +96,17 @@ class Placing:
         self.take_out(node)
         if node.item_id is not None:
             self.after.doubts.add(node.item_id)
+
+    def show_wanted(self, told: Item) -> None:
+        """A folder that something known here went into is shown: a local change that claims its name loses it now, as
+        it would when it is pushed, because nothing of what is below can be told before."""
+        parent = self.home(told)
+        other = None if parent is None else tree.child(self.connection, parent.ino, shown(told.name))
+        if parent is None or other is None or tree.by_item(self.connection, told.item_id) is not None:
+            return
+        claim = journal.get(self.connection, other.ino, Aspect.CREATE if other.item_id is None else Aspect.PLACE)
+        if claim is not None and not is_own_creation(self.connection, parent.ino, told):
+            deciding.lose_name(self, other, told, claim)
 
     def show_hidden(self, folder: ItemId | None, name: str) -> None:
         """What was hidden at a place, as long as it might have been our own, is shown if it is still there."""

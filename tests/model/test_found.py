@@ -209,6 +209,15 @@ FOUND = {
         Step("push_with_fault", {"who": 0, "fault": "unreachable", "which": 0}),
         Step("program", {"who": 0, "kind": "exchange", "picks": (0, 1, 0, 0)}),
     ],
+    "a folder whose name a local move claims is shown when something known went into it": [
+        Step("program", {"who": 0, "kind": "symlink", "picks": (0, 0, 0, 0)}),
+        Step("program", {"who": 0, "kind": "create", "picks": (0, 2, 1, 0)}),
+        Step("push_all", {"who": 0}),
+        Step("program", {"who": 1, "kind": "look", "picks": (0, 0, 0, 0)}),
+        Step("program", {"who": 1, "kind": "exchange", "picks": (0, 1, 0, 0)}),
+        Step("program", {"who": 0, "kind": "wrap", "picks": (0, 0, 0, 0)}),
+        Step("push_all", {"who": 0}),
+    ],
 }  # fmt: skip
 ALONE = {
     "a link in doubt is not taken for an equal one that took its name",
