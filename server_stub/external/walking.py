@@ -16,6 +16,7 @@ from server_stub.external.listing import Astray, Differences
 from server_stub.external.looking import Certainty, Terms
 from server_stub.external.outcomes import Outcomes
 from server_stub.external.settling import Settler
+from server_stub.instants import NANOS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 _LOOK_MAX: Final = 5_000  # names in one transaction
 _TURN_S: Final = 0.1  # that a reader's thread compares before others have their turn
 _RECENT_NS: Final = 50_000_000  # a folder that changed so shortly before it was listed may change without its times
+_RECENT_COARSE_NS: Final = 2_100_000_000  # the same where times are whole seconds: ext4 with small inodes, FAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,8 @@ def note_listed(tx: Tx, folder_id: str, evidence: Evidence | None) -> None:
     folder = tx.item(folder_id)
     if evidence is None or folder is None or folder.evidence is None:
         return
-    if time.time_ns() - evidence.mtime_ns < _RECENT_NS:
+    recent_ns = _RECENT_NS if evidence.mtime_ns % NANOS else _RECENT_COARSE_NS
+    if time.time_ns() - evidence.mtime_ns < recent_ns:
         evidence = msgspec.structs.replace(evidence, ctime_ns=0)
     if evidence != folder.evidence or not folder.trace.listed:
         tx.note_disk(folder.item_id, evidence, msgspec.structs.replace(folder.trace, listed=True))

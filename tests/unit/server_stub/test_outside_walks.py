@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -251,3 +252,21 @@ def test_a_folder_that_cannot_be_listed_loses_nothing(outside: Outside, monkeypa
     assert (report.removed, report.unreadable) == (0, 1)
     assert outside.ids() == before
     assert outside.scan().removed == 1
+
+
+def test_where_times_are_whole_seconds_a_folder_that_changed_just_now_is_listed_again(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may change once more without its times; a little later that cannot be."""
+    monkeypatch.setattr("server_stub.external.walking._RECENT_COARSE_NS", 60 * 10**9)
+    folder = outside.root / "folder"
+    folder.mkdir()
+    listed = {}
+    for age_s in (1, 120):
+        stamp_ns = (time.time_ns() // 10**9 - age_s) * 10**9
+        os.utime(folder, ns=(stamp_ns, stamp_ns))
+        outside.scan()
+        evidence = outside.items()["folder"].evidence
+        assert evidence is not None
+        listed[age_s] = evidence.ctime_ns == folder.stat().st_ctime_ns
+    assert listed == {1: False, 120: True}
