@@ -131,7 +131,7 @@ class Walk:
 def _told(body: bytes) -> Iterable[tuple[str, str, bool]]:
     for response in ET.fromstring(body):  # noqa: S314 - of our own server
         prop = response[1][0]
-        yield unquote(response[0].text or "").strip("/"), prop[2].text or "", len(prop[0]) > 0
+        yield unquote(response[0].text or "").strip("/"), (prop[2].text or "").strip('"'), len(prop[0]) > 0
 
 
 def main() -> None:
