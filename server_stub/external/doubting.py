@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from server_stub.values import Item
 
 _PATHS_AT_ONCE: Final = 2_000  # looked at in one transaction
+_ROUNDS_MAX: Final = 200  # more than folders are nested; a file that goes on changing tells something in each
 
 
 @dataclass(slots=True)
@@ -63,7 +64,7 @@ class Doubter:
         paths = sorted(told, key=lambda names: (len(names), names))
         waiting: dict[str, None] = {}
         strays: dict[Spot, None] = {}
-        while True:
+        for _ in range(_ROUNDS_MAX):
             places = await self._places(paths)
             outcomes = await self._look_at(list(places.spots), places.reached, report)
             paths, strays = places.blocked, strays | places.strays
@@ -75,6 +76,8 @@ class Doubter:
                 certainty, settled = await self._settle(list(waiting))
                 report.note(settled)
                 total.add(settled)
+                for each in settled.told:
+                    waiting.pop(each.item_id, None)
                 may_go_on = settled.told and (paths or strays or settled.folders)
                 if certainty is Certainty.WHOLE and not may_go_on:
                     break
