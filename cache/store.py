@@ -154,16 +154,16 @@ class LocalStore:
         self.blobs.create(content_id, size, unsent=unsent)
         reached("blob-created")
 
-    async def settle(self, opened: OpenContent, *, closed: bool = False) -> None:
-        """Write down size and time of dirty bytes, if that is still to be done.
+    async def settle(self, opened: OpenContent, *, closed: bool = False, delay_s: float | None = None) -> None:
+        """Write down size and time of dirty bytes, if that is still to be done; to be pushed in `delay_s`, or soon.
 
-        `closed`: nobody writes any more; the write-back delay, longer for an open file, ends soon.
+        `closed`: nobody writes any more; the write-back delay, longer for an open file, ends.
         """
         if opened.dirty and (closed or not opened.settled):
             changed, opened.settled = not opened.settled, True  # before the await: a write makes it unsettled again
             self.durability.changed(opened.content_id)
             try:
-                stat, size, clock = opened.stat(), opened.size, self.clock()
+                stat, size, clock = opened.stat(), opened.size, self.clock(delay_s)
                 await self.db.write_here(
                     lambda connection: content_edits.settle(
                         connection, opened.content_id, clock,

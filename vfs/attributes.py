@@ -53,6 +53,7 @@ class OpenedFile:
     fh: int
     keep_cache: bool = True  # the pages cached by earlier opens are those of this version
     direct_io: bool = False
+    outdated: bool = False  # the kernel may hold the size of another version
 
 
 def of_node(node: Node, disk_bytes: int, nlink: int) -> Attributes:

@@ -23,6 +23,8 @@ _SIGKILL_BIT = 1 << 8  # of the masks in /proc/PID/status (proc_pid_status(5))
 
 caller: ContextVar[int] = ContextVar("caller", default=0)
 """The process (thread) id behind the request that this task serves; 0: not known."""
+by_root: ContextVar[bool] = ContextVar("by_root", default=False)
+"""Whether it is known that root made that request."""
 
 
 class Callers:

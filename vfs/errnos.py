@@ -19,7 +19,7 @@ import trio
 
 from cache import errors as local
 from sync import remote
-from vfs.callers import caller
+from vfs.callers import by_root, caller
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -113,8 +113,9 @@ def guarded(operations: type[_Operations]) -> type[_Operations]:
 def _guard(handler: Callable[_Arguments, Awaitable[_Answer]]) -> Callable[_Arguments, Awaitable[_Answer]]:
     @functools.wraps(handler)
     async def answer(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Answer:
-        context = arguments[-1]
-        caller.set(context.pid if isinstance(context, pyfuse3.RequestContext) else 0)
+        context = arguments[-1] if isinstance(arguments[-1], pyfuse3.RequestContext) else None
+        caller.set(context.pid if context else 0)
+        by_root.set(context is not None and context.uid == 0)
         try:
             return await handler(*arguments, **named)
         except pyfuse3.FUSEError:

@@ -17,13 +17,15 @@ from cache.errors import IsAFolder, MayNotFetch, TooBig
 from cache.model import FILE_SIZE_MAX_BYTES, Kind, Node
 from sync.hydrator import WAIT_DEADLINE_S
 from vfs.attributes import OpenedFile
-from vfs.callers import Callers, caller
+from vfs.callers import Callers, by_root, caller
 from vfs.handles import FileHandle, Handles
 from vfs.pages import Pages
+from vfs.privileges import Privileges
 from vfs.programs import Programs
 from vfs.rules import Action, Rule
 
 if TYPE_CHECKING:
+    from cache.model import Ino
     from cache.opened import OpenContent
     from cache.store import LocalStore
     from sync.engine import Engine
@@ -46,6 +48,7 @@ class Files:
         self.programs = Programs(rules)
         engine.refused = self.programs.refused
         self.pages = Pages(store, engine.applier)
+        self.privileges = Privileges(store, engine)
 
     async def open(self, node: Node, flags: int) -> OpenedFile:
         """Open what a node holds now. O_TRUNC empties it."""
@@ -53,7 +56,10 @@ class Files:
             raise IsAFolder(ino=node.ino)
         held_only = False
         if flags & os.O_TRUNC:
-            await self.truncate(node, 0, None)
+            if not by_root.get():
+                await self.privileges.drop(node)
+            writes = flags & os.O_ACCMODE != os.O_RDONLY
+            await self.truncate(node, 0, None, push_delay_s=OPEN_PUSH_DELAY_S if writes else None)
         elif not (held_only := self._held_only(node)):
             self._engine.prefetcher.opened(node, local=node.content_id is not None and node.held_bytes >= node.size)
             await self._engine.prefetcher.arriving(node.ino)
@@ -69,10 +75,13 @@ class Files:
         # Pages are kept per inode, not per handle: while an older version is still open, this one goes round them, and
         # leaves them alone: to drop pages, the kernel waits for whoever is still reading them.
         mixed = self.handles.reads_another(node.ino, opened)
+        outdated = not mixed and self.pages.are_of_another(node.ino, opened)
         keep = mixed or self.pages.opened(node, opened)
         fh = self.handles.add_file(opened, flags, caller.get(), direct=mixed)
-        self.handles.file(fh).held_only = held_only
-        return OpenedFile(fh=fh, keep_cache=keep, direct_io=mixed)
+        handle = self.handles.file(fh)
+        handle.held_only, handle.root = held_only, by_root.get()
+        self.privileges.note(node.ino, node.mode)
+        return OpenedFile(fh=fh, keep_cache=keep, direct_io=mixed, outdated=outdated)
 
     def _held_only(self, node: Node) -> bool:
         """Whether the caller gets only what is here; MayNotFetch when it may not even open what is not all here."""
@@ -86,6 +95,11 @@ class Files:
     def _check_may_fetch(self, handle: FileHandle) -> None:
         if handle.held_only:
             raise MayNotFetch(program=self.programs.refuse(handle.pid))
+
+    def forget(self, ino: Ino) -> None:
+        """The kernel dropped the inode, and its pages."""
+        self.pages.forget(ino)
+        self.privileges.forget(ino)
 
     async def read(self, fh: int, offset: int, size: int) -> bytes | memoryview:
         """Up to `size` bytes; fewer only at the end. Waits for bytes that are not here."""
@@ -130,6 +144,8 @@ class Files:
         opened = handle.opened
         if offset + len(data) > FILE_SIZE_MAX_BYTES:
             raise TooBig(size_bytes=offset + len(data))
+        if self.privileges.may_bear(handle.ino) and not handle.root:
+            await self.privileges.drop_before_write(handle.ino)
         if not opened.dirty or opened.edit.locked():
             if not opened.whole:
                 self._check_may_fetch(handle)
@@ -143,8 +159,8 @@ class Files:
                 opened.changed(max(opened.size, offset + written))
         return written
 
-    async def truncate(self, node: Node, size: int, fh: int | None) -> None:
-        """Cut or grow a file, for every handle of it."""
+    async def truncate(self, node: Node, size: int, fh: int | None, *, push_delay_s: float | None = None) -> None:
+        """Cut or grow a file, for every handle of it; to be pushed in `push_delay_s`, or soon if nobody writes."""
         if node.kind is not Kind.FILE:
             raise IsAFolder(ino=node.ino)
         if size > FILE_SIZE_MAX_BYTES:
@@ -159,7 +175,7 @@ class Files:
                 os.ftruncate(opened.fd, size)
                 opened.changed(size)
             if opened.writers == 0:
-                await self._store.settle(opened, closed=True)
+                await self._store.settle(opened, closed=True, delay_s=push_delay_s)
                 self._engine.changed()
         finally:
             self._store.opened.release(opened)

@@ -18,7 +18,7 @@ from cache import changing, edits, tree
 from cache.errors import Exists, NotAFolder, NotFound, NotSupported
 from cache.model import ROOT_INO, ContentId, Ino, Kind, News, Node
 from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile, of_node
-from vfs.callers import caller
+from vfs.callers import by_root, caller
 from vfs.files import OPEN_PUSH_DELAY_S, Files
 from vfs.xattrs import Xattrs
 
@@ -108,6 +108,7 @@ class Filesystem:
         """A new, open file."""
         try:
             node = await self._make(parent, name, Kind.FILE, mode)
+            flags &= ~os.O_TRUNC  # it is empty
         except Exists:
             if flags & os.O_EXCL:
                 raise
@@ -187,6 +188,8 @@ class Filesystem:
         uid, gid = self._owner
         if change.uid not in {None, uid} or change.gid not in {None, gid}:
             raise OSError(errno.EPERM, "files of this drive belong to who mounted it")
+        if (change.uid, change.gid) != (None, None) or (change.size is not None and not by_root.get()):
+            await self.files.privileges.drop(node)
         if change.size is not None:
             await self.files.truncate(node, change.size, fh)
         if change.mode is not None or change.mtime_ns is not None:
@@ -194,6 +197,7 @@ class Filesystem:
         return self._attributes(self._node(ino))
 
     async def _set_attributes(self, node: Node, change: AttributeChange) -> None:
+        self.files.privileges.note(node.ino, change.mode)
         if change.mtime_ns is not None:
             self._store.set_time(node, change.mtime_ns)
         clock = self._store.clock()
@@ -241,7 +245,7 @@ class Filesystem:
     # Open files: see vfs.files -----------------------------------------------------------------------------------
 
     async def open(self, ino: Ino, flags: int) -> OpenedFile:
-        """Open a file; no byte is waited for."""
+        """Open a file."""
         return await self.files.open(self._node(ino), flags)
 
     async def read(self, fh: int, offset: int, size: int) -> bytes | memoryview:
@@ -265,12 +269,12 @@ class Filesystem:
     # The kernel's memory -----------------------------------------------------------------------------------------
 
     def pages_are_older(self, ino: Ino) -> bool:
-        """Whether somebody still reads an older version through the kernel's pages."""
+        """Whether an older version is still read through the kernel's pages."""
         return self.files.pages.are_older(ino)
 
     def dropped(self, ino: Ino) -> None:
         """The kernel forgot an inode."""
-        self.files.pages.forget(ino)
+        self.files.forget(ino)
 
     # Parts -------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ class FileHandle:
     writable: bool
     ino: Ino  # what was opened; the content may have gone over to a conflict copy since
     pid: int = 0  # who opened it; 0: not known
+    root: bool = False  # opened by root
     held_only: bool = False  # a rule keeps its program from fetching
     direct: bool = False  # read round the kernel's pages
     given_up: ranges.Ranges = ()  # asked for, and not brought

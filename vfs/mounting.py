@@ -21,6 +21,7 @@ import trio
 from vfs import mountpoint as table
 from vfs import notices
 from vfs.archive import ArchiveAnswers
+from vfs.channel import take_requests
 from vfs.control import Control, Statistics
 from vfs.drive import Drive, DriveConfig, open_drive
 from vfs.failure import ExitStatus, Failure
@@ -41,7 +42,6 @@ log = logging.getLogger(__name__)
 ANSWER_TIMEOUT_S = 20.0
 BUSY_PATIENCE_S = 2.0  # a shell that just left, a file that is just being closed
 SWITCH_INTERVAL_S = 0.0005  # a worker that ends must not wait 5 ms for this thread: copying trees takes 10 % less
-MAX_TASKS = 512  # requests served at once: readers who wait for a slow server must not use them all up
 READ_AHEAD_KIB = 16 << 10  # a network drive lives from long requests; the kernel's default is 128 KiB
 
 
@@ -186,7 +186,7 @@ class Session:
             nursery.start_soon(watch_sleep, self._engine.nudge)
             if self._config.notify:
                 nursery.start_soon(notices.watch, self._config.mountpoint, self._engine.statistics)
-            await pyfuse3.main(max_tasks=MAX_TASKS)
+            await take_requests()
             log.info("%s is unmounted", self._config.mountpoint)
             nursery.cancel_scope.cancel()
 

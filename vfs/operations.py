@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 import pyfuse3
@@ -154,6 +155,11 @@ class Operations(pyfuse3.Operations):
         """The file system says what the kernel may keep of earlier opens."""
         del ctx
         opened = await self._filesystem.open(Ino(inode), flags)
+        if opened.outdated:
+            # What news will do: but the reader who has this answer reads as far as the size that the kernel holds. Of
+            # attributes alone, nothing is waited for.
+            with suppress(OSError):
+                pyfuse3.invalidate_inode(inode, attr_only=True)
         return pyfuse3.FileInfo(fh=opened.fh, keep_cache=opened.keep_cache, direct_io=opened.direct_io)
 
     async def create(

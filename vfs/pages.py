@@ -65,6 +65,11 @@ class Pages:
         self._paged[node.ino] = _Paged(opened.content_id, node.mtime_ns)
         return paged is not None and paged.content_id == opened.content_id
 
+    def are_of_another(self, ino: Ino, opened: OpenContent) -> bool:
+        """Whether the pages, and so the size, that the kernel may hold are of another content than this."""
+        paged = self._paged.get(ino)
+        return paged is not None and paged.content_id != opened.content_id
+
     def emptied(self, ino: Ino, before: ContentId, content_id: ContentId) -> None:
         """Handles of a content went over to a new one; the kernel cuts its pages itself."""
         paged = self._paged.get(ino)
@@ -99,9 +104,6 @@ class Pages:
             return
         now = tree.bytes_of(self._store.db.reader, ino)
         if now is not None and now[0] != closed.content_id:
-            paged = self._paged.get(ino)
-            if paged is not None and paged.content_id == closed.content_id:
-                del self._paged[ino]
             self._applier.tell_soon([NodeChanged(ino, content=True)])
 
     def forget(self, ino: Ino) -> None:

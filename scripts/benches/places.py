@@ -1,14 +1,15 @@
-"""The places that are compared: a folder on the disk, an AnchorFS mount, an rclone mount. Each has its own copy of the
-data behind it, a real server of its own, and is worked in by path only.
+"""The places that are compared: a folder on the disk, an AnchorFS mount, an rclone mount, sshfs. Each has its own copy
+of the data behind it, a real server of its own, and is worked in by path only.
 
 rclone is given what is good for it: a full VFS cache, attributes and listings believed for an hour (nobody else writes
-here), its own WebDAV server with its own dialect.
+here), its own WebDAV server with its own dialect. So is sshfs.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,13 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.benches.running import START_TIMEOUT_S, BenchFailedError, Program, is_mounted, unmount_all
+from scripts.benches.tree import copy
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
 ANCHORFS = "AnchorFS"
 RCLONE = "rclone"
+SSHFS = "sshfs"
 RCLONE_MOUNT_OPTIONS = ("--vfs-cache-mode", "full", "--dir-cache-time", "1h", "--attr-timeout", "1h")
+SSHFS_OPTIONS = ("dcache_timeout=3600", "entry_timeout=3600", "attr_timeout=3600", "kernel_cache")
 _FADVISE_LENGTH_ALL = 0
 
 
@@ -79,12 +83,6 @@ def disk(base: Path) -> Place:
     return Place(name=kind, path=folder, source=folder)
 
 
-def anchorfs(stack: ExitStack, base: Path, source: Path) -> Place:
-    """Our mount over our server, both with their defaults."""
-    base.mkdir()
-    return mounted_anchorfs(stack, base, source, served_by_anchorfs(stack, base, source))
-
-
 def served_by_anchorfs(stack: ExitStack, base: Path, source: Path) -> str:
     """Our server; its URL, once it has read the tree and has the digests of what lies there.
 
@@ -123,12 +121,6 @@ def mounted_anchorfs(
     )  # fmt: skip
 
 
-def rclone(stack: ExitStack, base: Path, source: Path, program: Path) -> Place:
-    """`rclone mount` over `rclone serve webdav`."""
-    base.mkdir()
-    return mounted_rclone(stack, base, source, served_by_rclone(stack, base, source, program), program)
-
-
 def served_by_rclone(stack: ExitStack, base: Path, source: Path, program: Path) -> str:
     """Its WebDAV server; its URL, once it listens."""
     address = f"127.0.0.1:{_free_port()}"
@@ -149,6 +141,29 @@ def mounted_rclone(stack: ExitStack, base: Path, source: Path, url: str, program
     stack.callback(mount.close)
     mount.await_true(lambda: is_mounted(mountpoint), "rclone mount")
     return Place(name=RCLONE, path=mountpoint, source=source, backing=cache / "vfs", pid=mount.pid)
+
+
+def sshfs(stack: ExitStack, base: Path, source: Path, data: Path) -> list[Place]:
+    """sshfs over a `source` that gets a copy of the data, where both halves of it are installed; or nothing.
+
+    It talks to the SFTP server by a pipe: without SSH in between, which could only be slower.
+    """
+    program = shutil.which("sshfs")
+    server = shutil.which("sftp-server", path=f"/usr/lib/openssh:{os.environ['PATH']}")
+    if program is None or server is None:
+        return []
+    base.mkdir()
+    copy(data, source)
+    mountpoint, instead_of_ssh = base / "mount", base / "ssh"
+    mountpoint.mkdir()
+    instead_of_ssh.write_text(f"#!/bin/sh\nexec '{server}'\n", encoding="utf-8")
+    instead_of_ssh.chmod(0o700)
+    stack.callback(unmount_all, base)
+    options = [f"ssh_command={instead_of_ssh}", *SSHFS_OPTIONS]
+    mount = Program([program, "-f", f"nowhere:{source}", mountpoint, "-o", ",".join(options)], base / "mount.log")
+    stack.callback(mount.close)
+    mount.await_true(lambda: is_mounted(mountpoint), "sshfs mount")
+    return [Place(name=SSHFS, path=mountpoint, source=source, pid=mount.pid)]
 
 
 def _free_port() -> int:

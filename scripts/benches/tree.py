@@ -20,17 +20,20 @@ class Scale:
     """How much of everything."""
 
     listed_entries: int = 5000  # of each folder that is listed
-    tree_folders: int = 200  # below which `find` walks, 50 files each
-    small_files: int = 1000
+    large_entries: int = 100_000  # of the one whose first entry is waited for
+    tree_folders: int = 2000  # below which `find` walks, 50 files each
+    small_files: int = 5000
     repository_files: int = 2000
     read_bytes: int = 64 * MIB
+    warm_bytes: int = 512 * MIB  # read again: so much that opening and closing the file is nothing beside it
     write_bytes: int = 64 * MIB
     names: int = 100  # made, renamed, removed; rclone takes 70 ms for some of these
+    far_names: int = 50  # and here it takes some round trips more
 
 
 FULL = Scale()
-QUICK = Scale(tree_folders=100, small_files=500, repository_files=1000, read_bytes=32 * MIB, write_bytes=32 * MIB,
-              names=50)  # fmt: skip
+QUICK = Scale(large_entries=20_000, tree_folders=200, small_files=1000, repository_files=1000, read_bytes=32 * MIB,
+              warm_bytes=192 * MIB, write_bytes=32 * MIB, names=50, far_names=10)  # fmt: skip
 
 
 def build(root: Path, scale: Scale, runs: int) -> None:
@@ -41,8 +44,10 @@ def build(root: Path, scale: Scale, runs: int) -> None:
     for folder in range(scale.tree_folders):
         _fill(root / "tree" / f"d{folder:03}", 50, b"x")
     _fill(root / "small", scale.small_files, content.randbytes(SMALL_BYTES))
-    for name in ["warm.bin", *(f"first-{run}.bin" for run in range(runs))]:
-        (root / name).write_bytes(content.randbytes(scale.read_bytes))
+    _fill(root / "large", scale.large_entries, b"")
+    (root / "warm.bin").write_bytes(content.randbytes(MIB) * (scale.warm_bytes // MIB))
+    for run in range(runs):
+        (root / f"first-{run}.bin").write_bytes(content.randbytes(scale.read_bytes))
     (root / "work").mkdir()
     _repository(root / "repository", scale.repository_files)
 

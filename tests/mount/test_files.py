@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -128,6 +129,26 @@ def test_a_sparse_file_costs_no_room(one: Path, served: Path, drive: Drive) -> N
     assert os.getxattr(path, "user.anchorfs.state") == b"local"
 
 
+@pytest.mark.parametrize("existing", [False, True])
+def test_what_is_being_written_is_not_sent_as_soon_as_it_was_emptied(
+    existing: bool, one: Path, served: Path, drive: Drive
+) -> None:
+    path = one / "growing"
+    if existing:
+        path.write_text("before")
+        drive.mounts["one"].sync()
+    with path.open("w") as file:  # O_TRUNC
+        file.write("half of")
+        file.flush()
+        for name in ("first", "second"):
+            (one / name).write_text("whole")
+            until((served / name).exists, f"{name} is on the server")
+        assert (served / "growing").exists() == existing
+        assert not existing or (served / "growing").read_text() == "before"
+        file.write(" it")
+    until(lambda: (served / "growing").exists() and (served / "growing").read_text() == "half of it", "it is sent")
+
+
 def test_an_unlinked_file_works_on_and_is_never_uploaded(one: Path, served: Path, drive: Drive) -> None:
     with (one / "gone").open("w+b") as file:
         file.write(b"before")
@@ -198,3 +219,44 @@ def test_du_tells_what_is_really_here(one: Path, drive: Drive) -> None:
     assert path.stat().st_size == 3_000_000
     assert path.read_bytes() == pattern(3_000_000)
     until(lambda: path.stat().st_blocks * 512 >= 3_000_000, "the bytes to be shown as held")
+
+
+def test_set_user_id_bits_go_when_they_go_on_a_disk(one: Path, tmp_path: Path) -> None:
+    def modes(path: Path) -> list[int]:
+        found = []
+
+        def note() -> None:
+            found.append(path.stat().st_mode & 0o7777)
+            path.chmod(0o6755)
+
+        path.write_bytes(b"")
+        path.chmod(0o6755)
+        with path.open("r+b", buffering=0) as file:
+            file.write(b"1")
+            note()
+            file.write(b"2")
+            note()
+            file.truncate(1)
+            note()
+            os.fchown(file.fileno(), os.getuid(), os.getgid())
+            note()
+        os.truncate(path, 0)
+        note()
+        path.open("wb").close()
+        note()
+        return found
+
+    assert modes(one / "file") == modes(tmp_path / "file")
+
+
+def test_a_write_by_somebody_without_privileges_takes_the_set_user_id_bits(drive: Drive) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can write as somebody else; the test above has written as one")
+    mount = drive.mount("open to all", "-o", "allow_other")
+    path = mount.path / "for all"
+    for change in ("printf x >> 'for all'", "truncate --size=0 'for all'", ": > 'for all'"):
+        path.write_bytes(b"content")
+        path.chmod(0o6777)
+        assert path.stat().st_mode & 0o7777 == 0o6777
+        subprocess.run(["/bin/sh", "-c", change], cwd=mount.path, user=65534, group=65534, extra_groups=[], check=True)
+        assert path.stat().st_mode & 0o7777 == 0o777, change

@@ -150,6 +150,20 @@ def test_an_open_handle_keeps_its_version_and_new_opens_get_the_new(one: Path, t
     assert (two / "file").read_bytes() == new
 
 
+def test_an_open_right_after_the_older_reader_left_reads_the_whole_newer_version(
+    one: Path, two: Path, drive: Drive
+) -> None:
+    for name in ("a", "b", "c", "d", "e"):
+        (one / name).write_bytes(b"old")
+        drive.mounts["one"].sync()
+        seen(two / name, b"old")
+        with (two / name).open("rb", buffering=0) as older:
+            (one / name).write_bytes(b"much newer")
+            seen(two / name, b"much newer")
+            assert older.read() == b"old"
+        assert (two / name).read_bytes() == b"much newer"  # not as much of it as the older one was long
+
+
 def test_an_open_handle_of_a_placeholder_reads_on_in_the_old_version(one: Path, two: Path, drive: Drive) -> None:
     """Not one byte of the old version was here when it was overwritten: the server still has it."""
     old, new = pattern(30_000_000, 3), pattern(30_000_000, 4)

@@ -26,9 +26,11 @@ TINY = tree.Scale(
     listed_entries=7,
     tree_folders=1,
     small_files=3,
+    large_entries=9,
     repository_files=50,
     read_bytes=3 << 20,
     write_bytes=1 << 20,
+    warm_bytes=1 << 20,
     names=4,
 )
 RUNS = 2
