@@ -43,8 +43,10 @@ def pattern(size: int, seed: int = 0) -> bytes:
     return (block * (size // len(block) + 1))[:size]
 
 
-def succeed(*words: str | Path, cwd: Path | None = None, timeout_s: float = 120.0, **variables: str) -> str:
-    """Run a program; AssertionError with its words when it does not end with 0. Returns its output."""
+def succeed(
+    *words: str | Path, cwd: Path | None = None, timeout_s: float = 120.0, expect: int = 0, **variables: str
+) -> str:
+    """Run a program; AssertionError with its words when it does not end as expected. Returns its output."""
     done = subprocess.run(
         [str(word) for word in words],
         cwd=cwd,
@@ -56,5 +58,7 @@ def succeed(*words: str | Path, cwd: Path | None = None, timeout_s: float = 120.
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    assert done.returncode == 0, f"{words} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == expect, (
+        f"{words} ended with {done.returncode}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    )
     return done.stdout

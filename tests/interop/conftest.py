@@ -1,4 +1,8 @@
-"""Clients that we did not write: Python ones from the development group, the JavaScript one by npm into a cache."""
+"""Programs that we did not write, as clients of the server and as users of a mount.
+
+tus clients: Python ones from the development group, the JavaScript one by npm into a cache. `first` is checked when
+the tests of a module are over: the mount leaves in order, and fsck finds nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,20 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+
+from tests.harness.drives import Drive, drive, one, second, served, two
+from tests.harness.server import ServerProcess
+from tests.interop.rest import stopped_in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.harness.mount import Mount
+
+__all__ = ["drive", "one", "second", "served", "two"]
 
 HERE = Path(__file__).parent / "tus_js"
 INSTALL_WITHIN_S = 180.0
@@ -21,6 +36,29 @@ class RunTusJs(Protocol):
     """Run tus-js-client in a process of its own; what it printed."""
 
     def __call__(self, **task: object) -> dict[str, Any]: ...
+
+
+@pytest.fixture(scope="module")
+def first(drive: Drive) -> Iterator[Mount]:
+    """The first mount of the module."""
+    mount = drive.mount("one")
+    yield mount
+    stopped_in_order(mount)
+
+
+@pytest.fixture
+def offer(tmp_path: Path) -> Iterator[Callable[[bytes], str]]:
+    """Offers bytes for download, of which parts can be asked for; the URL."""
+    with ServerProcess(tmp_path / "origin", auth=False) as origin, origin.client() as client:
+
+        def put(data: bytes) -> str:
+            root = client.get("/v1/root").json()["item_id"]
+            made = client.put(
+                f"/v1/items/{root}/children/big.bin/content", content=data, headers={"If-None-Match": "*"}
+            )
+            return f"{origin.url}/v1/items/{made.raise_for_status().json()['item_id']}/content"
+
+        yield put
 
 
 def cache_folder() -> Path:
