@@ -100,8 +100,8 @@ async def serve(
 ) -> Outcome:
     """Serve the mount until it is unmounted, here or from outside, or a signal asks to leave.
 
-    `ready` is called once the mount answers. At the end of file on `lifeline_fd` the mount leaves too. Raises
-    what `open_drive` raises, and Failure when the kernel refuses the mount.
+    `ready` is called once the mount answers. At the end of file on `lifeline_fd` the mount leaves too. Raises what
+    `open_drive` raises, and Failure when the kernel refuses the mount.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with open_drive(drive_config(config)) as drive:
@@ -161,8 +161,7 @@ class Session:
             self._flush_at_end = False
             self._manager.tell("STOPPING=1", "STATUS=flushing")
             if flush and not self._forced:
-                # What is written between this flush and the unmount is worth a second one, if the server
-                # answers.
+                # What is written between this flush and the unmount is worth a second one, if the server answers.
                 self._flush_at_end = await self._flush(timeout_s)
             if not self._detached:
                 await self._unmount(force=force)
