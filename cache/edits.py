@@ -236,9 +236,9 @@ def _detach(connection: sqlite3.Connection, node: Node, clock: Clock) -> None:
     xattrs.keep(connection, node, item)
     tree.place(connection, node.ino, None, node.name)
     tree.set_item(connection, node.ino, None)
-    journal.drop(connection, node.ino, Aspect.XATTRS)
     create = rows.get(Aspect.CREATE)
     if create is not None and (create.state is ChangeState.RUNNING or create.sent_generation >= 0):
+        journal.drop(connection, node.ino, Aspect.XATTRS)
         parent = None if node.parent is None else tree.by_ino(connection, node.parent)
         journal.create_to_removal(connection, node.ino, None if parent is None else parent.item_id, node.name)
         return

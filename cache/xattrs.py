@@ -73,6 +73,8 @@ def differ(connection: sqlite3.Connection, ino: Ino, before: Item, after: Item) 
 
 def keep(connection: sqlite3.Connection, node: Node, item: Item | None, heir: Ino | None = None) -> bool:
     """The node will be without its item: what it shows becomes its own, or that of `heir`. Whether it has any."""
+    if not ((item is not None and item.xattrs) or changes(connection, node.ino)):
+        return False  # most have none: one question is all that it costs
     shown = _shown(connection, node.ino, item)
     forget(connection, node.ino if heir is None else heir)
     _put(connection, node.ino if heir is None else heir, shown)
