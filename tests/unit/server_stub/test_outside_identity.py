@@ -403,3 +403,25 @@ def test_a_known_folder_that_took_the_name_of_a_file_is_looked_into_as_well(outs
     look(outside, way)
     assert outside.ids() == {"a": before["c"], "a/a": before["c/a"], "d": before["a"]}
     assert gone(outside, before["d"])
+
+
+def test_what_is_gone_is_told_along_with_what_was_moved(outside: Outside) -> None:
+    """Settling a swap below a folder that took a file's name is not the end of it: `b` and `a/c` went, too."""
+    (outside.root / "b" / "a").mkdir(parents=True)
+    before = fill(outside, a="one", d="two", c__c="three", c__d="four")
+    root, aside = outside.root, outside.root.parent / "aside"
+    (root / "d").rename(aside)
+    (root / "c" / "d").rename(root / "d")
+    aside.rename(root / "c" / "d")
+    (root / "c" / "c").unlink()
+    (root / "c" / "b").write_text("new")
+    shutil.rmtree(root / "b")
+    (root / "a").rename(aside)
+    (root / "c").rename(root / "a")
+    aside.rename(root / "c")
+    outside.doubt("a", "a/b", "a/c", "a/d", "b", "c", "d")
+    after = outside.ids()
+    assert set(after) == {"a", "a/b", "a/d", "c", "d"}
+    assert (after["a"], after["a/d"], after["c"], after["d"]) == (
+        before["c"], before["d"], before["a"], before["c/d"]
+    )  # fmt: skip
