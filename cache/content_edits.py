@@ -13,6 +13,7 @@ from cache.errors import NotFound
 from cache.model import Aspect, Capability, ContentId, Ino, Node
 
 if TYPE_CHECKING:
+    import os
     import sqlite3
 
 
@@ -61,24 +62,22 @@ def settle(
     content_id: ContentId,
     clock: Clock,
     *,
+    stat: os.stat_result,
     size: int,
-    disk_bytes: int,
-    mtime_ns: int,
     changed: bool = True,
 ) -> None:
-    """Write down the size, room and time of dirty bytes, and let the write-back delay run from now.
-
-    Without `changed` they stand there already, and only the delay is meant.
+    """Write down the size, and the room and times by their blob's `stat`, of dirty bytes, and let the write-back delay
+    run from now. Without `changed` they stand there already, and only the delay is meant.
     """
     content = contents.get(connection, content_id)
     if content is None or not content.dirty:
         return
-    contents.set_size(connection, content_id, size, disk_bytes)
+    contents.set_size(connection, content_id, size, stat.st_blocks * 512)
     node = tree.by_ino(connection, content.ino)
     if node is None or node.content_id != content_id:
         return
     tree.set_content(connection, node.ino, content_id, size)
-    tree.set_attributes(connection, node.ino, node.mode, mtime_ns, mtime_ns)
+    tree.set_attributes(connection, node.ino, node.mode, stat.st_mtime_ns, max(node.ctime_ns, stat.st_ctime_ns))
     if changed or not pacing.hasten(connection, node.ino, clock.push_after_ms):
         journal_content(connection, node, content_id, clock)
 

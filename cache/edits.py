@@ -7,6 +7,7 @@ check is made here, inside the transaction that acts. Never called with a folder
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from cache.changing import Clock, existing, permit
 from cache.content_edits import journal_content
 from cache.errors import Exists, IsAFolder, NotAFolder, NotEmpty, NotFound, WouldCycle
 from cache.model import (
+    LOCAL_KINDS,
     ROOT_INO,
     Aspect,
     Capability,
@@ -54,23 +56,32 @@ def make(
     *,
     mode: int,
     target: str = "",
+    owner: tuple[int | None, int | None] = (None, None),
+    device: int = 0,
 ) -> Node:
-    """Create a file, folder or symlink; raises Exists, NotFound, NotAFolder, NotPermitted, Name…."""
+    """Create what `kind` says; raises Exists, NotFound, NotAFolder, NotPermitted, Name….
+
+    `owner`: uid and gid, None as in a node. In a folder with the set-group-ID bit all is of its group, as on Linux.
+    """
     names.check(name)
-    _folder(connection, parent, Capability.ADD_CHILDREN)
+    folder = _folder(connection, parent, Capability.ADD_CHILDREN if kind not in LOCAL_KINDS else None)
     if tree.child(connection, parent, name) is not None:
         raise Exists(name=name)
+    uid, gid = owner
+    if folder.mode & stat.S_ISGID:
+        gid, mode = folder.gid, mode | (stat.S_ISGID if kind is Kind.FOLDER else 0)
     blank = Node(
         ino=Ino(0), parent=parent, name=name, kind=kind, size=len(target.encode()), mode=mode, mtime_ns=clock.now_ns,
         ctime_ns=clock.now_ns, item_id=None, content_id=None, symlink_target=target or None,
-        listed=kind is Kind.FOLDER, writable=True, held_bytes=0,
+        listed=kind is Kind.FOLDER, writable=True, held_bytes=0, uid=uid, gid=gid, atime_ns=clock.now_ns, device=device,
     )  # fmt: skip
     ino = tree.insert(connection, blank)
     content_id: ContentId | None = None
     if kind is Kind.FILE:
         content_id = contents.insert(connection, ino, None, 0, clock.now_s, dirty=True)
         tree.set_content(connection, ino, content_id, 0)
-    journal.record(connection, ino, Aspect.CREATE, None, clock.now_s, not_before_ms=clock.push_after_ms)
+    if kind not in LOCAL_KINDS:
+        journal.record(connection, ino, Aspect.CREATE, None, clock.now_s, not_before_ms=clock.push_after_ms)
     tree.touch(connection, parent, clock.now_ns)
     return replace(blank, ino=ino, content_id=content_id)
 
@@ -117,6 +128,7 @@ def rename(  # noqa: PLR0917
         else:
             _detach(connection, target, clock)
     tree.place(connection, node.ino, new_parent, new_name)
+    tree.stamp(connection, node.ino, clock.now_ns)
     journal_place(connection, node.ino, clock)
     for folder in {parent, new_parent}:
         tree.touch(connection, folder, clock.now_ns)
@@ -138,6 +150,7 @@ def exchange(  # noqa: PLR0917
     tree.place(connection, other.ino, parent, name)
     tree.place(connection, one.ino, new_parent, new_name)
     for ino in (one.ino, other.ino):
+        tree.stamp(connection, ino, clock.now_ns)
         journal_place(connection, ino, clock)
     for folder in {parent, new_parent}:
         tree.touch(connection, folder, clock.now_ns)
@@ -151,7 +164,7 @@ def set_attributes(
     mode: int | None = None,
     mtime_ns: int | None = None,
 ) -> Node:
-    """chmod and utimens. Those of the root stay here: it is where this machine mounted the drive."""
+    """chmod and utimens: what travels of them; not from the root, which is where this machine mounted the drive."""
     node = existing(connection, ino)
     permit(connection, node, Capability.WRITE)
     new_mode = node.mode if mode is None else mode
@@ -161,6 +174,18 @@ def set_attributes(
         item = items.get(connection, node.item_id)
         journal.record(connection, ino, Aspect.ATTRIBUTES, item, clock.now_s, not_before_ms=clock.push_after_ms)
     return replace(node, mode=new_mode, mtime_ns=new_mtime, ctime_ns=clock.now_ns)
+
+
+def set_local_attributes(
+    connection: sqlite3.Connection, node: Node, clock: Clock,
+    *, uid: int | None = None, gid: int | None = None, atime_ns: int | None = None,
+) -> None:  # fmt: skip
+    """chown, and the time of last access: these stay on this machine."""
+    if uid is not None or gid is not None:
+        tree.set_owner(connection, node.ino, node.uid if uid is None else uid, node.gid if gid is None else gid)
+    if atime_ns is not None:
+        tree.set_atime(connection, node.ino, atime_ns)
+    tree.stamp(connection, node.ino, clock.now_ns)
 
 
 def _folder(connection: sqlite3.Connection, ino: Ino, needs: Capability | None) -> Node:
@@ -203,6 +228,7 @@ def _adopt(connection: sqlite3.Connection, node: Node, target: Node, clock: Cloc
     assert target.item_id is not None and node.content_id is not None  # noqa: S101, PT018  # by _becomes_version_of
     rows = journal.of_node(connection, target.ino)
     item = items.get(connection, target.item_id)
+    tree.stamp(connection, target.ino, clock.now_ns)
     base = _seen_version(rows, item)
     theirs = set() if item is None else xattrs.names(connection, target.ino, item)
     xattrs.keep(connection, target, item)
@@ -235,6 +261,7 @@ def _detach(connection: sqlite3.Connection, node: Node, clock: Clock) -> None:
     item = None if node.item_id is None else items.get(connection, node.item_id)
     xattrs.keep(connection, node, item)
     tree.place(connection, node.ino, None, node.name)
+    tree.stamp(connection, node.ino, clock.now_ns)
     tree.set_item(connection, node.ino, None)
     create = rows.get(Aspect.CREATE)
     if create is not None and (create.state is ChangeState.RUNNING or create.sent_generation >= 0):

@@ -148,7 +148,14 @@ _OUTBOX = (
         "new-is-journalled",
         "a node in the tree that the remote does not know is in the outbox as a creation",
         """SELECT n.ino, n.name FROM node n WHERE n.item_id IS NULL AND n.parent IS NOT NULL
+           AND n.kind NOT IN ('fifo', 'socket', 'char', 'block')
            AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.ino = n.ino AND j.aspect = 'create')""",
+    ),
+    Law(
+        "local-kinds-stay",
+        "a pipe, socket or device is never in the outbox, and no item",
+        """SELECT n.ino, n.kind FROM node n WHERE n.kind IN ('fifo', 'socket', 'char', 'block')
+           AND (n.item_id IS NOT NULL OR EXISTS (SELECT 1 FROM journal j WHERE j.ino = n.ino))""",
     ),
     Law(
         "place-is-journalled",

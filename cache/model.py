@@ -47,6 +47,14 @@ class Kind(StrEnum):
     FILE = "file"
     FOLDER = "folder"
     SYMLINK = "symlink"
+    FIFO = "fifo"
+    SOCKET = "socket"
+    CHAR = "char"
+    BLOCK = "block"
+
+
+LOCAL_KINDS = frozenset({Kind.FIFO, Kind.SOCKET, Kind.CHAR, Kind.BLOCK})
+"""What joins processes or devices of one machine: kept here only, no remote has such items. They hold no bytes."""
 
 
 class Capability(StrEnum):
@@ -120,6 +128,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     listed: bool  # folders only: every child is here
     writable: bool
     held_bytes: int  # bytes of the content that are on this machine
+    # What stays on this machine: numbers of people mean nothing elsewhere.
+    uid: int | None = None  # None: whoever mounts the drive
+    gid: int | None = None
+    atime_ns: int | None = None  # None: that of the last change
+    device: int = 0  # of a CHAR or BLOCK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ CREATE TABLE node (
     ino            INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused, survives remounts
     parent         INTEGER REFERENCES node (ino),      -- NULL: the root, or a node without a name (unlinked, in limbo)
     name           TEXT    NOT NULL,                   -- as shown here (names that Linux cannot hold are escaped)
-    kind           TEXT    NOT NULL CHECK (kind IN ('file', 'folder', 'symlink')),
+    kind           TEXT    NOT NULL
+                   CHECK (kind IN ('file', 'folder', 'symlink', 'fifo', 'socket', 'char', 'block')),
     size           INTEGER NOT NULL CHECK (size >= 0),
     mode           INTEGER NOT NULL CHECK (mode BETWEEN 0 AND 4095),
     mtime_ns       INTEGER NOT NULL,
@@ -21,7 +22,11 @@ CREATE TABLE node (
     content_id     INTEGER UNIQUE REFERENCES content (content_id),  -- NULL: no byte of it is here
     symlink_target TEXT,
     listed         INTEGER NOT NULL DEFAULT 0 CHECK (listed IN (0, 1)),  -- every child of this folder is here
-    writable       INTEGER NOT NULL DEFAULT 1 CHECK (writable IN (0, 1))
+    writable       INTEGER NOT NULL DEFAULT 1 CHECK (writable IN (0, 1)),
+    uid            INTEGER,                            -- of this machine only; NULL: whoever mounts the drive
+    gid            INTEGER,
+    atime_ns       INTEGER,                            -- as it was set here; NULL: that of the last change
+    device         INTEGER NOT NULL DEFAULT 0          -- of a character or block device
 ) STRICT;
 CREATE UNIQUE INDEX node_by_name ON node (parent, name) WHERE parent IS NOT NULL;
 CREATE INDEX node_by_parent ON node (parent, ino);     -- readdir: the inode number is the cookie

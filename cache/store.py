@@ -29,6 +29,7 @@ from cache.durability import DIRTY_SYNC_INTERVAL_S, Durability
 from cache.errors import LocalError, NotFound
 from cache.evict import kept
 from cache.failpoints import reached
+from cache.nameless import Nameless
 from cache.opened import OpenContent, OpenContents
 from cache.opening import CATALOG, move_damaged_aside
 from cache.pins import Pins
@@ -69,7 +70,7 @@ class LocalStore:
             raise
         self.pins = Pins(directory, self.db.reader, get_meta(self.db.reader, "catalog") or "")
         self._loose: set[ContentId] = set()  # contents to look at: closed, or without a node
-        self._nameless: set[Ino] = set()
+        self.nameless = Nameless(self.db.reader, self.opened)
         self.untold = Untold()
         self.unsettled = Unsettled(self.opened, partial(self.settle, closed=True))
         self._work, self._saving = trio.Event(), trio.Lock()
@@ -167,7 +168,7 @@ class LocalStore:
                 await self.db.write_here(
                     lambda connection: content_edits.settle(
                         connection, opened.content_id, clock,
-                        size=size, disk_bytes=stat.st_blocks * 512, mtime_ns=stat.st_mtime_ns, changed=changed,
+                        stat=stat, size=size, changed=changed,
                     )
                 )  # fmt: skip
             except BaseException:  # a full disk, or cancelled: still to be done
@@ -189,9 +190,9 @@ class LocalStore:
             self.blobs.set_time(node.content_id, mtime_ns)
 
     def tidy(self, content_ids: Iterable[ContentId], inos: Iterable[Ino] = ()) -> None:
-        """Delete these, as soon as nobody has them open, if no node has the content and no name the node."""
+        """Delete these, as soon as nobody uses them, if no node has the content and no name the node."""
         self._loose.update(content_ids)
-        self._nameless.update(inos)
+        self.nameless.add(inos)
         self._work.set()
 
     def grown(self, opened: OpenContent) -> None:
@@ -255,12 +256,11 @@ class LocalStore:
         resident, used = self.untold.take()
         self.durability.changed(*resident)
         loose = {content_id for content_id in self._loose if self.opened.get(content_id) is None}
-        nameless = {ino for ino in self._nameless if not self.opened.of_node(ino)}
+        nameless = self.nameless.take()
         gone, self._deleted = self._deleted, []
         if not (resident or loose or nameless or used or gone):
             return
         self._loose -= loose
-        self._nameless -= nameless
         work = Work(
             now_s=self.clock().now_s, resident=resident, used=used, loose=loose, nameless=nameless, blobs_deleted=gone
         )
@@ -268,7 +268,7 @@ class LocalStore:
             deleted = await self.db.write(lambda connection: tidy(connection, work))
         except BaseException:  # a full disk, or cancelled: still to be done
             self._loose |= loose
-            self._nameless |= nameless
+            self.nameless.add(nameless)
             self.untold.take_back(used)
             self._deleted += gone
             raise

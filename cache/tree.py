@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _COLUMNS = """n.ino, n.parent, n.name, n.kind, n.size, n.mode, n.mtime_ns, n.ctime_ns, n.item_id, n.content_id,
-    n.symlink_target, n.listed, n.writable, coalesce(c.held_bytes, 0)"""
+    n.symlink_target, n.listed, n.writable, coalesce(c.held_bytes, 0), n.uid, n.gid, n.atime_ns, n.device"""
 _SELECT = f"SELECT {_COLUMNS} FROM node n LEFT JOIN content c ON c.content_id = n.content_id WHERE"  # noqa: S608
 _KINDS = {kind.value: kind for kind in Kind}
 # Nodes read at a time while a folder is listed: as many as one answer to the kernel holds (32 KiB, a name and its
@@ -40,6 +40,10 @@ def _node(row: tuple[object, ...]) -> Node:
         listed,
         writable,
         held,
+        uid,
+        gid,
+        atime_ns,
+        device,
     ) = row
     return Node(
         ino=ino,  # type: ignore[arg-type]  # the STRICT schema guarantees the types of the row
@@ -56,6 +60,10 @@ def _node(row: tuple[object, ...]) -> Node:
         listed=listed == 1,
         writable=writable == 1,
         held_bytes=held,  # type: ignore[arg-type]
+        uid=uid,  # type: ignore[arg-type]
+        gid=gid,  # type: ignore[arg-type]
+        atime_ns=atime_ns,  # type: ignore[arg-type]
+        device=device,  # type: ignore[arg-type]
     )
 
 
@@ -154,13 +162,14 @@ def is_below(connection: sqlite3.Connection, ino: Ino, ancestor: Ino) -> bool:
 
 
 _INSERT = """INSERT INTO node (parent, name, kind, size, mode, mtime_ns, ctime_ns, item_id, content_id, symlink_target,
-    listed, writable) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    listed, writable, uid, gid, atime_ns, device) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 def _values(node: Node) -> tuple[object, ...]:
     return (
         node.parent, node.name, node.kind, node.size, node.mode, node.mtime_ns, node.ctime_ns, node.item_id,
-        node.content_id, node.symlink_target, node.listed, node.writable,
+        node.content_id, node.symlink_target, node.listed, node.writable, node.uid, node.gid, node.atime_ns,
+        node.device,
     )  # fmt: skip
 
 
@@ -206,6 +215,16 @@ def set_attributes(connection: sqlite3.Connection, ino: Ino, mode: int, mtime_ns
     connection.execute(
         "UPDATE node SET mode = ?, mtime_ns = ?, ctime_ns = ? WHERE ino = ?", (mode, mtime_ns, ctime_ns, ino)
     )
+
+
+def set_owner(connection: sqlite3.Connection, ino: Ino, uid: int | None, gid: int | None) -> None:
+    """Whose it is on this machine."""
+    connection.execute("UPDATE node SET uid = ?, gid = ? WHERE ino = ?", (uid, gid, ino))
+
+
+def set_atime(connection: sqlite3.Connection, ino: Ino, atime_ns: int) -> None:
+    """The time of last access, as somebody wants it told."""
+    connection.execute("UPDATE node SET atime_ns = ? WHERE ino = ?", (atime_ns, ino))
 
 
 def stamp(connection: sqlite3.Connection, ino: Ino, now_ns: int) -> None:

@@ -95,6 +95,7 @@ class Absorber(Showing):
         known = items.get(self.connection, told.item_id)
         kept = xattrs.keep(self.connection, node, known)
         items.delete(self.connection, told.item_id)
+        self.clear_of_local_kinds(node)
         if self._survives(node):
             self.after.news += settle.put_back(self.connection, node, known, self.clock, self.host)
             held = any(row.state is ChangeState.HELD for row in journal.of_node(self.connection, node.ino).values())
@@ -203,20 +204,10 @@ class Absorber(Showing):
             if told.kind is Kind.FOLDER:
                 self.after.news.append(NodeChanged(parent.ino))  # its link count
         elif other.item_id is None:
-            self._meet(other, told)
+            self.meet(other, told)
         elif journal.get(self.connection, other.ino, Aspect.PLACE) is None:
             self.doubt(other)
             self._show(parent, told)
-
-    def _meet(self, mine: Node, told: Item) -> None:
-        """A local creation and a remote item have one name; folders merge, files are settled when ours is pushed."""
-        create = journal.get(self.connection, mine.ino, Aspect.CREATE)
-        under_way = create is not None and create.state is ChangeState.RUNNING
-        others = told.parent_id is not None and journal.unanswered_at(
-            self.connection, told.parent_id, told.name, mine.ino
-        )
-        if mine.kind is Kind.FOLDER and told.kind is Kind.FOLDER and not (under_way or others):
-            self.after.news += settle.merge_folder(self.connection, mine, told, self.clock)
 
     # An item that has a node -----------------------------------------------------------------------------------
 

@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING
 
 from cache import activity, bulk, items, journal, tree
 from cache.activity import What, Who
-from cache.model import Aspect, ContentId, EntryChanged, Ino, Item, ItemId, LocalChange, News, Node
+from cache.model import (
+    LOCAL_KINDS,
+    Aspect,
+    ChangeState,
+    ContentId,
+    EntryChanged,
+    Ino,
+    Item,
+    ItemId,
+    Kind,
+    LocalChange,
+    News,
+    Node,
+)
 from cache.names import shown
 from cache.placeholders import is_own_creation, reveal
 from sync import deciding, settle
@@ -71,7 +84,9 @@ class Placing:
         # One gives way after the other: a name that was given up may show an item that it hid, old news as well.
         while (other := tree.child(self.connection, parent.ino, name)) is not None and other.ino != node.ino:
             claim = journal.get(self.connection, other.ino, Aspect.CREATE if other.item_id is None else Aspect.PLACE)
-            if claim is None:
+            if other.kind in LOCAL_KINDS:
+                self.after.news += settle.step_aside(self.connection, other, self.clock, self.host)
+            elif claim is None:
                 self.doubt(other)
             elif not self._take_name(node, told, other, claim):
                 return False
@@ -90,6 +105,20 @@ class Placing:
             self.after.news += settle.step_aside(self.connection, other, self.clock, self.host)
             return True
         return deciding.lose_name(self, other, told, claim)
+
+    def meet(self, mine: Node, told: Item) -> None:
+        """A local creation and a remote item have one name: what is of this machine only gives way, folders merge,
+        files are settled when ours is pushed."""
+        if mine.kind in LOCAL_KINDS:
+            self.after.news += settle.step_aside(self.connection, mine, self.clock, self.host)  # shows the item
+            return
+        create = journal.get(self.connection, mine.ino, Aspect.CREATE)
+        under_way = create is not None and create.state is ChangeState.RUNNING
+        others = told.parent_id is not None and journal.unanswered_at(
+            self.connection, told.parent_id, told.name, mine.ino
+        )
+        if mine.kind is Kind.FOLDER and told.kind is Kind.FOLDER and not (under_way or others):
+            self.after.news += settle.merge_folder(self.connection, mine, told, self.clock)
 
     def doubt(self, node: Node) -> None:
         """Two items cannot have one name: what we know of this one is old. Out of the way until asked again."""
@@ -120,6 +149,13 @@ class Placing:
             tree.place(self.connection, node.ino, None, node.name)
             self.freed.append((node.parent, node.name))
             self.after.news.append(EntryChanged(node.parent, node.name, deleted=node.ino))
+
+    def clear_of_local_kinds(self, folder: Node) -> None:
+        """Pipes, sockets and devices go with their folder if they are all that is left in it: they hold no bytes."""
+        children = list(tree.children(self.connection, folder.ino))
+        for child in children if all(each.kind in LOCAL_KINDS for each in children) else ():
+            self.take_out(child)
+            self.after.nameless.add(child.ino)
 
     def came_here(self, child: Node, folder: Node) -> bool:
         """Whether a local move brought a node into a folder that is gone: then it goes back, if its old folder is

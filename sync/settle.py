@@ -14,6 +14,7 @@ from cache import activity, contents, items, journal, tree, xattrs
 from cache.activity import What
 from cache.edits import journal_place
 from cache.model import (
+    LOCAL_KINDS,
     ROOT_INO,
     Aspect,
     ChangeState,
@@ -60,7 +61,7 @@ def step_aside(
     tree.place(connection, mine.ino, mine.parent, name)
     journal_place(connection, mine.ino, clock, held=is_held(connection, mine.ino, Aspect.PLACE))
     occupant = rival or _occupant_id(connection, mine)
-    if occupant is not None:
+    if occupant is not None and mine.kind not in LOCAL_KINDS:
         _remember(connection, mine.ino, occupant, clock)
     activity.note(connection, clock.now_s, mine.ino, What.CONFLICT_COPY, f"{mine.name} is taken on the server")
     news = reveal(connection, mine.parent, mine.name)

@@ -68,6 +68,7 @@ def drop_content(placing: Placing, node: Node, told: Item) -> None:
 
 def drop_creation(placing: Placing, node: Node) -> None:
     """Take out what the remote has never seen, and which was put aside."""
+    placing.clear_of_local_kinds(node)
     placing.take_out(node)
     journal.drop(placing.connection, node.ino)
     placing.after.nameless.add(node.ino)

@@ -13,7 +13,7 @@ from cache.model import Ino, Kind, Node
 
 
 class Attributes(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What stat tells, without the owner, who is the same for a whole mount."""
+    """What stat tells."""
 
     ino: Ino
     kind: Kind
@@ -24,6 +24,17 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mtime_ns: int
     ctime_ns: int
     atime_ns: int
+    uid: int | None = None  # None: whoever mounts the drive
+    gid: int | None = None
+    device: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who asks: what is made is theirs."""
+
+    uid: int
+    gid: int
 
 
 class DirectoryEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -57,7 +68,7 @@ class OpenedFile:
 
 
 def of_node(node: Node, disk_bytes: int, nlink: int) -> Attributes:
-    """The attributes of `node`; the time of last access is not kept, so it is that of the last change."""
+    """The attributes of `node`. Reading moves no time: that of last access is as it was set, or of the last change."""
     size = node.size if node.symlink_target is None else len(node.symlink_target.encode())
     return Attributes(
         ino=node.ino,
@@ -68,5 +79,8 @@ def of_node(node: Node, disk_bytes: int, nlink: int) -> Attributes:
         nlink=nlink,
         mtime_ns=node.mtime_ns,
         ctime_ns=node.ctime_ns,
-        atime_ns=node.mtime_ns,
+        atime_ns=node.mtime_ns if node.atime_ns is None else node.atime_ns,
+        uid=node.uid,
+        gid=node.gid,
+        device=node.device,
     )

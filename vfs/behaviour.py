@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from cache.model import Ino
+    from cache.model import Ino, Kind
     from sync.remote import Space
-    from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile
+    from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile, Person
 
 
 class Behaviour(Protocol):
@@ -32,13 +32,20 @@ class Behaviour(Protocol):
     async def readlink(self, ino: Ino) -> str:
         """The target of a symlink."""
 
-    async def mkdir(self, parent: Ino, name: str, mode: int) -> Attributes:
-        """A new folder."""
+    async def mkdir(self, parent: Ino, name: str, mode: int, *, by: Person | None = None) -> Attributes:
+        """A new folder; `by`: whose it is, None for whoever mounts."""
 
-    async def symlink(self, parent: Ino, name: str, target: str) -> Attributes:
+    async def symlink(self, parent: Ino, name: str, target: str, *, by: Person | None = None) -> Attributes:
         """A new symlink."""
 
-    async def create(self, parent: Ino, name: str, mode: int, flags: int) -> tuple[int, Attributes]:
+    async def mknod(
+        self, parent: Ino, name: str, kind: Kind, mode: int, *, device: int = 0, by: Person | None = None
+    ) -> Attributes:
+        """A new file, or something that stays on this machine."""
+
+    async def create(
+        self, parent: Ino, name: str, mode: int, flags: int, *, by: Person | None = None
+    ) -> tuple[int, Attributes]:
         """A new file, and a handle that is open as `flags` say."""
 
     async def unlink(self, parent: Ino, name: str) -> None:
@@ -94,6 +101,9 @@ class Behaviour(Protocol):
 
     def pages_are_older(self, ino: Ino) -> bool:
         """Whether the kernel's pages are of an older version that somebody still has open: theirs to keep."""
+
+    def kernel_is(self, knows: Callable[[Ino], bool]) -> None:
+        """Before the first call: `knows` tells whether the kernel may still ask for an inode."""
 
     def dropped(self, ino: Ino) -> None:
         """The kernel holds nothing of `ino` any more."""

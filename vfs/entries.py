@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from sync.remote import Space
     from vfs.attributes import Attributes
 
-_TYPE_BITS = {Kind.FILE: stat.S_IFREG, Kind.FOLDER: stat.S_IFDIR, Kind.SYMLINK: stat.S_IFLNK}
+_TYPE_BITS = {
+    Kind.FILE: stat.S_IFREG,
+    Kind.FOLDER: stat.S_IFDIR,
+    Kind.SYMLINK: stat.S_IFLNK,
+    Kind.FIFO: stat.S_IFIFO,
+    Kind.SOCKET: stat.S_IFSOCK,
+    Kind.CHAR: stat.S_IFCHR,
+    Kind.BLOCK: stat.S_IFBLK,
+}
+_KINDS = {bits: kind for kind, bits in _TYPE_BITS.items()} | {0: Kind.FILE}  # mknod(2): no type is a regular file
 _STAT_BLOCK_BYTES = 512  # the unit of st_blocks, whatever st_blksize says
 _STATFS_BLOCK_BYTES = 4096
 _TARGET_MAX_BYTES = 4095  # PATH_MAX without the closing zero
@@ -31,7 +40,7 @@ BELIEVED_S = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Whose everything in the mount is."""
+    """Whose everything in the mount is that nobody gave to somebody else."""
 
     uid: int
     gid: int
@@ -46,14 +55,23 @@ def entry_of(attributes: Attributes, owner: Owner) -> pyfuse3.EntryAttributes:
     entry.attr_timeout = BELIEVED_S
     entry.st_mode = _TYPE_BITS[attributes.kind] | (attributes.mode & 0o7777 & ~owner.umask)
     entry.st_nlink = attributes.nlink
-    entry.st_uid = owner.uid
-    entry.st_gid = owner.gid
+    entry.st_uid = owner.uid if attributes.uid is None else attributes.uid
+    entry.st_gid = owner.gid if attributes.gid is None else attributes.gid
+    entry.st_rdev = attributes.device
     entry.st_size = attributes.size
     entry.st_blocks = -(-attributes.disk_bytes // _STAT_BLOCK_BYTES)
     entry.st_atime_ns = attributes.atime_ns
     entry.st_mtime_ns = attributes.mtime_ns
     entry.st_ctime_ns = attributes.ctime_ns
     return entry
+
+
+def kind_of(mode: int) -> Kind:
+    """The kind that mknod asks for; raises FUSEError (EINVAL)."""
+    kind = _KINDS.get(stat.S_IFMT(mode))
+    if kind in {None, Kind.FOLDER, Kind.SYMLINK}:
+        raise pyfuse3.FUSEError(errno.EINVAL)
+    return kind
 
 
 def absent() -> pyfuse3.EntryAttributes:

@@ -1,5 +1,5 @@
-"""How the drive behaves as a file system: names and attributes. Open files' bytes are in `vfs.files`; pyfuse3 is not
-known here.
+"""How the drive behaves as a file system. Names come and go in `vfs.naming`, open files' bytes are in `vfs.files`;
+pyfuse3 is not known here.
 
 Answers come from the catalog. Only three things wait for the network, each with a deadline: the first look into a
 folder, bytes that are not here, and the first statfs. A local change is one transaction and returns; pushing it is
@@ -8,43 +8,32 @@ the engine's matter.
 
 from __future__ import annotations
 
-import errno
-import os
 from typing import TYPE_CHECKING
 
-import trio
-
-from cache import changing, edits, tree
-from cache.errors import Exists, NotAFolder, NotFound, NotSupported
-from cache.model import ROOT_INO, ContentId, Ino, Kind, News, Node
-from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile, of_node
+from cache import edits, tree
+from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile
 from vfs.callers import by_root, caller
-from vfs.files import OPEN_PUSH_DELAY_S, Files
+from vfs.naming import Names
 from vfs.xattrs import Xattrs
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from cache.model import Ino, Node
     from cache.store import LocalStore
     from sync.engine import Engine
     from sync.remote import Space
     from vfs.rules import Rule
 
-RENAME_NOREPLACE = 1
-RENAME_EXCHANGE = 2
-LISTING_DEADLINE_S = 60.0
 _DOT_COOKIES = 2  # "." and ".." come first; an entry's cookie is its inode number plus this
 
 
-class Filesystem:
+class Filesystem(Names):
     """See the module. Methods raise LocalError, RemoteError or OSError only."""
 
     def __init__(self, store: LocalStore, engine: Engine, *, uid: int, gid: int, rules: tuple[Rule, ...] = ()) -> None:
-        self._store = store
-        self._engine = engine
-        self._owner = (uid, gid)
-        self.files = Files(store, engine, rules)
+        super().__init__(store, engine, uid=uid, gid=gid, rules=rules)
         self._xattrs = Xattrs(store, engine, self.files.programs)
 
     # Looking -----------------------------------------------------------------------------------------------------
@@ -94,135 +83,38 @@ class Filesystem:
         for node in tree.children(self._store.db.reader, ino, max(offset - _DOT_COOKIES, 0)):
             yield DirectoryEntry(name=node.name, attributes=self._attributes(node), next_offset=node.ino + _DOT_COOKIES)
 
-    # Changing names ----------------------------------------------------------------------------------------------
-
-    async def mkdir(self, parent: Ino, name: str, mode: int) -> Attributes:
-        """A new folder."""
-        return self._attributes(await self._make(parent, name, Kind.FOLDER, mode))
-
-    async def symlink(self, parent: Ino, name: str, target: str) -> Attributes:
-        """A new symlink."""
-        return self._attributes(await self._make(parent, name, Kind.SYMLINK, 0o777, target))
-
-    async def create(self, parent: Ino, name: str, mode: int, flags: int) -> tuple[int, Attributes]:
-        """A new, open file."""
-        try:
-            node = await self._make(parent, name, Kind.FILE, mode)
-            flags &= ~os.O_TRUNC  # it is empty
-        except Exists:
-            if flags & os.O_EXCL:
-                raise
-            node = await self._child(parent, name)  # somebody else's creation came in between
-        opened = await self.files.open(node, flags)
-        return opened.fh, self._attributes(self._node(node.ino))
-
-    async def unlink(self, parent: Ino, name: str) -> None:
-        """Remove a file's or symlink's name."""
-        await self._remove(parent, name, folder=False)
-
-    async def rmdir(self, parent: Ino, name: str) -> None:
-        """Remove an empty folder."""
-        node = await self._child(parent, name)
-        if node.kind is Kind.FOLDER:
-            await self._listed(node.ino)
-        await self._remove(parent, name, folder=True)
-
-    async def rename(self, parent: Ino, name: str, new_parent: Ino, new_name: str, flags: int) -> None:
-        """Rename and move, with RENAME_NOREPLACE and RENAME_EXCHANGE."""
-        if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE):
-            raise NotSupported(flags=flags)
-        await self._ready_target(new_parent, new_name)
-        clock = self._store.clock()
-        if flags & RENAME_EXCHANGE:
-            await self._store.db.write_here(lambda c: edits.exchange(c, parent, name, new_parent, new_name, clock))
-            self._engine.changed()
-            return
-        reader = self._store.db.reader
-        coming, going = tree.child(reader, parent, name), tree.child(reader, new_parent, new_name)
-        await self._store.durability.before_replacing(coming, going)
-        done = await self._store.db.write_here(
-            lambda c: edits.rename(
-                c, parent, name, new_parent, new_name, clock, no_replace=bool(flags & RENAME_NOREPLACE)
-            )
-        )
-        self._after(done.news, done.replaced)
-        self._engine.keeper.look_at(done.node.ino)
-
-    async def _ready_target(self, parent: Ino, name: str) -> None:
-        await self._listed(parent)
-        target = tree.child(self._store.db.reader, parent, name)
-        if target is not None and target.kind is Kind.FOLDER:
-            await self._listed(target.ino)
-
-    async def _make(self, parent: Ino, name: str, kind: Kind, mode: int, target: str = "") -> Node:
-        await self._listed(parent)
-        clock = self._store.clock(OPEN_PUSH_DELAY_S if kind is Kind.FILE else None)  # a file is created open
-
-        def change(connection: sqlite3.Connection) -> Node:
-            node = edits.make(connection, parent, name, kind, clock, mode=mode & 0o7777, target=target)
-            if node.content_id is not None:
-                self._store.fresh_blob(node.content_id, 0, unsent=True)
-            return node
-
-        node = await self._store.db.write_here(change)
-        self._engine.changed()
-        return node
-
-    async def _remove(self, parent: Ino, name: str, *, folder: bool) -> None:
-        clock = self._store.clock()
-        node, news = await self._store.db.write_here(lambda c: edits.remove(c, parent, name, clock, folder=folder))
-        self._after(news, node)
-
-    def _after(self, news: list[News], nameless: Node | None) -> None:
-        if nameless is not None:
-            contents: list[ContentId] = [] if nameless.content_id is None else [nameless.content_id]
-            self._store.tidy(contents, [nameless.ino])
-        self._engine.applier.tell_soon(news)
-        self._engine.changed()
-
     # Attributes --------------------------------------------------------------------------------------------------
 
     async def setattr(self, ino: Ino, change: AttributeChange, fh: int | None) -> Attributes:
-        """Truncate, chmod, utimens. Owners stay on this machine: only the mounting user's own ids are accepted."""
+        """Truncate, chmod, chown, utimens. Owners and the time of last access stay on this machine."""
         node = self._node(ino)
-        uid, gid = self._owner
-        if change.uid not in {None, uid} or change.gid not in {None, gid}:
-            raise OSError(errno.EPERM, "files of this drive belong to who mounted it")
         if (change.uid, change.gid) != (None, None) or (change.size is not None and not by_root.get()):
             await self.files.privileges.drop(node)
         if change.size is not None:
             await self.files.truncate(node, change.size, fh)
-        if change.mode is not None or change.mtime_ns is not None:
-            await self._set_attributes(node, change)
+        await self._set_attributes(node, change)
         return self._attributes(self._node(ino))
 
     async def _set_attributes(self, node: Node, change: AttributeChange) -> None:
         self.files.privileges.note(node.ino, change.mode)
+        travels = change.mode is not None or change.mtime_ns is not None
+        stays = not (change.uid is None and change.gid is None and change.atime_ns is None)
+        if not travels and not stays and change.size is not None:
+            return  # cutting has moved its times
         if change.mtime_ns is not None:
             self._store.set_time(node, change.mtime_ns)
         clock = self._store.clock()
 
         def set_them(connection: sqlite3.Connection) -> None:
-            edits.set_attributes(connection, node.ino, clock, mode=change.mode, mtime_ns=change.mtime_ns)
+            if travels:
+                edits.set_attributes(connection, node.ino, clock, mode=change.mode, mtime_ns=change.mtime_ns)
+            edits.set_local_attributes(
+                connection, node, clock, uid=change.uid, gid=change.gid, atime_ns=change.atime_ns
+            )
 
         await self._store.db.write_here(set_them)
-        self._engine.changed()
-
-    def _attributes(self, node: Node) -> Attributes:
-        """Of an open content, the object that knows better than the catalog is asked."""
-        links = 2 + tree.count_folders(self._store.db.reader, node.ino) if node.kind is Kind.FOLDER else 1
-        if node.parent is None and node.ino != ROOT_INO:
-            links = 0
-        node = self.files.pages.as_paged(node)
-        opened = self._store.opened.get(node.content_id)
-        if opened is None or not opened.dirty:
-            return of_node(node, self._store.held_bytes(node), links)
-        stat = opened.stat()
-        return Attributes(
-            ino=node.ino, kind=node.kind, mode=node.mode, size=opened.size, disk_bytes=stat.st_blocks * 512,
-            nlink=links, mtime_ns=stat.st_mtime_ns, ctime_ns=max(node.ctime_ns, stat.st_mtime_ns),
-            atime_ns=stat.st_mtime_ns,
-        )  # fmt: skip
+        if travels:
+            self._engine.changed()
 
     # Extended attributes -----------------------------------------------------------------------------------------
 
@@ -275,26 +167,9 @@ class Filesystem:
     def dropped(self, ino: Ino) -> None:
         """The kernel forgot an inode."""
         self.files.forget(ino)
+        if ino in self._store.nameless:
+            self._store.tidy(())
 
-    # Parts -------------------------------------------------------------------------------------------------------
-
-    def _node(self, ino: Ino) -> Node:
-        return changing.existing(self._store.db.reader, ino)
-
-    async def _child(self, parent: Ino, name: str) -> Node:
-        node = tree.child(self._store.db.reader, parent, name)
-        if node is None:
-            await self._listed(parent)
-            node = tree.child(self._store.db.reader, parent, name)
-        if node is None:
-            raise NotFound(name=name)
-        return node
-
-    async def _listed(self, ino: Ino) -> None:
-        """Have every child of a folder here."""
-        node = self._node(ino)
-        if node.kind is not Kind.FOLDER:
-            raise NotAFolder(ino=ino)
-        if not node.listed:
-            with self.files.callers.waiting(caller.get()), trio.fail_after(LISTING_DEADLINE_S):
-                await self._engine.ensure_listed(ino)
+    def kernel_is(self, knows: Callable[[Ino], bool]) -> None:
+        """Whom to ask what the kernel may still ask for: that is kept, also without a name."""
+        self._store.nameless.known = knows

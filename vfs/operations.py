@@ -8,7 +8,6 @@ vfs.errnos). Permissions are the kernel's business (`default_permissions`).
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
@@ -17,7 +16,8 @@ import pyfuse3
 
 from cache.errors import NotFound
 from cache.model import Ino
-from vfs.entries import Owner, absent, change_of, entry_of, name_of, statvfs_of, target_bytes, text_of
+from vfs.attributes import Person
+from vfs.entries import Owner, absent, change_of, entry_of, kind_of, name_of, statvfs_of, target_bytes, text_of
 from vfs.errnos import guarded
 from vfs.inodes import Inodes
 
@@ -46,6 +46,7 @@ class Operations(pyfuse3.Operations):
         self._filesystem = filesystem
         self._owner = Owner(uid=uid, gid=gid, umask=umask)
         self._inodes = Inodes()
+        filesystem.kernel_is(self.knows)
 
     def knows(self, ino: Ino) -> bool:
         """Whether the kernel may hold anything about `ino`."""
@@ -100,19 +101,17 @@ class Operations(pyfuse3.Operations):
         return target_bytes(await self._filesystem.readlink(Ino(inode)))
 
     async def mknod(self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: RequestContext) -> EntryAttributes:
-        """A regular file only: the drive holds no devices, pipes or sockets (EPERM)."""
-        del rdev, ctx
-        if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-            raise pyfuse3.FUSEError(errno.EPERM)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        created = await self._filesystem.create(Ino(parent_inode), name_of(name), stat.S_IMODE(mode), flags)
-        await self._filesystem.release(created[0])
-        return self._given(created[1])
+        """A file, or what stays on this machine: a pipe, a socket, a device."""
+        parent, new = Ino(parent_inode), name_of(name)
+        made = await self._filesystem.mknod(
+            parent, new, kind_of(mode), stat.S_IMODE(mode), device=rdev, by=Person(ctx.uid, ctx.gid)
+        )
+        return self._given(made)
 
     async def mkdir(self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
         """The kernel applied the caller's umask already."""
-        del ctx
-        return self._given(await self._filesystem.mkdir(Ino(parent_inode), name_of(name), stat.S_IMODE(mode)))
+        by = Person(ctx.uid, ctx.gid)
+        return self._given(await self._filesystem.mkdir(Ino(parent_inode), name_of(name), stat.S_IMODE(mode), by=by))
 
     async def unlink(self, parent_inode: int, name: bytes, ctx: RequestContext) -> None:
         """The name goes, the inode lives as long as the kernel holds it."""
@@ -126,8 +125,8 @@ class Operations(pyfuse3.Operations):
 
     async def symlink(self, parent_inode: int, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
         """The target is stored as it is, never followed."""
-        del ctx
-        return self._given(await self._filesystem.symlink(Ino(parent_inode), name_of(name), text_of(target)))
+        by = Person(ctx.uid, ctx.gid)
+        return self._given(await self._filesystem.symlink(Ino(parent_inode), name_of(name), text_of(target), by=by))
 
     async def rename(  # noqa: PLR0917 - pyfuse3's signature
         self,
@@ -166,8 +165,8 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
         """A file and its first handle in one step."""
-        del ctx
-        fh, attributes = await self._filesystem.create(Ino(parent_inode), name_of(name), stat.S_IMODE(mode), flags)
+        parent, by = Ino(parent_inode), Person(ctx.uid, ctx.gid)
+        fh, attributes = await self._filesystem.create(parent, name_of(name), stat.S_IMODE(mode), flags, by=by)
         return pyfuse3.FileInfo(fh=fh, keep_cache=True), self._given(attributes)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from cache.model import NAME_MAX_BYTES, Anchor, Capability, Item, ItemId, Kind, Version, Xattrs
+from cache.model import LOCAL_KINDS, NAME_MAX_BYTES, Anchor, Capability, Item, ItemId, Kind, Version, Xattrs
 from sync.remote import ProtocolViolation, Tombstone
 from sync.remotes.anchor.times import ns_of_text
 
@@ -192,6 +192,7 @@ def _check(wire: WireItem) -> None:
         (wire.item_id in _DOTS or wire.parent_id in _DOTS, "an id that is a path segment"),
         (wire.parent_id == wire.item_id, "its own parent"),
         (wire.parent_id is not None and not wire.name, "no name"),
+        (wire.kind in LOCAL_KINDS, "a kind that no remote has"),
         (wire.is_folder is not folder, "kind and is_folder disagree"),
         (folder and wire.content_version is not None, "a folder with content"),
         (wire.kind is Kind.FILE and wire.content_version is None, "a file without content_version"),

@@ -24,10 +24,12 @@ from cache.store import LocalStore
 
 async def main():
     store = LocalStore(Path(sys.argv[1]), runner=inline)
+    into_node = "INSERT INTO node "
+    into_node += "(ino, parent, name, kind, size, mode, mtime_ns, ctime_ns, content_id, listed, writable)"
     def fill(connection):
-        connection.execute("INSERT INTO node VALUES (1, NULL, '', 'folder', 0, 493, 0, 0, NULL, NULL, NULL, 1, 1)")
+        connection.execute(f"{into_node} VALUES (1, NULL, '', 'folder', 0, 493, 0, 0, NULL, 1, 1)")
         connection.execute("INSERT INTO content VALUES (7, 2, 'v', 4194304, x'', 0, 0, 0, 5, 0)")
-        connection.execute("INSERT INTO node VALUES (2, 1, 'f', 'file', 4194304, 420, 0, 0, NULL, 7, NULL, 0, 1)")
+        connection.execute(f"{into_node} VALUES (2, 1, 'f', 'file', 4194304, 420, 0, 0, 7, 0, 1)")
         contents.set_resident(connection, ContentId(7), ((0, 4194304),), 5)
     await store.db.write(fill)
     store.fresh_blob(ContentId(7), 4194304)

@@ -22,19 +22,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STEPS = 1000  # of SQLite's machine between two looks
+_INTO_NODE = """INSERT INTO node (ino, parent, name, kind, size, mode, mtime_ns, ctime_ns, item_id, content_id,
+    symlink_target, listed, writable)"""
 
 
 def fill(directory: Path, count: int) -> None:
     """A catalog of so many files in one folder, each with its content, left by a process that was killed."""
     leave(LocalStore(directory, runner=inline))
     with closing(sqlite3.connect(directory / "state.db")) as connection, connection:
-        connection.execute("INSERT INTO node VALUES (1, NULL, '', 'folder', 0, 493, 0, 0, 'root', NULL, NULL, 1, 1)")
+        connection.execute(f"{_INTO_NODE} VALUES (1, NULL, '', 'folder', 0, 493, 0, 0, 'root', NULL, NULL, 1, 1)")
         numbers = range(2, count + 2)
         connection.executemany(
             "INSERT INTO content VALUES (?, ?, 'v', 4096, x'', 4096, 0, 1, 5, 0)", [(each, each) for each in numbers]
         )
         connection.executemany(
-            "INSERT INTO node VALUES (?, 1, ?, 'file', 4096, 420, 0, 0, ?, ?, NULL, 0, 1)",
+            f"{_INTO_NODE} VALUES (?, 1, ?, 'file', 4096, 420, 0, 0, ?, ?, NULL, 0, 1)",
             [(each, f"f{each}", f"item{each}", each) for each in numbers],
         )
         connection.execute("UPDATE meta SET value = '0' WHERE key = 'clean'")

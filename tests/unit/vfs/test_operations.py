@@ -6,6 +6,7 @@ import errno
 import inspect
 import os
 import stat
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pyfuse3
@@ -14,7 +15,7 @@ import pytest
 from cache.errors import Exists, NotFound
 from cache.model import Ino, Kind
 from sync.remote import Space, Unreachable
-from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile
+from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile, Person
 from vfs.operations import Operations
 
 if TYPE_CHECKING:
@@ -53,13 +54,16 @@ class FakeFilesystem:
         self.gone: list[int] = []
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        async def call(*arguments: object) -> object:
-            self.calls.append((name, *arguments))
+        async def call(*arguments: object, **named: object) -> object:
+            self.calls.append((name, *arguments, *([named] if named else [])))
             if self.raises is not None:
                 raise self.raises
             return self.answers.get(name)
 
         return call
+
+    def kernel_is(self, knows: Callable[[Ino], bool]) -> None:
+        self.knows = knows
 
     def dropped(self, ino: Ino) -> None:
         if self.raises is not None:
@@ -77,7 +81,8 @@ def operations(fake: FakeFilesystem) -> Operations:
     return Operations(fake, uid=UID, gid=GID, umask=0o002)
 
 
-CTX: Any = None
+CTX: Any = SimpleNamespace(uid=7, gid=8, pid=9)  # a caller who does not own the mount
+BY = {"by": Person(7, 8)}
 TOKEN: Any = object()
 FIELDS = pyfuse3.SetattrFields()
 ASKED = pyfuse3.EntryAttributes()
@@ -278,26 +283,33 @@ async def test_create_and_open_tell_the_kernel_what_it_may_keep(fake: FakeFilesy
     fake.answers["open"] = OpenedFile(fh=6, keep_cache=False, direct_io=True)
     info = await operations.open(5, os.O_RDONLY | os.O_TRUNC, CTX)
     assert (info.fh, info.keep_cache, info.direct_io, info.nonseekable) == (6, False, True, False)
-    assert fake.calls == [("create", 1, "a", 0o640, os.O_RDWR), ("open", 5, os.O_RDONLY | os.O_TRUNC)]
+    assert fake.calls == [("create", 1, "a", 0o640, os.O_RDWR, BY), ("open", 5, os.O_RDONLY | os.O_TRUNC)]
     assert counted(operations) == [5]
 
 
-@pytest.mark.parametrize("mode", [stat.S_IFREG | 0o600, 0o600])
-async def test_mknod_of_a_regular_file(fake: FakeFilesystem, operations: Operations, mode: int) -> None:
-    fake.answers["create"] = (4, attributes(5))
-    assert (await operations.mknod(1, b"a", mode, 0, CTX)).st_ino == 5
-    assert fake.calls == [
-        ("create", 1, "a", 0o600, os.O_WRONLY | os.O_CREAT | os.O_EXCL),
-        ("release", 4),
-    ]
+KINDS = {
+    stat.S_IFREG: Kind.FILE,
+    0: Kind.FILE,
+    stat.S_IFIFO: Kind.FIFO,
+    stat.S_IFSOCK: Kind.SOCKET,
+    stat.S_IFCHR: Kind.CHAR,
+    stat.S_IFBLK: Kind.BLOCK,
+}
+
+
+@pytest.mark.parametrize("bits", KINDS)
+async def test_mknod_makes_each_kind(fake: FakeFilesystem, operations: Operations, bits: int) -> None:
+    fake.answers["mknod"] = attributes(5, KINDS[bits])
+    assert stat.S_IFMT((await operations.mknod(1, b"a", bits | 0o600, 77, CTX)).st_mode) == (bits or stat.S_IFREG)
+    assert fake.calls == [("mknod", 1, "a", KINDS[bits], 0o600, {"device": 77, **BY})]
     assert counted(operations) == [5]
 
 
-@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK])
-async def test_mknod_of_anything_else_is_eperm(fake: FakeFilesystem, operations: Operations, kind: int) -> None:
+@pytest.mark.parametrize("bits", [stat.S_IFDIR, stat.S_IFLNK, 0o170000])
+async def test_mknod_of_anything_else_is_einval(fake: FakeFilesystem, operations: Operations, bits: int) -> None:
     with pytest.raises(pyfuse3.FUSEError) as caught:
-        await operations.mknod(1, b"a", kind | 0o600, 0, CTX)
-    assert caught.value.errno == errno.EPERM
+        await operations.mknod(1, b"a", bits | 0o600, 0, CTX)
+    assert caught.value.errno == errno.EINVAL
     assert fake.calls == []
 
 
@@ -305,7 +317,7 @@ async def test_new_folders_and_links_are_counted(fake: FakeFilesystem, operation
     fake.answers = {"mkdir": attributes(5, Kind.FOLDER), "symlink": attributes(6, Kind.SYMLINK)}
     assert stat.S_ISDIR((await operations.mkdir(1, b"a", stat.S_IFDIR | 0o1755, CTX)).st_mode)
     assert stat.S_ISLNK((await operations.symlink(1, b"b", b"../c", CTX)).st_mode)
-    assert fake.calls == [("mkdir", 1, "a", 0o1755), ("symlink", 1, "b", "../c")]
+    assert fake.calls == [("mkdir", 1, "a", 0o1755, BY), ("symlink", 1, "b", "../c", BY)]
     assert counted(operations) == [5, 6]
 
 
