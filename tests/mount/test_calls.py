@@ -112,7 +112,7 @@ BLOCKS, BLOCK_BYTES, WRITES = 64, 4096, 2_000
 
 
 def test_what_is_uploaded_is_one_state_of_a_file_that_is_being_written(one: Path, served: Path, drive: Drive) -> None:
-    """[S10.11] The n-th write fills block n modulo 64 with n: each version that the server has is one moment of that."""
+    """[S10.11] Write n fills block n modulo 64 with n: each version that the server has is one moment of that."""
     path, found = one / "file", set[bytes]()
     path.write_bytes(b"".join(_block(number) for number in range(BLOCKS)))
     drive.mounts["one"].sync()
