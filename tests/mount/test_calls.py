@@ -68,6 +68,7 @@ def test_a_pipe_gives_way_to_what_the_server_has(one: Path, two: Path, drive: Dr
     os.mkfifo(one / "second")
     (one / "second").rename(one / "third")
     (two / "name").rename(two / "third")
+    until((one / "third").is_file, "the file to take the name of the pipe")
     seen(one / "third", b"bytes")
     assert sorted(each.is_fifo() for each in one.iterdir()) == [False, True]
     converge(drive.mounts["one"], drive.mounts["two"])
@@ -108,7 +109,7 @@ def test_a_file_is_written_while_it_is_changed_elsewhere(one: Path, two: Path, d
         assert sorted(each.read_bytes() for each in folder.iterdir()) == [b"elsewhere|", b"start|here 1|here 2|here 3|"]
 
 
-BLOCKS, BLOCK_BYTES, WRITES = 64, 4096, 2_000
+BLOCKS, BLOCK_BYTES, WRITES = 64, 4096, 600
 
 
 def test_what_is_uploaded_is_one_state_of_a_file_that_is_being_written(one: Path, served: Path, drive: Drive) -> None:
@@ -119,7 +120,7 @@ def test_what_is_uploaded_is_one_state_of_a_file_that_is_being_written(one: Path
     writer = threading.Thread(target=_write_blocks, args=(path,))
     writer.start()
     while writer.is_alive():
-        drive.mounts["one"].command("sync", str(one), "--wait", "--timeout", "2")
+        drive.mounts["one"].command("sync", str(one), "--wait", "--timeout", "1")
         found.add((served / "file").read_bytes())
     writer.join()
     drive.mounts["one"].sync()
