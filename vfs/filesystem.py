@@ -88,7 +88,8 @@ class Filesystem(Names):
     async def setattr(self, ino: Ino, change: AttributeChange, fh: int | None) -> Attributes:
         """Truncate, chmod, chown, utimens. Owners and the time of last access stay on this machine."""
         node = self._node(ino)
-        if (change.uid, change.gid) != (None, None) or (change.size is not None and not by_root.get()):
+        owner = (change.uid, change.gid) != (None, None) or change == AttributeChange()  # to -1, -1
+        if owner or (change.size is not None and not by_root.get()):
             await self.files.privileges.drop(node)
         if change.size is not None:
             await self.files.truncate(node, change.size, fh)

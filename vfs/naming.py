@@ -169,7 +169,6 @@ class Names:
         return Attributes(
             ino=node.ino, kind=node.kind, mode=node.mode, size=opened.size, disk_bytes=stat.st_blocks * 512,
             nlink=links, mtime_ns=stat.st_mtime_ns, ctime_ns=max(node.ctime_ns, stat.st_ctime_ns),
-
             atime_ns=stat.st_mtime_ns if node.atime_ns is None else node.atime_ns, uid=node.uid, gid=node.gid,
         )  # fmt: skip
 

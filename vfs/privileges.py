@@ -45,7 +45,7 @@ class Privileges:
     async def drop(self, node: Node) -> None:
         """Before the bytes of a file change, or with its owner."""
         mode = without(node.mode)
-        if node.kind is Kind.FILE and mode != node.mode:
+        if node.kind is not Kind.FOLDER and mode != node.mode:
             clock = self._store.clock()
             await self._store.db.write_here(lambda c: edits.set_attributes(c, node.ino, clock, mode=mode))
             self._engine.changed()
