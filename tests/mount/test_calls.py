@@ -27,7 +27,7 @@ def _exchange(one: Path, other: Path) -> None:
 
 
 def test_an_exchange_reaches_the_server_whole(one: Path, two: Path, drive: Drive) -> None:
-    """[S10.3] Ids, inode numbers and bytes go with the names, also when a file and a folder swap."""
+    """[S11.3] Ids, inode numbers and bytes go with the names, also when a file and a folder swap."""
     (one / "a").write_bytes(b"a")
     (one / "b").mkdir()
     (one / "b" / "inside").write_bytes(b"inside")
@@ -44,7 +44,7 @@ def test_an_exchange_reaches_the_server_whole(one: Path, two: Path, drive: Drive
 
 
 def test_pipes_and_sockets_stay_on_their_machine(one: Path, two: Path, drive: Drive) -> None:
-    """[S10.2] The server never hears of them, and a folder that is removed elsewhere takes them with it."""
+    """[S11.2] The server never hears of them, and a folder that is removed elsewhere takes them with it."""
     (one / "folder").mkdir()
     os.mkfifo(one / "folder" / "pipe")
     os.mknod(one / "folder" / "socket", stat.S_IFSOCK | 0o600)
@@ -57,7 +57,7 @@ def test_pipes_and_sockets_stay_on_their_machine(one: Path, two: Path, drive: Dr
 
 
 def test_a_pipe_gives_way_to_what_the_server_has(one: Path, two: Path, drive: Drive) -> None:
-    """[S10.2] When the server tells of an item of its name, it takes a conflict name."""
+    """[S11.2] When the server tells of an item of its name, it takes a conflict name."""
     os.mkfifo(one / "name")
     (two / "name").write_bytes(b"bytes")
     until((one / "name").is_file, "the file to take the name")
@@ -76,7 +76,7 @@ def test_a_pipe_gives_way_to_what_the_server_has(one: Path, two: Path, drive: Dr
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_owners_and_pipes_outlive_the_mount_and_news(lonely: Drive) -> None:
-    """[S10.2, S10.6] Owners stay on this machine, also when the content comes from another."""
+    """[S11.2, S11.6] Owners stay on this machine, also when the content comes from another."""
     one, two = lonely.mount("one"), lonely.mount("two")
     (one.path / "file").write_bytes(b"first")
     os.mkfifo(one.path / "pipe", 0o640)
@@ -113,7 +113,7 @@ BLOCKS, BLOCK_BYTES, WRITES = 64, 4096, 600
 
 
 def test_what_is_uploaded_is_one_state_of_a_file_that_is_being_written(one: Path, served: Path, drive: Drive) -> None:
-    """[S10.11] Write n fills block n modulo 64 with n: each version that the server has is one moment of that."""
+    """[S11.11] Write n fills block n modulo 64 with n: each version that the server has is one moment of that."""
     path, found = one / "file", set[bytes]()
     path.write_bytes(b"".join(_block(number) for number in range(BLOCKS)))
     drive.mounts["one"].sync()

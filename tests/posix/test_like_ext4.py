@@ -48,12 +48,12 @@ class Difference:
 
 
 DIFFERENCES = (
-    Difference("S10.1", r"opening-block", r"EACCES$"),  # the mount is nodev
-    Difference("S10.1", r"creating", r"O_TMPFILE: ENOTSUP"),
-    Difference("S10.3", r"flags", r"whiteout: EINVAL"),
-    Difference("S10.4", r"links-(?!folder).*"),
+    Difference("S11.1", r"opening-block", r"EACCES$"),  # the mount is nodev
+    Difference("S11.1", r"creating", r"O_TMPFILE: ENOTSUP"),
+    Difference("S11.3", r"flags", r"whiteout: EINVAL"),
+    Difference("S11.4", r"links-(?!folder).*"),
     Difference(
-        "S10.7", r"writing_takes_privileges_away-somebody", r"stat (write|append|f?truncate|O_TRUNC)-2767: -rwxrwSrwx"
+        "S11.7", r"writing_takes_privileges_away-somebody", r"stat (write|append|f?truncate|O_TRUNC)-2767: -rwxrwSrwx"
     ),
 )
 
@@ -89,7 +89,7 @@ def _different(ours: dict[str, list[str]], theirs: dict[str, list[str]]) -> Iter
 
 
 def test_the_mount_is_like_the_disk(told: tuple[dict[str, list[str]], dict[str, list[str]]]) -> None:
-    """[S10.1 to S10.10] Results, errors, attributes, times and permission are as on ext4, but for what is named."""
+    """[S11.1 to S11.10] Results, errors, attributes, times and permission are as on ext4, but for what is named."""
     ours, theirs = told
     assert set(ours) == set(theirs)
     unnamed = [
@@ -110,5 +110,5 @@ def test_the_table_ran_to_its_end(told: tuple[dict[str, list[str]], dict[str, li
 def test_what_is_named_as_different_is(
     difference: Difference, told: tuple[dict[str, list[str]], dict[str, list[str]]]
 ) -> None:
-    """[S10.1, S10.3, S10.4, S10.7] The differences that are documented, each seen."""
+    """[S11.1, S11.3, S11.4, S11.7] The differences that are documented, each seen."""
     assert any(difference.covers(case, mine) for case, mine, _ in _different(*told))
