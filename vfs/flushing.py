@@ -7,13 +7,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import trio
 
 if TYPE_CHECKING:
-    from vfs.control import Engine
+    from vfs.control import Engine, Statistics
 
 OFFLINE_PATIENCE_S = 2.0
 _LOOK_EVERY_S = 0.2
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mount leaves behind in its cache directory: local changes that the server does not have."""
+
+    pending: int
+    parked: int
+    held: int = 0  # for a person's approval
+
+    @property
+    def complete(self) -> bool:
+        """Whether the server has everything."""
+        return not (self.pending or self.parked or self.held)
+
+
+def outcome_of(statistics: Statistics) -> Outcome:
+    """What the numbers say is not on the server."""
+    return Outcome(pending=statistics.queue_pending, parked=statistics.queue_parked, held=statistics.queue_held)
 
 
 class Flush:

@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import pyfuse3
 import trio
 
@@ -22,10 +21,10 @@ from vfs import mountpoint as table
 from vfs import notices
 from vfs.archive import ArchiveAnswers
 from vfs.channel import take_requests
-from vfs.control import Control, Statistics
+from vfs.control import Control
 from vfs.drive import Drive, DriveConfig, open_drive
 from vfs.failure import ExitStatus, Failure
-from vfs.flushing import Flush
+from vfs.flushing import Flush, Outcome, outcome_of
 from vfs.invalidation import Invalidation
 from vfs.operations import Operations
 from vfs.pages import PageStore
@@ -41,21 +40,9 @@ log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 20.0
 BUSY_PATIENCE_S = 2.0  # a shell that just left, a file that is just being closed
+LINGER_S = 3.0  # the kernel has said everything long before
 SWITCH_INTERVAL_S = 0.0005  # a worker that ends must not wait 5 ms for this thread: copying trees takes 10 % less
 READ_AHEAD_KIB = 16 << 10  # a network drive lives from long requests; the kernel's default is 128 KiB
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a mount leaves behind in its cache directory: local changes that the server does not have."""
-
-    pending: int
-    parked: int
-    held: int = 0  # for a person's approval
-
-    @property
-    def complete(self) -> bool:
-        """Whether the server has everything."""
-        return not (self.pending or self.parked or self.held)
 
 
 def fuse_options(config: MountConfig) -> set[str]:
@@ -125,7 +112,7 @@ class Session:
         self._notifying: trio.CancelScope | None = None
         self._resume, self._paused = trio.Event(), trio.Event()
         self._flushing: Flush | None = None
-        self._leaving = trio.Lock()
+        self._leaving, self._ended = trio.Lock(), trio.Event()
         self._forced = False
         self._flush_at_end = True
         self._detached = False
@@ -186,6 +173,7 @@ class Session:
             if self._config.notify:
                 nursery.start_soon(notices.watch, self._config.mountpoint, self._engine.statistics)
             await take_requests()
+            self._ended.set()
             log.info("%s is unmounted", self._config.mountpoint)
             nursery.cancel_scope.cancel()
 
@@ -250,6 +238,7 @@ class Session:
         reason = await self._detach_patiently(path)
         if reason is None:
             self._detached = True
+            await self._end_elsewhere()
             return
         users = await trio.to_thread.run_sync(lambda: ", ".join(table.users_of(path)), abandon_on_cancel=True)
         if not force:
@@ -263,6 +252,14 @@ class Session:
         log.info("%s is in use%s; it is detached now, open files there end", path, users and f" by {users}")
         await trio.to_thread.run_sync(lambda: table.detach(path, lazy=True))
         self._detached = True
+        pyfuse3.terminate()
+
+    async def _end_elsewhere(self) -> None:
+        """A mount namespace that was made meanwhile (a container's) has the mount too, and would keep it."""
+        with trio.move_on_after(LINGER_S):
+            await self._ended.wait()
+            return
+        log.info("%s is in another mount namespace too; it ends there", self._config.mountpoint)
         pyfuse3.terminate()
 
     async def _detach_patiently(self, path: str) -> str | None:
@@ -293,8 +290,3 @@ class Session:
             cache_dir=config.cache_dir,
             log_file=self._log_file,
         )
-
-
-def outcome_of(statistics: Statistics) -> Outcome:
-    """What the numbers say is not on the server."""
-    return Outcome(pending=statistics.queue_pending, parked=statistics.queue_parked, held=statistics.queue_held)
