@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from cache.model import Kind
-from sync.remote import Unreachable
+from sync.remote import Tombstone, Unreachable
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
 from tests.model.desk import Desk
@@ -73,5 +73,28 @@ async def test_a_name_that_hides_an_old_item_is_taken_by_another_one(tmp_path: P
             tree = await desk.meet()
             assert tree.pop("/g") == b"moved"
             assert list(tree.values()) == [b"mine"]
+    finally:
+        machine.remove()
+
+
+async def test_a_folders_end_is_told_before_that_of_what_it_held(tmp_path: Path) -> None:
+    """What it held has no tombstone yet: it may have been moved out of it."""
+    drive = FakeDrive()
+    machine = Machine("ann", drive, tmp_path / "ann")
+    desk = Desk(drive, machine)
+    try:
+        folder = desk.there("/d")
+        desk.there("/d/f", b"1")
+        await machine.begin()
+        async with machine.running():
+            await machine.read_all()
+            ino = machine.at("/d/f").ino
+            desk.moved("/d/f", "/g")
+            desk.deleted("/d")
+            proof = Tombstone(item_id=folder.item_id, parent_id=folder.parent_id)
+            await machine.engine.applier.apply(lambda absorber: absorber.gone(proof))
+            assert machine.faults() == []
+            assert await desk.meet() == {"/g": b"1"}
+            assert machine.at("/g").ino == ino
     finally:
         machine.remove()
