@@ -7,7 +7,7 @@ Nothing is ever deleted because it was missing from an answer.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Self
 
 import trio
@@ -232,13 +232,11 @@ class Puller:
         while queue:
             ino = queue.pop(0)
             node = tree.by_ino(self._store.db.reader, ino)
-            if node is None or node.item_id is None or node.kind is not Kind.FOLDER:
+            if node is None or node.kind is not Kind.FOLDER:
                 continue
-            if node.listed:
-                try:
+            if node.listed and node.item_id is not None:  # a new one may hold others that were moved into it
+                with suppress(NotFound):
                     await self._list(ino, node.item_id)
-                except NotFound:
-                    continue
             queue += [each.ino for each in tree.children(self._store.db.reader, ino) if each.kind is Kind.FOLDER]
 
         def change(connection: sqlite3.Connection) -> None:

@@ -16,7 +16,7 @@ from tests.model.holding import Holding
 from tests.model.patterns import DEPTH, Patterns
 from tests.model.trees import children, moved, swapped, within
 from vfs.attributes import AttributeChange
-from vfs.filesystem import RENAME_EXCHANGE
+from vfs.naming import RENAME_EXCHANGE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -218,6 +218,14 @@ FOUND = {
         Step("program", {"who": 0, "kind": "wrap", "picks": (0, 0, 0, 0)}),
         Step("push_all", {"who": 0}),
     ],
+    "a folder that was moved into a new one is compared, too, when the feed does not reach back": [
+        Step("program", {"who": 1, "kind": "mkdir", "picks": (0, 0, 0, 0)}),
+        Step("push_all", {"who": 1}),
+        Step("program", {"who": 1, "kind": "wrap", "picks": (0, 0, 0, 0)}),
+        Step("on_the_server", {"kind": "mkdir", "picks": (1, 1, 0, 0)}),
+        Step("on_the_server", {"kind": "expire", "picks": (0, 0, 0, 0)}),
+        Step("pull", {"who": 1}),
+    ],
 }  # fmt: skip
 ALONE = {
     "a link in doubt is not taken for an equal one that took its name",
