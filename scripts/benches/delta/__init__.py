@@ -35,7 +35,8 @@ SEEN_SAMPLES, QUICK_SEEN = 200, 60
 def run(settings: Settings) -> DeltaReport:
     """Measure everything, or with `only` the sizes or parts (near 1000 files, far, pull, sight) of that name.
 
-    A part that fails is said to be missing, and takes none of the others along: the largest tree comes last.
+    A part that fails is said to be missing, and takes none of the others along: the largest tree comes last. SIGTERM
+    and Ctrl-C end the run; what was measured until then is told.
     """
     report = DeltaReport(facts=facts.of_machine() | {"client's first state": "told by the server, without a walk"})
     sizes = QUICK_SIZES if settings.quick else SIZES
@@ -56,6 +57,9 @@ def run(settings: Settings) -> DeltaReport:
             except (BenchFailedError, OSError, subprocess.SubprocessError) as error:
                 settings.say(f"{name}: {error}")
                 report.facts[f"not measured: {name}"] = str(error).strip().splitlines()[-1]
+            except (KeyboardInterrupt, SystemExit):
+                report.facts["ended early"] = f"in {name}"
+                break
     return report
 
 
