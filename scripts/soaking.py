@@ -131,7 +131,7 @@ def _soak(folder: Path, work: Work, workers: int) -> list[Meter]:
         while any(thread.is_alive() for thread in threads):
             for meter in meters:
                 meter.sample(time.monotonic())
-            threads[0].join(SAMPLE_EVERY_S)
+            time.sleep(SAMPLE_EVERY_S)
         for thread in threads:
             thread.join()
         if not work.broken:
