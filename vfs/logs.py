@@ -6,6 +6,7 @@ time of its own. A log that grows for a month stays small, and a token never ent
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -80,7 +81,13 @@ def start_logging(level: str, form: LogFormat, *, log_file: Path | None, secret:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("httpx", "httpcore", "pyfuse3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("pyfuse3").addFilter(_is_wanted_answer)
     logging.captureWarnings(capture=True)
+
+
+def _is_wanted_answer(record: logging.LogRecord) -> bool:
+    """Whether it is more than an answer that nobody waits for: an unmount, or a killed caller, takes requests back."""
+    return not record.getMessage().endswith(f"fuse_reply_* failed with {os.strerror(errno.ENOENT)}")
 
 
 def _form(form: LogFormat, *, journal: bool) -> logging.Formatter:

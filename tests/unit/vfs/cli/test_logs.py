@@ -71,3 +71,18 @@ def test_the_file_is_private_also_after_it_was_rotated(tmp_path: Path) -> None:
         os.umask(before)
     modes = {file.stat().st_mode & 0o777 for file in (tmp_path / "log").iterdir()}
     assert modes == {0o600}
+
+
+def test_an_answer_that_nobody_waits_for_is_no_trouble(tmp_path: Path) -> None:
+    """As pyfuse3 tells it when an unmount took the request back (ENOENT, fuse(4))."""
+    log = tmp_path / "log"
+    code = (
+        "import logging, sys, pathlib; from vfs.logs import *;"
+        " start_logging('INFO', LogFormat.TEXT, log_file=pathlib.Path(sys.argv[1]), secret=None);"
+        " log = logging.getLogger('pyfuse3');"
+        " log.error('fuse_release(): fuse_reply_* failed with %s', 'No such file or directory');"
+        " log.error('fuse_read(): fuse_reply_* failed with %s', 'Invalid argument')"
+    )
+    subprocess.run([sys.executable, "-c", code, str(log)], check=True)
+    (line,) = log.read_text().splitlines()
+    assert "fuse_read(): fuse_reply_* failed with Invalid argument" in line
