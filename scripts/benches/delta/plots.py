@@ -40,7 +40,8 @@ def draw(report: DeltaReport, stem: Path) -> list[Path]:
         line = [measure for measure in near if measure.way == way]
         _line(axes, line, label=way, color=colour, marker="x", linestyle="--")
     axes.set(xscale="log", yscale="log", xlabel="files in the tree", ylabel="seconds until the changes are known")
-    axes.set_title("What changed? The feed tells (until seen by stat); everything else looks (100 changes)")
+    title = "What changed? The feed tells (until seen by stat); everything else looks (100 changes)"
+    figure.suptitle(title, fontsize=11)
     axes.grid(visible=True, which="both", alpha=0.2)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
     files = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
