@@ -30,7 +30,7 @@ from cache.names import shown
 from cache.placeholders import is_own_creation, materialise, removal_of_unanswered
 from sync import first_listing, settle, sides
 from sync.plain import Plain
-from sync.planner import Decision, merge, removal_stands
+from sync.planner import Decision, Merge, merge, removal_stands
 from sync.remote import Tombstone
 from sync.showing import Showing
 
@@ -224,11 +224,18 @@ class Absorber(Showing):
             return
         parent = None if told.parent_id is None else tree.by_item(self.connection, told.parent_id)
         if parent is None:
-            if told.parent_id is not None:
+            if old is not None and (old.parent_id, old.name) == (told.parent_id, told.name) and self._leaves(node):
+                items.put(self.connection, told)  # where the remote has it is no news, and may be being removed here
+                pending = journal.of_node(self.connection, node.ino)
+                self._merge_rest(node, told, old, merge(told, pending, same_place=False, moved=False))
+            elif told.parent_id is not None:
                 self.after.wanted_parents.add(told.parent_id)
                 self.after.doubts.add(told.item_id)
             return
         self._merge(node, parent, told, old)
+
+    def _leaves(self, node: Node) -> bool:
+        return node.parent is not None and journal.get(self.connection, node.ino, Aspect.PLACE) is not None
 
     def _merge(self, node: Node, parent: Node, told: Item, old: Item | None) -> None:
         pending = journal.of_node(self.connection, node.ino)
@@ -242,6 +249,10 @@ class Absorber(Showing):
         items.put(self.connection, told)
         if not self._place(node, parent, told, decision.place, same_place=same_place):
             return
+        self._merge_rest(node, told, old, decision)
+
+    def _merge_rest(self, node: Node, told: Item, old: Item | None, decision: Merge) -> None:
+        """All but the place."""
         if decision.content is Decision.TAKE and self.take_content(node, told, old):
             self.note(node.ino, What.CHANGED, who=Who.SERVER)
         if decision.attributes is Decision.TAKE:

@@ -133,6 +133,8 @@ class Placing:
         other = None if parent is None else tree.child(self.connection, parent.ino, shown(told.name))
         if parent is None or other is None or tree.by_item(self.connection, told.item_id) is not None:
             return
+        if journal.removal_of(self.connection, told.item_id) is not None:
+            return
         claim = journal.get(self.connection, other.ino, Aspect.CREATE if other.item_id is None else Aspect.PLACE)
         if claim is not None and not is_own_creation(self.connection, parent.ino, told):
             deciding.lose_name(self, other, told, claim)

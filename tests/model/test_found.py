@@ -226,8 +226,17 @@ FOUND = {
         Step("on_the_server", {"kind": "expire", "picks": (0, 0, 0, 0)}),
         Step("pull", {"who": 1}),
     ],
+    "what leaves a folder that is removed here is told of without that folder": [
+        Step("program", {"who": 0, "kind": "create", "picks": (0, 0, 0, 0)}),
+        Step("program", {"who": 0, "kind": "wrap", "picks": (0, 0, 0, 0)}),
+        Step("push_all", {"who": 0}),
+        Step("program", {"who": 0, "kind": "chmod", "picks": (0, 1, 0, 0)}),
+        Step("program", {"who": 0, "kind": "unwrap", "picks": (1, 0, 0, 0)}),
+        Step("push_one", {"who": 0, "which": 0}),
+    ],
 }  # fmt: skip
 ALONE = {
+    "what leaves a folder that is removed here is told of without that folder",
     "a link in doubt is not taken for an equal one that took its name",
     "a creation whose answer was lost is not shown a second time under the name that it had",
     "a move whose answer was lost, moved on since, is not taken for a move of others",
