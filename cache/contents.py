@@ -120,8 +120,14 @@ def set_clean(connection: sqlite3.Connection, content_id: ContentId, version: Ve
 
 
 def give_up(connection: sqlite3.Connection, content_id: ContentId) -> None:
-    """These bytes, no version of the remote's, are kept elsewhere or not wanted: nobody's, and deleted once closed."""
-    connection.execute("UPDATE content SET dirty = 0 WHERE content_id = ?", (content_id,))
+    """These bytes, no version of the remote's, are kept elsewhere or not wanted: nobody's, and deleted once closed.
+
+    Until then nothing may take them for the version that they were an edit of.
+    """
+    connection.execute(
+        "UPDATE content SET dirty = 0, resident = ?, held_bytes = 0, durable = 0 WHERE content_id = ?",
+        (ranges.encode(()), content_id),
+    )
 
 
 def set_version(connection: sqlite3.Connection, content_id: ContentId, version: Version) -> None:

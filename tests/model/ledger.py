@@ -17,7 +17,9 @@ class Ledger:
         return f"<{next(self._numbers)}>".encode()
 
     def replaced(self, old: object, new: object = None) -> None:
-        """Somebody who saw `old` put `new` there."""
+        """Somebody who saw `old` put `new` there; the same bytes again are nothing new to be kept."""
+        if old == new:
+            return
         if isinstance(old, bytes):
             self.alive.discard(old)
         if isinstance(new, bytes) and new:

@@ -234,6 +234,13 @@ FOUND = {
         Step("program", {"who": 0, "kind": "unwrap", "picks": (1, 0, 0, 0)}),
         Step("push_one", {"who": 0, "which": 0}),
     ],
+    "bytes that were given up are no version of the remote's": [
+        Step("on_the_server", {"kind": "create", "picks": (0, 0, 0, 0)}),
+        Step("program", {"who": 0, "kind": "look", "picks": (0, 0, 0, 0)}),
+        Step("program", {"who": 0, "kind": "write", "picks": (0, 0, 0, 0)}),
+        Step("review", {"who": 0, "wanted": True}),
+        Step("decide", {"who": 0, "what": "reject", "which": 0}),
+    ],
 }  # fmt: skip
 ALONE = {
     "what leaves a folder that is removed here is told of without that folder",
