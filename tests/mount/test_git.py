@@ -101,3 +101,33 @@ def test_a_bare_repository_in_the_mount_takes_pushes(lonely: Drive, tmp_path: Pa
     git(mount.path / "bare.git", "fsck", "--full", "--strict")
     git(tmp_path, "clone", "--quiet", "--no-local", mount.path / "bare.git", tmp_path / "again")
     assert git(tmp_path / "again", "rev-parse", "HEAD") == git(work, "rev-parse", "HEAD")
+
+
+def test_a_rebase_and_a_second_worktree(lonely: Drive, tmp_path: Path) -> None:
+    """What rewrites many files at once, and a work tree that points into another one's repository."""
+    mount = lonely.mount("one")
+    clone, beside = mount.path / "clone", mount.path / "beside"
+    git(tmp_path, "clone", "--quiet", "--no-local", _origin(tmp_path), clone)
+    git(clone, "switch", "--quiet", "-c", "topic", "HEAD~3")
+    for number in range(3):
+        (clone / f"topic{number}.txt").write_text(f"{number}\n")
+        git(clone, "add", "-A")
+        git(clone, "commit", "--quiet", "-m", f"topic {number}")
+    git(clone, "rebase", "--quiet", "main")
+    assert git(clone, "rev-list", "--count", "main..topic").strip() == "3"
+    git(clone, "worktree", "add", "--quiet", beside, "main")
+    (beside / "d1" / "f1.txt").write_text("in the second work tree\n")
+    git(beside, "commit", "--quiet", "-a", "-m", "beside")
+    git(clone, "rebase", "--quiet", "main")
+    assert (clone / "d1" / "f1.txt").read_text() == "in the second work tree\n"
+    for tree in (clone, beside):
+        assert_sound(tree)
+    mount.sync(60)
+    heads = [git(tree, "rev-parse", "HEAD") for tree in (clone, beside)]
+    forget_everything(mount)
+    for tree in (clone, beside):
+        assert_sound(tree)
+    assert [git(tree, "rev-parse", "HEAD") for tree in (clone, beside)] == heads
+    git(clone, "worktree", "remove", beside)
+    assert not beside.exists()
+    assert not list(lonely.served.rglob("*conflict*"))
