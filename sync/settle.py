@@ -178,15 +178,17 @@ def adopt(connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, 
 
 
 def take_over(connection: sqlite3.Connection, ino: Ino, told: Item, clock: Clock) -> list[News]:
-    """A bare placeholder that the feed's echo of our creation brought in meanwhile makes room."""
+    """A placeholder that the feed's echo of our creation brought in meanwhile makes room, wherever it was moved since;
+    but for one that holds an edit."""
     other = tree.by_item(connection, told.item_id)
     if other is None or other.ino == ino:
         return []
     xattrs.keep(connection, other, told)
     tree.set_item(connection, other.ino, None)
-    journal.drop(connection, other.ino, Aspect.XATTRS)
-    if other.content_id is not None or journal.of_node(connection, other.ino):
-        journal.record(connection, other.ino, Aspect.CREATE, None, 0)  # somebody edited it already: an item of its own
+    edited = journal.get(connection, other.ino, Aspect.CONTENT) is not None
+    journal.drop(connection, other.ino)
+    if edited:
+        journal.record(connection, other.ino, Aspect.CREATE, None, 0)  # an item of its own
         xattrs.record(connection, other.ino, None, clock)
         return []
     for child in tree.children(connection, other.ino):

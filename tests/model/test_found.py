@@ -241,6 +241,14 @@ FOUND = {
         Step("review", {"who": 0, "wanted": True}),
         Step("decide", {"who": 0, "what": "reject", "which": 0}),
     ],
+    "what was told of a creation without an answer, and moved since, gives way to it": [
+        Step("program", {"who": 0, "kind": "mkdir", "picks": (0, 0, 0, 0)}),
+        Step("push_with_fault", {"who": 0, "fault": "lost", "which": 0}),
+        Step("on_the_server", {"kind": "move", "picks": (0, 0, 1, 0)}),
+        Step("pull", {"who": 0}),
+        Step("program", {"who": 0, "kind": "wrap", "picks": (1, 0, 0, 0)}),
+        Step("push_one", {"who": 0, "which": 0}),
+    ],
 }  # fmt: skip
 ALONE = {
     "what leaves a folder that is removed here is told of without that folder",
