@@ -52,7 +52,6 @@ def test_doctor_says_what_is_wrong_and_the_way_out(mount: Mount, server: ServerP
 
     well = texts(0)
     assert "True" in well
-    assert "its clock is 0 s from ours" in well or "its clock is 1 s from ours" in well
     assert "free for its cache" in well
     (tmp_path / "config.toml").write_text("[defaults]\nnonsense = 1\n")
     mount.environment["ANCHORFS_CONFIG"] = str(tmp_path / "config.toml")

@@ -114,7 +114,7 @@ def _mount(record: Record) -> list[Finding]:
     free = shutil.disk_usage(record.cache_dir).free
     return [
         _connection(where, record.url, str(status["connection"])),
-        *_clock(record.url),
+        *clock(record.url),
         _finding(f"{where}: {show_bytes(free)} free for its cache in {record.cache_dir}", ok=free >= ROOM_MIN_BYTES),
         _finding(
             f"{where}: {status['queue_parked']} changes cannot be sent as things are"
@@ -133,7 +133,7 @@ def _connection(where: str, url: str, connection: str) -> Finding:
     return _finding(f"{where}: {connection}{way_out.get(connection, '')}", ok=connection == "online")
 
 
-def _clock(url: str) -> list[Finding]:
+def clock(url: str) -> list[Finding]:
     """How far the server's clock is from ours, where it tells."""
     try:
         with urllib.request.urlopen(f"{url}/healthz", timeout=ANSWER_S) as answer:  # noqa: S310 - a checked http(s) address
