@@ -12,7 +12,6 @@ import typer
 from rich.markup import escape
 
 from sync.remote import RemoteError
-from sync.remotes.anchor import AnchorRemote
 from vfs.cli.printing import Json, out, print_json, reporting
 from vfs.config import ConfigError, parse_url
 from vfs.config_file import read_config
@@ -66,6 +65,8 @@ def _address(drive: str, environment: dict[str, str]) -> str:
 
 
 async def _check(url: str, token: str) -> None:
+    from sync.remotes.anchor import AnchorRemote  # noqa: PLC0415 - an HTTP client is loaded where one is used only
+
     remote = AnchorRemote(url, token)
     try:
         with trio.fail_after(ANSWER_S):

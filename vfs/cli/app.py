@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -31,6 +30,8 @@ from vfs.cli import (
 
 def _say_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version  # noqa: PLC0415 - large, and every other command does without
+
         typer.echo(f"anchorfs {version('anchorfs')}")
         raise typer.Exit
 

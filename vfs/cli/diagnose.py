@@ -11,7 +11,6 @@ import io
 import os
 import platform
 import re
-import tarfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,6 +50,8 @@ def diagnose(
     as_json: Json = False,
 ) -> int:
     """Write a bundle for a report: how things stand here, without tokens and, unless asked for, without names."""
+    import tarfile  # noqa: PLC0415 - large, and every other command does without
+
     path = Path(output or time.strftime("anchorfs-diagnosis-%Y%m%d-%H%M%S.tar.gz"))
     parts = _parts(names=names)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
