@@ -60,10 +60,14 @@ class Pages:
         self._entering: dict[Ino, trio.Event] = {}
 
     def opened(self, node: Node, opened: OpenContent) -> bool:
-        """From now on the kernel's pages are of this content; whether those that it may hold are right."""
+        """From now on the kernel's pages are of this content; whether those that it may hold are right.
+
+        Of an inode that was not opened before it holds none. Told to drop them all the same, it would wait, and not
+        even a kill would end that, for a page that another reader waits for who opened a moment later.
+        """
         paged = self._paged.get(node.ino)
         self._paged[node.ino] = _Paged(opened.content_id, node.mtime_ns)
-        return paged is not None and paged.content_id == opened.content_id
+        return paged is None or paged.content_id == opened.content_id
 
     def are_of_another(self, ino: Ino, opened: OpenContent) -> bool:
         """Whether the pages, and so the size, that the kernel may hold are of another content than this."""
@@ -133,6 +137,7 @@ class Pages:
         if taken and node is not None and node.content_id == deposit.content_id:
             self._paged[ino] = _Paged(deposit.content_id, node.mtime_ns)
         elif taken:
+            self._paged[ino] = _Paged(deposit.content_id, 0)  # old: whoever opens next drops them
             self._applier.tell_soon([NodeChanged(ino, content=True)])
         self._entering.pop(ino).set()
 
