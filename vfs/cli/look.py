@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vfs.cli.asking import mount_of
-from vfs.cli.printing import Json, columns, out, print_json, reporting, show_bytes, show_time
+from vfs.cli.printing import Json, columns, number_of, out, print_json, reporting, show_bytes, show_time
 from vfs.failure import ExitStatus
 
 _BLOCK_BYTES = 512  # of st_blocks, stat(2)
@@ -45,9 +45,9 @@ def ls(
             f"[{_COLOURS[state]}]{state}[/]" if state in _COLOURS else state,
             str(entry.get("sync", "")),
             "pinned" if entry.get("pinned") == "yes" else "",
-            show_bytes(_number(entry, "size")) if entry["kind"] == "file" else "",
-            show_bytes(_number(entry, "on_disk_bytes")) if entry["kind"] == "file" else "",
-            show_time(_number(entry, "mtime_ns") / 1e9),
+            show_bytes(number_of(entry, "size")) if entry["kind"] == "file" else "",
+            show_bytes(number_of(entry, "on_disk_bytes")) if entry["kind"] == "file" else "",
+            show_time(number_of(entry, "mtime_ns") / 1e9),
             escape(f"{entry['path']}/" if entry["kind"] == "folder" else str(entry["path"])),
         )
     out.print(grid)
@@ -112,8 +112,3 @@ def _attributes(path: str) -> dict[str, object]:
             if error.errno != errno.ENODATA:  # gone since it was listed
                 raise
     return facts
-
-
-def _number(entry: dict[str, object], name: str) -> int:
-    value = entry[name]
-    return value if isinstance(value, int) else 0

@@ -9,12 +9,11 @@ import typer
 from rich.markup import escape
 
 from vfs.cli.asking import ask, ask_about, split, the_mount
-from vfs.cli.printing import Json, columns, out, print_json, reporting, rows_of, show_bytes, show_time
+from vfs.cli.printing import Json, Mountpoint, columns, out, print_json, reporting, rows_of, show_bytes, show_time
 from vfs.failure import ExitStatus, Failure
 from vfs.requests import Request, Verb
 
 Limit = Annotated[int, typer.Option(help="How many at most.", min=1, max=10_000)]
-Mountpoint = Annotated[str | None, typer.Argument(help="A mount point, or any path in the mount.")]
 
 
 @reporting

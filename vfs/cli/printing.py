@@ -24,6 +24,8 @@ P = ParamSpec("P")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, failures included.")]
 
+Mountpoint = Annotated[str | None, typer.Argument(help="A mount point, or any path in the mount.")]
+
 _WIDE = 10_000  # in a file or a pipe no line is broken
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -90,3 +92,9 @@ def rows_of(told: dict[str, object], name: str) -> list[dict[str, Any]]:
     """The rows of an answer that holds a list of them."""
     rows = told.get(name)
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def number_of(told: dict[str, object], name: str) -> int:
+    """A number of an answer; 0 where it tells none."""
+    value = told.get(name)
+    return int(value) if isinstance(value, int | float) else 0

@@ -14,11 +14,9 @@ from rich.table import Table
 from cache.rescue import kept_files
 from vfs import mountpoint as table
 from vfs.cli.asking import ask, records, registry, the_mount
-from vfs.cli.printing import Json, columns, out, print_json, reporting, show_bytes
+from vfs.cli.printing import Json, Mountpoint, columns, out, print_json, reporting, show_bytes
 from vfs.failure import ExitStatus, Failure
 from vfs.requests import Request, Verb
-
-Mountpoint = Annotated[str | None, typer.Argument(help="A mount point, or any path in the mount.")]
 
 
 @reporting

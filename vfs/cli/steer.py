@@ -11,13 +11,12 @@ from rich.markup import escape
 
 from sync.steering import Keep  # noqa: TC001 - typer reads the annotation
 from vfs.cli.asking import ask, ask_about, split, the_mount
-from vfs.cli.printing import Json, columns, out, print_json, reporting, rows_of, show_time
+from vfs.cli.printing import Json, Mountpoint, columns, out, print_json, reporting, rows_of, show_time
 from vfs.failure import ExitStatus, Failure
 from vfs.requests import Request, Verb
 
 FOLLOW_EVERY_S = 0.5
 
-Mountpoint = Annotated[str | None, typer.Argument(help="A mount point, or any path in the mount.")]
 Paths = Annotated[list[str] | None, typer.Argument(help="Files or folders in a mount; none: all of it.")]
 
 

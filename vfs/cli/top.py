@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vfs.cli.asking import ask, records, the_mount
-from vfs.cli.printing import out, reporting, rows_of, show_bytes, show_time
+from vfs.cli.printing import number_of, out, reporting, rows_of, show_bytes, show_time
 from vfs.failure import ExitStatus, Failure
 from vfs.requests import Request, Verb
 
@@ -94,13 +94,13 @@ def _screen(mountpoint: str | None, before: dict[str, Report], interval_s: float
 def _head(report: Report, last: Report, interval_s: float) -> Table:
     online = report["connection"] == "online"
     state = f"[{'green' if online else 'red'}]{report['connection']}[/]{', paused' if report['paused'] else ''}"
-    up, down = ((_number(report, name) - _number(last, name)) / interval_s for name in ("bytes_up", "bytes_down"))
+    up, down = ((number_of(report, name) - number_of(last, name)) / interval_s for name in ("bytes_up", "bytes_down"))
     grid = Table.grid(padding=(0, 3))
     grid.add_row(f"[bold]{escape(str(report['mountpoint']))}[/]", escape(str(report["url"])), state)
     grid.add_row(
         f"up {show_bytes(int(up))}/s ({report['uploads_active']} files)",
         f"down {show_bytes(int(down))}/s ({report['downloads_active']} ranges)",
-        f"cache {show_bytes(_number(report, 'cache_bytes'))} of {show_bytes(_number(report, 'cache_limit'))}",
+        f"cache {show_bytes(number_of(report, 'cache_bytes'))} of {show_bytes(number_of(report, 'cache_limit'))}",
     )
     grid.add_row(
         f"pending {report['queue_pending']}, parked {report['queue_parked']}, held {report['queue_held']}",
@@ -134,8 +134,3 @@ def _latest(mountpoint: str) -> list[Table]:
     for row in rows:
         table.add_row(show_time(row["at_s"]), str(row["who"]), str(row["what"]), escape(str(row["path"])))
     return [table]
-
-
-def _number(report: Report, name: str) -> int:
-    value = report.get(name)
-    return int(value) if isinstance(value, int | float) else 0

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from cache.pinfile import PinState
 from vfs.cli.asking import ask, ask_about, the_mount
-from vfs.cli.printing import Json, columns, err, out, print_json, reporting, say_failure, show_bytes
+from vfs.cli.printing import Json, columns, err, number_of, out, print_json, reporting, say_failure, show_bytes
 from vfs.failure import ExitStatus, Failure, describe
 from vfs.requests import Request, Verb
 
@@ -35,12 +35,12 @@ def hydrate(paths: Paths, as_json: Json = False) -> int:
 
             def show(told: Told) -> None:
                 files = f"{told['files']}/{told['files_total']} files"
-                bar.update(task, total=_number(told, "bytes_total"), completed=_number(told, "bytes"), files=files)
+                bar.update(task, total=number_of(told, "bytes_total"), completed=number_of(told, "bytes"), files=files)
 
             return ask_about(path, Request(verb=Verb.HYDRATE, progress=True), show)
 
     def say(path: str, told: Told) -> None:
-        files, size = _number(told, "files"), show_bytes(_number(told, "bytes"))
+        files, size = number_of(told, "files"), show_bytes(number_of(told, "bytes"))
         out.print(f"{escape(path)}: {_files(files)} fetched ({size})" if files else f"{escape(path)}: all is here")
 
     return _each(paths, ask_one, say, as_json=as_json)
@@ -51,7 +51,7 @@ def evict(paths: Paths, as_json: Json = False) -> int:
     """Give back the room that files take here, also of all below folders; they stay in the drive."""
 
     def say(path: str, told: Told) -> None:
-        out.print(f"{escape(path)}: {show_bytes(_number(told, 'freed_bytes'))} given back")
+        out.print(f"{escape(path)}: {show_bytes(number_of(told, 'freed_bytes'))} given back")
 
     return _each(paths, lambda path: ask_about(path, Request(verb=Verb.EVICT)), say, as_json=as_json)
 
@@ -116,7 +116,7 @@ def _each(paths: list[str], ask_one: Callable[[str], Told], say: Callable[[str, 
             if not as_json:
                 say(path, result)
                 _say_left(result)
-            worst = max(worst, ExitStatus.FAILED if _number(result, "left_files") else ExitStatus.DONE)
+            worst = max(worst, ExitStatus.FAILED if number_of(result, "left_files") else ExitStatus.DONE)
         except (Failure, OSError) as error:
             failure = describe(error, about=path)
             worst = max(worst, failure.told.exit_status)
@@ -131,7 +131,7 @@ def _each(paths: list[str], ask_one: Callable[[str], Told], say: Callable[[str, 
 
 def _say_left(told: Told) -> None:
     """Which files stayed as they were, and why."""
-    count, left = _number(told, "left_files"), told.get("left")
+    count, left = number_of(told, "left_files"), told.get("left")
     if not count or not isinstance(left, list):
         return
     err.print(f"{_files(count)} left as they were:" if count > 1 else "1 file left as it was:")
@@ -143,10 +143,6 @@ def _say_left(told: Told) -> None:
 
 def _files(count: int) -> str:
     return "1 file" if count == 1 else f"{count} files"
-
-
-def _number(told: Told, name: str) -> int:
-    return int(str(told.get(name) or 0))
 
 
 def _bar(console: Console) -> Progress:
