@@ -1,31 +1,71 @@
-"""The commands by name."""
+"""The commands by name. Who asks for one by its name waits for its modules only: a mount answers the sooner for it."""
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from vfs.cli import (
-    accounts,
-    cache,
-    diagnose,
-    doctor,
-    figures,
-    fsck,
-    look,
-    manual,
-    mount,
-    page,
-    past,
-    run,
-    service,
-    settings,
-    state,
-    steer,
-    top,
-    trees,
-)
+COMMANDS = {
+    "mount": "mount",
+    "unmount": "mount",
+    "run": "run",
+    "status": "state",
+    "ls": "look",
+    "stat": "look",
+    "sync": "state",
+    "queue": "state",
+    "retry": "state",
+    "pause": "steer",
+    "resume": "steer",
+    "approve": "steer",
+    "reject": "steer",
+    "conflicts": "steer",
+    "activity": "steer",
+    "hydrate": "trees",
+    "evict": "trees",
+    "pin": "trees",
+    "unpin": "trees",
+    "pins": "trees",
+    "search": "past",
+    "versions": "past",
+    "restore": "past",
+    "trash": "past",
+    "stats": "figures",
+    "top": "top",
+    "ui": "page",
+    "cache": "cache",
+    "login": "accounts",
+    "logout": "accounts",
+    "config": "settings",
+    "service": "service",
+    "doctor": "doctor",
+    "diagnose": "diagnose",
+    "manual": "manual",
+    "fsck": "fsck",
+}  # in the order of the help, with the module here that holds each
+GROUPS = frozenset(("cache", "config", "service"))  # whose module has an `app` of further commands
+
+
+def make_app(only: str | None = None) -> typer.Typer:
+    """The command line with all its commands, or with this one alone."""
+    app = typer.Typer(
+        name="anchorfs",
+        help="Mount a cloud drive so that it feels local.",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    for name in COMMANDS if only is None else (only,):
+        module = import_module(f"vfs.cli.{COMMANDS[name]}")
+        if name in GROUPS:
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(getattr(module, name))
+    return app
 
 
 def _say_version(asked: bool) -> None:
@@ -36,52 +76,6 @@ def _say_version(asked: bool) -> None:
         raise typer.Exit
 
 
-app = typer.Typer(
-    name="anchorfs",
-    help="Mount a cloud drive so that it feels local.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-)
-app.command()(mount.mount)
-app.command()(mount.unmount)
-app.command()(run.run)
-app.command()(state.status)
-app.command()(look.ls)
-app.command()(look.stat)
-app.command()(state.sync)
-app.command()(state.queue)
-app.command()(state.retry)
-app.command()(steer.pause)
-app.command()(steer.resume)
-app.command()(steer.approve)
-app.command()(steer.reject)
-app.command()(steer.conflicts)
-app.command()(steer.activity)
-app.command()(trees.hydrate)
-app.command()(trees.evict)
-app.command()(trees.pin)
-app.command()(trees.unpin)
-app.command()(trees.pins)
-app.command()(past.search)
-app.command()(past.versions)
-app.command()(past.restore)
-app.command()(past.trash)
-app.command()(figures.stats)
-app.command()(top.top)
-app.command()(page.ui)
-app.add_typer(cache.app, name="cache")
-app.command()(accounts.login)
-app.command()(accounts.logout)
-app.add_typer(settings.app, name="config")
-app.add_typer(service.app, name="service")
-app.command()(doctor.doctor)
-app.command()(diagnose.diagnose)
-app.command()(manual.manual)
-app.command()(fsck.fsck)
-
-
-@app.callback()
 def _options(
     _version: Annotated[
         bool, typer.Option("--version", help="Say which version this is.", callback=_say_version, is_eager=True)
@@ -92,4 +86,5 @@ def _options(
 
 def main() -> None:
     """Entry point of the command `anchorfs`."""
-    app()
+    named = sys.argv[1] if len(sys.argv) > 1 else None
+    make_app(named if named in COMMANDS else None)()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from vfs.cli.app import app
+from vfs.cli.app import make_app
 
 _WITH_VALUE = frozenset(("-N", "-t"))
 _FLAGS = frozenset("sfnvwr")
@@ -48,4 +48,4 @@ def main() -> None:
         sys.stderr.write(f"mount.anchorfs: {error}\n")
         sys.exit(1)
     if words is not None:
-        app(words)
+        make_app("mount")(words)

@@ -33,9 +33,9 @@ _FILES = {
 @reporting
 def manual() -> int:
     """Print the manual page; to read it: anchorfs manual | man -l -"""
-    from vfs.cli.app import app  # noqa: PLC0415 - the commands, of which this is one
+    from vfs.cli.app import make_app  # noqa: PLC0415 - the commands, of which this is one
 
-    out.file.write("".join(f"{line}\n" for line in page(app)))
+    out.file.write("".join(f"{line}\n" for line in page(make_app())))
     return ExitStatus.DONE
 
 

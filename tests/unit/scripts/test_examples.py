@@ -25,9 +25,9 @@ def test_the_dashboard_asks_for_metrics_that_are_told() -> None:
 def test_the_examples_use_commands_and_options_that_there_are() -> None:
     from typer.main import get_command  # noqa: PLC0415
 
-    from vfs.cli.app import app  # noqa: PLC0415
+    from vfs.cli.app import make_app  # noqa: PLC0415
 
-    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    known = set(get_command(make_app()).commands)  # type: ignore[attr-defined]
     texts = [path.read_text() for path in EXAMPLES.iterdir() if path.suffix != ".json"]
     used = {word for text in texts for word in re.findall(r"anchorfs (run|stats|mount|unmount|status|sync)\b", text)}
     assert "run" in used

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from vfs.cli.app import app
+from vfs.cli.app import COMMANDS, make_app
 from vfs.cli.manual import page
+
+app = make_app()
 
 
 def names(group: object, above: str = "anchorfs") -> list[str]:
@@ -31,6 +34,23 @@ def test_every_command_is_in_the_manual_and_has_help() -> None:
         told = CliRunner().invoke(app, [*command.split()[1:], "--help"])
         assert (told.exit_code, "Usage:" in told.output) == (0, True)
     assert "cache\\-size" in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_that_is_loaded_alone_is_the_same(name: str) -> None:
+    alone = get_command(make_app(name))
+    assert list(alone.commands) == [name]  # type: ignore[attr-defined]
+    whole = get_command(app).commands[name]  # type: ignore[attr-defined]
+    found = alone.commands[name]  # type: ignore[attr-defined]
+    assert [each.name for each in found.params] == [each.name for each in whole.params]
+
+
+def test_a_mount_does_not_wait_for_what_other_commands_need() -> None:
+    program = "import sys; from vfs.cli.app import make_app; make_app('mount'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "vfs.cli.mount" in loaded
+    assert not loaded & {"vfs.cli.doctor", "vfs.cli.accounts", "prometheus_client", "tarfile", "httpx", "pyfuse3"}
 
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="no groff: not installed: groff-base")
