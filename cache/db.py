@@ -30,6 +30,8 @@ C = TypeVar("C", bound=sqlite3.Connection)
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
+LOG_MAX_BYTES = 32 << 20  # a longer write-ahead log is folded in before its time
+LOG_KEPT_BYTES = 4 << 20  # of its file, when it begins anew
 DAMAGED = "damaged"  # a file beside the catalog: the next opening moves it aside
 _ADVICE = (
     "the catalog of this drive is damaged: unmount, and mount again; it is then moved aside and told anew by the "
@@ -69,6 +71,7 @@ class Database:
         try:
             self._writer = _connect(path, sqlite3.Connection)
             self._writer.execute("PRAGMA wal_autocheckpoint = 0")
+            self._writer.execute(f"PRAGMA journal_size_limit = {LOG_KEPT_BYTES}")
             self._durable: bool | None = None  # what `PRAGMA synchronous` stands at
             _create_or_check(self._writer, path)
             self.reader = _connect(path, _Reader)
@@ -134,9 +137,26 @@ class Database:
             raise OSError(errno.EIO, "the catalog could not be synced again")
         self._unproven = False
 
+    def log_is_long(self) -> bool:
+        """Whether the write-ahead log should be folded in now."""
+        try:
+            return self._path.with_name(f"{self._path.name}-wal").stat().st_size > LOG_MAX_BYTES
+        except FileNotFoundError:
+            return False
+
     async def checkpoint(self) -> None:
-        """Fold the write-ahead log into the file, beside running reads and writes."""
-        await self._shielded(lambda: self._checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall())
+        """Fold the write-ahead log into the file, beside running reads and writes.
+
+        The log begins anew when all of it is folded in, and under steady writes there is always some more: of a long
+        one that rest is folded in while the writers wait.
+        """
+        await self._shielded(self._fold)
+        if self.log_is_long():
+            async with self._turn:
+                await self._shielded(self._fold)
+
+    def _fold(self) -> None:
+        self._checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     async def check(self) -> None:
         """Have SQLite look at all of a catalog that was opened unlooked at; seconds for a million files."""

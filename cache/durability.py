@@ -32,6 +32,7 @@ DIRTY_SYNC_INTERVAL_S = 5.0  # bytes that exist nowhere else
 # How old other residency may get: power loss costs at most a new download of it. By then the kernel has written most of
 # it by itself; sooner, a sync per file stands in the way of those who wait for the disk.
 SYNC_INTERVAL_S = 30.0
+FOLD_INTERVAL_S = 1.0  # a long log may be held by another process that reads it
 
 
 class Durability:
@@ -43,7 +44,7 @@ class Durability:
         self._opened = opened
         self._refused: dict[ContentId, OSError] = {}  # dirty contents that the disk would not keep
         self.last_copies: list[ContentId] = []  # dirty contents whose rows went, not yet through power loss
-        self._all_at_s = self._dirty_at_s = 0.0
+        self._all_at_s = self._dirty_at_s = self._folded_at_s = 0.0
         self._under_way: list[set[ContentId]] = []  # what each sync brings, and what has not changed since it began
 
     def changed(self, *content_ids: ContentId) -> None:
@@ -100,6 +101,7 @@ class Durability:
     async def sync_due(self) -> list[ContentId]:
         """Sync what is old enough, and fold the catalog's log into its file; returns contents whose blobs are gone."""
         now_s = trio.current_time()
+        await self._fold_if_long(now_s)
         if now_s - self._all_at_s >= SYNC_INTERVAL_S:
             self._all_at_s = self._dirty_at_s = now_s
             await self.sync_all()
@@ -110,6 +112,11 @@ class Durability:
         else:
             return []
         return await self.delete_last_copies()
+
+    async def _fold_if_long(self, now_s: float) -> None:
+        if now_s - self._folded_at_s >= FOLD_INTERVAL_S and self._db.log_is_long():
+            self._folded_at_s = now_s
+            await self._db.checkpoint()
 
     async def delete_last_copies(self) -> list[ContentId]:
         """Delete blobs of bytes that are nowhere else, once no power loss can bring their rows back; returns which."""

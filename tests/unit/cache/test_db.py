@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,3 +113,26 @@ def test_the_schema_has_its_version(db: Database) -> None:
     assert db.reader.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         sqlite3.Connection.execute(db.reader, "DELETE FROM meta")
+
+
+async def test_the_log_stays_short_under_steady_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers leave no moment in which all of the log is folded in: one is made for it."""
+    monkeypatch.setattr("cache.db.LOG_MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("cache.db.LOG_KEPT_BYTES", 1 << 18)
+    made, log = Database(tmp_path / "state.db"), tmp_path / "state.db-wal"
+    longest_bytes = 0
+    with closing(made):
+        async with trio.open_nursery() as nursery:
+
+            async def write() -> None:
+                for number in range(1_000):
+                    await made.write(lambda c, number=number: set_meta(c, f"{number % 40}", f"{number}" * 4_000))
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(write)
+            while True:
+                if made.log_is_long():
+                    await made.checkpoint()
+                longest_bytes = max(longest_bytes, log.stat().st_size)
+                await trio.lowlevel.checkpoint()
+        assert longest_bytes < 4 << 20  # of 16 MB that were written

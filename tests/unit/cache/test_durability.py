@@ -167,3 +167,22 @@ async def test_an_older_sync_says_nothing_of_what_a_failing_fsync_was_to_bring(
         disk.let_go(1, OSError(errno.EIO, "the disk would not"))
     await machine.filesystem.release(fh)
     assert (told, durable()) == (0, 0)
+
+
+async def test_a_long_log_of_the_catalog_is_folded_in_before_its_time(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, folded = machine.store, 0
+
+    async def checkpoint() -> None:
+        nonlocal folded
+        folded += 1
+
+    await store.durability.sync_due()
+    monkeypatch.setattr(store.db, "checkpoint", checkpoint)
+    await store.durability.sync_due()
+    assert folded == 0
+    monkeypatch.setattr("cache.db.LOG_MAX_BYTES", 0)
+    for _ in range(3):
+        await store.durability.sync_due()
+    assert folded == 1, "not again and again: somebody else may be reading it"
