@@ -40,6 +40,7 @@ _NO_ANSWERS: Mapping[Verb, Answer] = MappingProxyType({})
 REQUEST_BYTES_MAX = 1 << 16
 REQUEST_TIMEOUT_S = 10.0
 WATCH_INTERVAL_S = 0.5
+TELLING_S = 5.0
 
 
 class Statistics(Protocol):
@@ -105,12 +106,19 @@ class Control:
     """Answers the requests of one mount."""
 
     def __init__(
-        self, engine: Engine, unmount: Unmount, facts: dict[str, object], answers: Mapping[Verb, Answer] = _NO_ANSWERS
+        self,
+        engine: Engine,
+        unmount: Unmount,
+        facts: dict[str, object],
+        answers: Mapping[Verb, Answer] = _NO_ANSWERS,
+        kernel_told: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
-        """`facts` is told by `status`; `answers` is what can be asked beyond the engine."""
+        """`facts` is told by `status`; `answers` is what can be asked beyond the engine; `kernel_told` returns when the
+        kernel has heard all news."""
         self._engine = engine
         self._unmount = unmount
         self._facts = facts
+        self._kernel_told = kernel_told
         self._active = 0
         self._idle = trio.Event()
         self._handlers: dict[Verb, Answer] = {
@@ -210,6 +218,8 @@ class Control:
     async def _sync(self, request: Request) -> object:
         self._engine.nudge()
         settled = await self._engine.settle(request.timeout_s)
+        with trio.move_on_after(TELLING_S):  # a reader who waits for bytes may hold the kernel up
+            await self._kernel_told()
         return {"settled": settled, **msgspec.to_builtins(self._engine.statistics())}
 
     async def _evict(self, request: Request) -> object:

@@ -65,6 +65,7 @@ class _Batch:
 
     waiting: deque[News]
     unheard: list[NodeChanged] = field(default_factory=list)
+    sent: trio.Event = field(default_factory=trio.Event)
 
 
 class Invalidation:
@@ -77,6 +78,7 @@ class Invalidation:
         self._nodes: dict[Ino, bool] = {}  # with content?
         self._entries: dict[tuple[Ino, str], Ino | None] = {}
         self._sending: list[_Batch] = []
+        self._taken = trio.Event()
         self._threads = trio.CapacityLimiter(_LANES)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -93,14 +95,27 @@ class Invalidation:
                 await self._threads_ended()
             self._take_back()
 
+    async def delivered(self) -> None:
+        """Return when the kernel has heard all that was news by now; while it does not run, never."""
+        for _ in range(2):  # what was handed to a lane, and what such a lane has taken with it
+            await trio.lowlevel.checkpoint()
+        if self._nodes or self._entries or self._news.statistics().current_buffer_used:
+            if self._taken.is_set():
+                self._taken = trio.Event()
+            await self._taken.wait()  # whoever takes news takes all
+        for batch in tuple(self._sending):
+            await batch.sent.wait()
+
     async def _serve(self, stopping: threading.Event) -> None:
         with suppress(trio.EndOfChannel):
             while True:
                 batch = await self._next_batch()
                 self._sending.append(batch)
+                self._taken.set()
                 await self._send(batch, stopping)
                 await self._send_again(batch, stopping)
                 self._sending.remove(batch)
+                batch.sent.set()
 
     async def _next_batch(self) -> _Batch:
         """All that is queued now, or else the next that comes. Nothing is lost when this is cancelled."""

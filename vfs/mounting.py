@@ -121,7 +121,8 @@ class Session:
 
     async def run(self, ready: Callable[[], None], lifeline_fd: int | None) -> Outcome:
         """Mount, serve, leave."""
-        control = Control(self._engine, self.leave, self._facts(), self._archive.handlers())
+        told = self._invalidation.delivered
+        control = Control(self._engine, self.leave, self._facts(), self._archive.handlers(), told)
         async with trio.open_nursery() as nursery:
             self._mount()
             try:

@@ -217,3 +217,40 @@ async def test_a_call_that_never_returns_does_not_hold_up_the_end(rig: Rig, monk
         gate.set()
     calls = await rig.deliver()
     assert calls.count(("entry", ROOT_INO, b"stuck", 0)) == 2
+
+
+async def test_delivered_waits_for_all_that_was_news_by_then(rig: Rig) -> None:
+    gate = rig.kernel.gates[FIVE] = threading.Event()
+    told: list[int] = []
+
+    async def ask(number: int) -> None:
+        await rig.invalidation.delivered()
+        told.append(number)
+
+    async with rig.running(), trio.open_nursery() as nursery:
+        await rig.invalidation.delivered()
+        rig.send.send_nowait(NodeChanged(FIVE))
+        nursery.start_soon(ask, 1)
+        nursery.start_soon(ask, 2)
+        await rig.once(rig.kernel.entered)
+        assert told == []
+        rig.send.send_nowait(NodeChanged(SIX))  # by another lane, and nobody asked for it
+        await rig.once(rig.kernel.entered)
+        await rig.once(rig.kernel.answered)
+        assert told == []
+        gate.set()
+    assert sorted(told) == [1, 2]
+
+
+async def test_delivered_waits_for_what_no_lane_has_taken(rig: Rig) -> None:
+    for ino in (ROOT_INO, FIVE, SIX):
+        rig.send.send_nowait(NodeChanged(ino))
+    async with trio.open_nursery() as lanes:
+        async with trio.open_nursery() as asking:
+            for _ in range(2):
+                asking.start_soon(rig.invalidation.delivered)
+            await trio.testing.wait_all_tasks_blocked()
+            assert rig.kernel.calls == []
+            lanes.start_soon(rig.invalidation.run)
+        assert len(rig.kernel.calls) == 3
+        lanes.cancel_scope.cancel()

@@ -154,6 +154,27 @@ async def test_verbs_reach_the_engine_with_their_facts(tmp_path: Path, nursery: 
     assert engine.asked == [("evict", 7), "nudge", ("settle", 1.5)]
 
 
+async def test_a_sync_is_over_when_the_kernel_has_heard_of_it(tmp_path: Path, nursery: trio.Nursery) -> None:
+    asked, heard, over = trio.Event(), trio.Event(), trio.Event()
+
+    async def kernel_told() -> None:
+        asked.set()
+        await heard.wait()
+
+    async def sync() -> None:
+        await _ask(tmp_path / "s", Request(verb=Verb.SYNC, timeout_s=0))
+        over.set()
+
+    control = Control(FakeEngine(), _unmount, {}, kernel_told=kernel_told)
+    await nursery.start(control.serve, tmp_path / "s")
+    nursery.start_soon(sync)
+    with trio.fail_after(DEADLINE_S):
+        await asked.wait()
+        assert not over.is_set()
+        heard.set()
+        await over.wait()
+
+
 async def test_a_long_request_tells_how_far_it_is(
     tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
