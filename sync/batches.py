@@ -1,12 +1,11 @@
 """What a remote may answer many at a time: contents in one stream, and everything below a folder. A part of `Remote`.
 
-A remote says by `features` what of it can be asked for; without it the single requests do.
+A remote says by `capabilities.features` what of it can be asked for; without it the single requests do.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -15,15 +14,6 @@ if TYPE_CHECKING:
 
     from cache.model import Anchor, Item, ItemId, Version
     from sync.remote import RemoteError
-
-
-class Feature(Enum):
-    """What can be asked of a remote beyond the need."""
-
-    READ_MANY = auto()
-    DESCENDANTS = auto()
-    SESSIONS = auto()  # sync.sessions
-    DELTAS = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +40,6 @@ class Descendants:
 
 class Batches(Protocol):
     """The requests; each needs its feature. Raises RemoteError and nothing else."""
-
-    @property
-    def features(self) -> frozenset[Feature]:
-        """What can be asked."""
-        ...
 
     def read_many(self, wanted: Sequence[Wanted]) -> AbstractAsyncContextManager[AsyncIterator[bytes | RemoteError]]:
         """Whole contents in the asked order, an error in the place of each that is not to be had.

@@ -18,7 +18,7 @@ import trio
 from cache import ahead, items, tree
 from cache.errors import LocalError
 from cache.model import Ino, Item, ItemId, Kind, Node
-from sync.batches import Feature
+from sync.capabilities import Feature
 from sync.remote import Permanent, Remote, RemoteError
 from sync.subtree import Subtree, Whole
 from sync.walks import IDLE_S, FolderWalks
@@ -80,7 +80,7 @@ class Descender:
     def opened(self, folder: Node) -> None:
         """A program is about to list a folder."""
         now_s = trio.current_time()
-        if Feature.DESCENDANTS not in self._remote.features or now_s < self._paused_until_s:
+        if Feature.DESCENDANTS not in self._remote.capabilities.features or now_s < self._paused_until_s:
             return
         lineage = ahead.lineage(self._store.db.reader, folder.ino)
         covering = self._covering(lineage)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from cache.model import Anchor, Item, ItemId, Version, XattrChanges
-    from sync.batches import Descendants, Feature, Wanted
+    from sync.batches import Descendants, Wanted
+    from sync.capabilities import Capabilities
     from sync.remote import (
         ChangePage,
         Listing,
@@ -146,9 +147,9 @@ class Limited:
         self._down = Bucket(down_bytes_per_s)
 
     @property
-    def features(self) -> frozenset[Feature]:
+    def capabilities(self) -> Capabilities:
         """As the remote."""
-        return self._remote.features
+        return self._remote.capabilities
 
     async def root(self) -> Item:
         """As the remote."""

@@ -18,7 +18,8 @@ from cache import ahead, deposits
 from cache.ahead import Budget
 from cache.deposits import Placeholder, Whole
 from cache.errors import LocalError
-from sync.batches import Feature, Wanted
+from sync.batches import Wanted
+from sync.capabilities import Feature
 from sync.downloads import SMALL_BYTES, HydrationStatistics
 from sync.remote import Permanent, Remote, RemoteError, Unreachable
 from sync.traversal import FileOpened, Traversal, Walk, planned
@@ -93,7 +94,7 @@ class Prefetcher:
         """A program opens a file: fetch what it will probably open next. `local`: its bytes are here."""
         if node.parent is None or not self.enabled or (local and not self._traversal.walks):
             return
-        if Feature.READ_MANY not in self._remote.features:
+        if Feature.READ_MANY not in self._remote.capabilities.features:
             return
         seen = FileOpened(node.ino, node.parent, node.name, local)
         walk = self._traversal.opened(seen, self._lineage, trio.current_time())
@@ -105,7 +106,7 @@ class Prefetcher:
 
         Raises RemoteError, OSError.
         """
-        if Feature.READ_MANY in self._remote.features:
+        if Feature.READ_MANY in self._remote.capabilities.features:
             await self._fetch(self._placeholders(inos), None)
 
     def _lineage(self, folder: Ino) -> tuple[Ino, ...]:

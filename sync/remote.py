@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from cache.model import Anchor, Item, ItemId, Version, XattrChanges
+    from sync.capabilities import Capabilities
 
 
 class RemoteError(Exception):
@@ -222,6 +223,11 @@ class Source(Stream, Protocol):
 
 class Remote(Batches, Sessions, Protocol):
     """A cloud drive. Every method raises RemoteError and nothing else (cancellation aside)."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it is able to keep and to promise; final once `root` was told."""
+        ...
 
     async def root(self) -> Item:
         """Sign in and tell the root."""

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from cache.model import Anchor, Item, ItemId, Version, XattrChanges
-    from sync.batches import Descendants, Feature, Wanted
+    from sync.batches import Descendants, Wanted
+    from sync.capabilities import Capabilities
     from sync.remote import (
         ChangePage,
         Listing,
@@ -94,9 +95,9 @@ class Retrying:
             await trio.sleep(wait_s)
 
     @property
-    def features(self) -> frozenset[Feature]:
+    def capabilities(self) -> Capabilities:
         """As the remote."""
-        return self._remote.features
+        return self._remote.capabilities
 
     async def root(self) -> Item:
         """As the remote."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cache import uploads
 from cache.failpoints import reached
 from cache.model import ContentId, Item, ItemId, Version
-from sync.batches import Feature
+from sync.capabilities import Feature
 from sync.delta import Base, Recipe, block_bytes_for
 from sync.remote import (
     BadDigest,
@@ -64,7 +64,7 @@ class Transfers:
 
     def takes(self, size: int) -> bool:
         """Whether a file of this size goes in pieces."""
-        return size >= IN_PIECES_BYTES and Feature.SESSIONS in self._remote.features
+        return size >= IN_PIECES_BYTES and Feature.SESSIONS in self._remote.capabilities.features
 
     async def bring(
         self, content_id: ContentId, source: UploadSource, item: Item | None, watched: Callable[[Stream], Stream]
@@ -114,7 +114,11 @@ class Transfers:
     def _basis(self, item: Item | None) -> Basis | None:
         if item is None or item.content_version is None or item.size < IN_PIECES_BYTES:
             return None
-        return (item.item_id, item.content_version, item.size) if Feature.DELTAS in self._remote.features else None
+        return (
+            (item.item_id, item.content_version, item.size)
+            if Feature.DELTAS in self._remote.capabilities.features
+            else None
+        )
 
     async def _kept(self, content_id: ContentId, source: UploadSource) -> Upload | None:
         """What is under way of exactly this content; of another state of it nobody wants it."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cache.model import Item, ItemId, Version
-from sync.batches import Feature, Wanted
+from sync.batches import Wanted
+from sync.capabilities import Feature
 from sync.remote import Gone, Remote, RemoteError, VersionGone
 from tests.contract.homes import facts
 
@@ -28,7 +29,7 @@ async def contents(remote: Remote, asked: Sequence[Wanted]) -> list[bytes | Remo
 
 
 async def test_both_are_offered(home: Home) -> None:
-    assert home.remote.features == frozenset(Feature)
+    assert home.remote.capabilities.features == frozenset(Feature)
 
 
 async def test_many_contents_come_in_the_asked_order(home: Home) -> None:

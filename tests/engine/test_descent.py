@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from cache.model import Item, Kind
-from sync.batches import Feature
+from sync.capabilities import Capabilities, Feature
 from sync.remote import Refused, Unreachable
 from tests.engine.machine import file_of, folder_of, forest, machine
 from tests.fakes.faults import Fault
@@ -63,7 +63,7 @@ async def test_a_stream_that_fails_fails_nobody(tmp_path: Path, error: Exception
 async def test_a_remote_without_streams_is_listed_folder_by_folder(tmp_path: Path) -> None:
     drive = forest(10, 2)
     remote = FakeRemote(drive)
-    remote.features = frozenset({Feature.READ_MANY})
+    remote.capabilities = Capabilities(features=frozenset({Feature.READ_MANY}))
     async with machine(tmp_path, drive, remote) as made:
         assert (await made.walk(read=False)).keys() == drive.tree().keys()
         assert made.asked("children") == 22

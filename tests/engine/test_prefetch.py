@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from sync import prefetch
-from sync.batches import Feature
+from sync.capabilities import Capabilities, Feature
 from sync.remote import BadDigest, Refused, Unreachable
 from sync.traversal import BATCH_MIN
 from tests.engine.machine import Machine, body, flat, forest, machine, until
@@ -173,7 +173,7 @@ async def test_wrong_bytes_are_not_published(tmp_path: Path) -> None:
 async def test_a_remote_without_batches_is_read_file_by_file(tmp_path: Path) -> None:
     drive = flat(20)
     remote = FakeRemote(drive)
-    remote.features = frozenset({Feature.DESCENDANTS})
+    remote.capabilities = Capabilities(features=frozenset({Feature.DESCENDANTS}))
     async with machine(tmp_path, drive, remote) as made:
         assert await made.walk() == drive.tree()
         assert (made.asked("read"), made.asked("read_many")) == (20, 0)

@@ -50,13 +50,13 @@ class FakeClient:
         self,
         drive: FakeDrive,
         *,
-        capabilities: frozenset[Capability] = ALL_CAPABILITIES,
+        permitted: frozenset[Capability] = ALL_CAPABILITIES,
         page: int = 1000,
         piece_bytes: int = 1 << 16,
         adversary: Callable[[str], Fault | None] | None = None,
         page_order: random.Random | None = None,
     ) -> None:
-        self.drive, self.capabilities, self.page = drive, capabilities, page
+        self.drive, self.permitted, self.page = drive, permitted, page
         self.piece_bytes, self.adversary, self.page_order = piece_bytes, adversary, page_order
         self.requests: list[str] = []
         self.batches: list[list[ItemId]] = []
@@ -123,12 +123,12 @@ class FakeClient:
 
     def need(self, *needed: Capability) -> None:
         """Denied, unless this client may."""
-        if not self.capabilities.issuperset(needed):
+        if not self.permitted.issuperset(needed):
             raise Denied(", ".join(needed))
 
     def seen(self, item: Item) -> Item:
         """The item with what *this* client may do."""
-        return with_(item, capabilities=self.capabilities)
+        return with_(item, capabilities=self.permitted)
 
     def told(self, state: Item | Tombstone | None) -> Item | Tombstone | None:
         """`seen` for what may be gone."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from cache.model import Anchor, Capability, Item, ItemId, Kind
-from sync.batches import Descendants, Feature, Wanted
+from sync.batches import Descendants, Wanted
+from sync.capabilities import EVERYTHING, Capabilities
 from sync.remote import RemoteError, Unreachable
 from tests.fakes.client import FakeClient
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class ManyClient(FakeClient):
-    """`features` may be taken away; `batches` lists what was asked for in each."""
+    """`capabilities` may be taken away; `batches` lists what was asked for in each."""
 
-    features: frozenset[Feature] = frozenset(Feature)
+    capabilities: Capabilities = EVERYTHING
 
     @contextlib.asynccontextmanager
     async def read_many(self, wanted: Sequence[Wanted]) -> AsyncIterator[AsyncIterator[bytes | RemoteError]]:

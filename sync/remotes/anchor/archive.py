@@ -12,10 +12,10 @@ import msgspec
 from cache.model import Item, ItemId, Kind, Version
 from sync.archive import ContentVersion, Trashed
 from sync.remote import ProtocolViolation
-from sync.remotes.anchor.asking import Ask, segment
 from sync.remotes.anchor.sending import if_match, json_ask
 from sync.remotes.anchor.times import ns_of_text
 from sync.remotes.anchor.wire import Cursor, Size, Token, WireItem, item_of
+from sync.remotes.asking import Ask, segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

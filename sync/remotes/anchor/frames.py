@@ -10,11 +10,11 @@ import struct
 from typing import TYPE_CHECKING
 
 from sync.remote import ProtocolViolation, RemoteError, Unreachable
-from sync.remotes.anchor.asking import Ask, translated
-from sync.remotes.anchor.exchange import Answer, require_identity
 from sync.remotes.anchor.problems import Refusal, error_of, problem_of
 from sync.remotes.anchor.sending import json_ask
 from sync.remotes.anchor.wire import WireFrame, decode
+from sync.remotes.answers import Answer, require_identity
+from sync.remotes.asking import Ask, translated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

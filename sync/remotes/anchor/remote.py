@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from cache.model import Anchor, Item, ItemId, Version, XattrChanges
-from sync.batches import Descendants, Feature, Wanted
+from sync.capabilities import EVERYTHING, Capabilities
 from sync.remote import (
     ChangePage,
     Listing,
@@ -28,11 +28,9 @@ from sync.remote import (
     Tombstone,
 )
 from sync.remotes.anchor.archive import AnchorArchive
-from sync.remotes.anchor.asking import Ask, segment, translated
 from sync.remotes.anchor.events import EventCounter
-from sync.remotes.anchor.exchange import LIMITS, Answer, Exchange
+from sync.remotes.anchor.exchange import Exchange
 from sync.remotes.anchor.frames import Frames, batch_ask
-from sync.remotes.anchor.reading import ContentReader, bounds_of
 from sync.remotes.anchor.sending import (
     checked_name,
     exactly,
@@ -56,6 +54,9 @@ from sync.remotes.anchor.wire import (
     result_of,
     tombstone_of,
 )
+from sync.remotes.answers import LIMITS, Answer
+from sync.remotes.asking import Ask, segment, translated
+from sync.remotes.reading import ContentReader, bounds_of
 
 if TYPE_CHECKING:
     import ssl
@@ -63,10 +64,11 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from sync.batches import Descendants, Wanted
+
 TURN = 200  # items translated before others have their turn: a millisecond
 PAGE = 1000  # items per page: what the protocol allows at most
 CHILDREN_MAX = 4_000_000  # beyond this a folder is taken for an endless one
-FEATURES = frozenset(Feature)
 HINTS_READ_S = 45.0  # three missed comment lines
 NEWEST = Ask(method="GET", path="changes", query=(("limit", "0"),))
 
@@ -90,9 +92,9 @@ class AnchorRemote(AnchorSessions):
         return f"AnchorRemote({self._exchange.url!r})"
 
     @property
-    def features(self) -> frozenset[Feature]:
-        """All of them."""
-        return FEATURES
+    def capabilities(self) -> Capabilities:
+        """The protocol was made for it."""
+        return EVERYTHING
 
     async def root(self) -> Item:
         """Sign in and tell the root."""
@@ -190,7 +192,7 @@ class AnchorRemote(AnchorSessions):
             expect=frozenset({200, 206}) if stop > start else frozenset({200}),
         )
         async with self._exchange.opened(ask) as answer:
-            yield ContentReader(answer, ask, bounds_of(answer, version, start, stop))
+            yield ContentReader(answer, ask, bounds_of(answer, f'"{version}"', start, stop))
 
     @contextlib.asynccontextmanager
     async def read_many(self, wanted: Sequence[Wanted]) -> AsyncIterator[AsyncIterator[bytes | RemoteError]]:

@@ -13,8 +13,8 @@ import msgspec
 
 from sync.closing import closing
 from sync.remote import BadDigest, NameRefused, NewFile, Overwrite, ProtocolViolation, Source
-from sync.remotes.anchor.asking import READ_S, Ask, segment
 from sync.remotes.anchor.times import text_of_ns
+from sync.remotes.asking import READ_S, Ask, segment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping

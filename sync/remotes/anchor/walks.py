@@ -10,8 +10,8 @@ import msgspec
 from cache.model import Anchor, Item, ItemId
 from sync.batches import Descendants
 from sync.remote import ProtocolViolation, Unreachable
-from sync.remotes.anchor.asking import Ask, segment
 from sync.remotes.anchor.wire import WireLine, item_of
+from sync.remotes.asking import Ask, segment
 
 _LINE = msgspec.json.Decoder(WireLine)
 

@@ -125,7 +125,7 @@ async def test_old_versions_can_be_dropped() -> None:
 
 async def test_capabilities_sign_in_quota_and_being_offline() -> None:
     drive = FakeDrive(total_bytes=10)
-    reader = FakeRemote(drive, capabilities=frozenset({Capability.READ}))
+    reader = FakeRemote(drive, permitted=frozenset({Capability.READ}))
     assert (await reader.root()).capabilities == {Capability.READ}
     with pytest.raises(Denied):
         await put(reader, "f", b"x", key="denied")

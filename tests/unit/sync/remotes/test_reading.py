@@ -8,13 +8,13 @@ import httpx
 import pytest
 
 from sync.remote import ProtocolViolation
-from sync.remotes.anchor.asking import Ask
-from sync.remotes.anchor.reading import ContentReader
+from sync.remotes.asking import Ask
+from sync.remotes.reading import ContentReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sync.remotes.anchor.exchange import Answer
+    from sync.remotes.answers import Answer
 
 ASK = Ask(method="GET", path="items/1/content")
 

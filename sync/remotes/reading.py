@@ -1,6 +1,6 @@
 """Open downloads: an answer's headers are checked before a byte of it is believed.
 
-A 206 must be of the asked version (ETag) and be exactly the asked range, cut at the end of the content; a
+A 206 must be of the asked version (ETag) and be of the asked range, cut at the end of the content; a
 200 is the whole content, told as start 0. Too few bytes are Unreachable (go on from there), too many a
 ProtocolViolation.
 """
@@ -11,13 +11,11 @@ import re
 from typing import TYPE_CHECKING
 
 from sync.remote import ProtocolViolation, Unreachable
-from sync.remotes.anchor.asking import Ask, translated
-from sync.remotes.anchor.exchange import Answer, require_identity
+from sync.remotes.answers import Answer, require_identity
+from sync.remotes.asking import Ask, translated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from cache.model import Version
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 _LENGTH = re.compile(r"\d{1,19}", re.ASCII)
@@ -67,10 +65,13 @@ def _length(answer: Answer) -> int | None:
     return int(text)
 
 
-def bounds_of(answer: Answer, version: Version, start: int, stop: int) -> tuple[int, int, int]:
-    """(start, stop, total) of an answer to a request for [start, stop) of `version`; ProtocolViolation."""
+def bounds_of(answer: Answer, tag: str, start: int, stop: int, *, exact: bool = True) -> tuple[int, int, int]:
+    """(start, stop, total) of an answer to a request for [start, stop) of what bears `tag`; ProtocolViolation.
+
+    `exact`: a 206 must be of that range; else it may be of more.
+    """
     require_identity(answer)
-    if answer.headers.get("etag") != f'"{version}"':
+    if answer.headers.get("etag") != tag:
         raise ProtocolViolation("the answer is of another version than the one asked for")
     length = _length(answer)
     if answer.status == 200:
@@ -81,7 +82,8 @@ def bounds_of(answer: Answer, version: Version, start: int, stop: int) -> tuple[
     if match is None:
         raise ProtocolViolation("a 206 without a usable Content-Range")
     first, last, total = (int(part) for part in match.groups())
-    if first != start or last + 1 != min(stop, total) or first > last:
+    fits = (first, last + 1) == (start, min(stop, total)) if exact else first <= start and last + 1 >= min(stop, total)
+    if not fits or first > last:
         raise ProtocolViolation(f"asked for bytes {start}-{stop}, told of {first}-{last + 1} of {total}")
     if length is not None and length != last + 1 - first:
         raise ProtocolViolation("Content-Length and Content-Range disagree")
