@@ -242,9 +242,9 @@ class Engine:
         """Where a node is, for people."""
         return tree.path_of(self.store.db.reader, ino)
 
-    def nudge(self) -> None:
-        """Pull and push now."""
-        self.puller.nudge()
+    def nudge(self, *, anew: bool = False) -> None:
+        """Pull and push now; `anew`: the way to the remote is another one."""
+        self.puller.nudge(anew=anew)
         self.uploader.wake()
 
     def queue(self) -> list[QueuedChange]:

@@ -49,6 +49,7 @@ class Puller:
         self._chance = chance
         self._pulling = trio.Lock()
         self._wake = trio.Event()
+        self._failures, self._listening = 0, trio.CancelScope()
         self._listings: dict[Ino, trio.Lock] = {}
 
     @property
@@ -68,25 +69,27 @@ class Puller:
         await self._store.db.write(change)
         await self._applier.apply(lambda absorber: absorber.root(root))
 
-    def nudge(self) -> None:
-        """Pull now."""
+    def nudge(self, *, anew: bool = False) -> None:
+        """Pull now. `anew`: over another way, so that earlier failures count no more, and to listen there, too."""
+        if anew:
+            self._failures = 0
+            self._listening.cancel()
         self._wake.set()
 
     async def run(self) -> None:
         """Pull at each hint, and by the clock behind it; failures only make the pauses longer."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._listen)
-            failures = 0
+            nursery.start_soon(self._keep_listening)
             while True:
                 self._wake = trio.Event()
                 try:
                     await self.pull()
                 except RemoteError as error:
-                    failures += 1
+                    self._failures += 1
                     self._heard(error)
-                    pause_s = (error.retry_after_s or 0.0) + self._backoff_s(failures)  # all were told the same
+                    pause_s = (error.retry_after_s or 0.0) + self._backoff_s(self._failures)  # all were told the same
                 else:
-                    failures, pause_s = 0, self._poll_interval_s
+                    self._failures, pause_s = 0, self._poll_interval_s
                     self._heard(None)
                 with trio.move_on_after(pause_s):
                     await self._wake.wait()
@@ -95,12 +98,16 @@ class Puller:
         """Exponential with full jitter, so that a crowd does not come back at once."""
         return self._chance.uniform(0.1, min(BACKOFF_FIRST_S * 2 ** min(failures, 10), BACKOFF_MAX_S))
 
+    async def _keep_listening(self) -> None:
+        while True:
+            with trio.CancelScope() as self._listening:
+                await self._listen()
+
     async def _listen(self) -> None:
         failures = 0
         while True:
-            anchor = self.anchor
             try:
-                if anchor is not None:
+                if (anchor := self.anchor) is not None:
                     async for _ in self._remote.hints(anchor):
                         failures = 0
                         self._wake.set()

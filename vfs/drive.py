@@ -31,6 +31,7 @@ from sync.remote import Remote, Transient, Unreachable
 from sync.remotes.anchor import AnchorRemote
 from sync.retrying import Backoff, Retrying
 from vfs.filesystem import Filesystem
+from vfs.network import watch_way
 from vfs.rules import BUILT_IN, Rule
 
 if TYPE_CHECKING:
@@ -96,11 +97,17 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
         )  # fmt: skip
         engine.applier.conflicts = config.conflicts
         await _begin(store, direct, engine, config)
+
+        async def on_another_way(*, moved: bool) -> None:
+            await direct.renew(drop=moved)
+            engine.nudge(anew=True)
+
         filesystem = Filesystem(store, engine, uid=os.getuid(), gid=os.getgid(), rules=config.rules)
         async with trio.open_nursery() as nursery:
             await nursery.start(engine.run)
             nursery.start_soon(filesystem.files.callers.run)
             nursery.start_soon(direct.keep_spare)
+            nursery.start_soon(watch_way, config.url, on_another_way)
             yield Drive(filesystem, receive, engine, direct.archive)
             nursery.cancel_scope.cancel()
     finally:

@@ -13,9 +13,10 @@ import trio
 from sync.remote import ProtocolViolation, RemoteError
 from sync.remotes.answers import Answer, whole
 from sync.remotes.asking import READ_S, Ask, lost, translated
+from sync.remotes.pools import Pools
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 BODY_MAX_BYTES = 32 << 20  # 1,000 items with the longest escaped names and symlink targets stay below
 PROBLEM_MAX_BYTES = 256 << 10
@@ -30,10 +31,10 @@ class Reply(NamedTuple):
 
 
 class Channel(abc.ABC):
-    """A connection pool to one server."""
+    """The connections to one server."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
+    def __init__(self, make: Callable[[], httpx.AsyncBaseTransport]) -> None:
+        self._pools = Pools(make)
         self._broken_off = trio.Event()
 
     @abc.abstractmethod
@@ -48,17 +49,18 @@ class Channel(abc.ABC):
     async def opened(self, ask: Ask) -> AsyncIterator[Answer]:
         """The answer with its body unread, if its status is one of `ask.expect`; else the error it means."""
         request = self._request(ask)
-        with translated(ask):
-            answer = Answer(await self._transport.handle_async_request(request))
-        try:
-            self._noted(answer)
-            if answer.status not in ask.expect:
-                raise await self._refusal(answer, ask)
-            yield answer
-        finally:
-            if not answer.ended:
-                self._broken_off.set()
-            await answer.aclose()
+        async with self._pools.borrowed() as transport:
+            with translated(ask):
+                answer = Answer(await transport.handle_async_request(request))
+            try:
+                self._noted(answer)
+                if answer.status not in ask.expect:
+                    raise await self._refusal(answer, ask)
+                yield answer
+            finally:
+                if not answer.ended:
+                    self._broken_off.set()
+                await answer.aclose()
 
     def _noted(self, answer: Answer) -> None:  # noqa: B027 - most note nothing
         """Whatever an answer tells beside what was asked for."""
@@ -90,6 +92,11 @@ class Channel(abc.ABC):
         """The fields of an answer whose body says nothing."""
         return (await self.reply(ask, PROBLEM_MAX_BYTES)).headers
 
+    async def renew(self, *, drop: bool) -> None:
+        """Open new connections for what is asked next; see `Pools.renew`."""
+        await self._pools.renew(drop=drop)
+        self._broken_off.set()
+
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._transport.aclose()
+        await self._pools.aclose()

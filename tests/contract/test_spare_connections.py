@@ -1,4 +1,4 @@
-"""Connections are open before somebody needs one, also after an answer was broken off."""
+"""Connections are open before somebody needs one, also after an answer was broken off, and anew over another way."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from sync.remote import Unreachable
 from sync.remotes.anchor import AnchorRemote
 from sync.remotes.anchor.exchange import SPARE
 from tests.contract.raw_server import ID, VERSION
@@ -34,6 +35,7 @@ class Host:
     def __init__(self) -> None:
         self.connections = 0
         self.feeds = 0
+        self.go_on = trio.Event()  # with a content
         self._together = trio.Event()
 
     async def serve(self, stream: trio.SocketStream) -> None:
@@ -45,6 +47,9 @@ class Host:
                 request += part
                 if request.endswith(b"\r\n\r\n"):
                     await stream.send_all(await self._answer(request))
+                    if b"/content" in request:
+                        await self.go_on.wait()
+                        await stream.send_all(FIRST)
                     request = b""
 
     async def _answer(self, request: bytes) -> bytes:
@@ -72,6 +77,32 @@ async def host(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Host, Anc
             yield made, remote
             await remote.aclose()
             nursery.cancel_scope.cancel()
+
+
+async def test_a_way_that_was_lost_ends_nothing_but_is_not_used_again(host: tuple[Host, AnchorRemote]) -> None:
+    server, remote = host
+    await until_asked(server, SPARE)
+    async with remote.read(ID, VERSION, 0, 0) as reader:
+        chunks = aiter(reader)
+        assert await anext(chunks) == FIRST
+        await remote.renew(drop=False)
+        await until_asked(server, 2 * SPARE)
+        assert server.connections == 2 * SPARE
+        server.go_on.set()
+        assert await anext(chunks) == FIRST
+
+
+async def test_over_another_way_what_was_under_way_ends(host: tuple[Host, AnchorRemote]) -> None:
+    server, remote = host
+    await until_asked(server, SPARE)
+    async with remote.read(ID, VERSION, 0, 0) as reader:
+        chunks = aiter(reader)
+        assert await anext(chunks) == FIRST
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(remote.renew, drop=True))
+            with pytest.raises(Unreachable):
+                await anext(chunks)
+    await until_asked(server, 2 * SPARE)
 
 
 async def until_asked(host: Host, feeds: int) -> None:

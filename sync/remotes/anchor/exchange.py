@@ -57,7 +57,7 @@ class Exchange(Channel):
         }
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"
-        super().__init__(transport or transport_to(self.url, limits=limits, tls=tls))
+        super().__init__(lambda: transport or transport_to(self.url, limits=limits, tls=tls))
 
     def _request(self, ask: Ask) -> httpx.Request:
         query = f"?{urlencode(ask.query, quote_via=quote)}" if ask.query else ""

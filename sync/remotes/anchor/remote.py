@@ -111,6 +111,10 @@ class AnchorRemote(AnchorSessions):
         """Have connections open for who comes next, until cancelled."""
         await self._exchange.keep_spare(NEWEST)
 
+    async def renew(self, *, drop: bool) -> None:
+        """This machine's network is another one: open new connections, and drop those that cannot live."""
+        await self._exchange.renew(drop=drop)
+
     async def changes(self, anchor: Anchor) -> ChangePage:
         """What changed since; AnchorExpired."""
         ask = Ask(method="GET", path="changes", query=(("anchor", anchor), ("limit", str(PAGE))))

@@ -82,7 +82,7 @@ class DavExchange(Channel):
         if credential is not None:
             self._headers["authorization"] = credential.header()
         self.server_s = 0.0  # its clock, as last told, seconds since the epoch
-        super().__init__(transport or transport_to(self.url, limits=limits, tls=tls))
+        super().__init__(lambda: transport or transport_to(self.url, limits=limits, tls=tls))
 
     # --- addresses
 
