@@ -247,7 +247,8 @@ def create_to_removal(connection: sqlite3.Connection, ino: Ino, parent_id: ItemI
     """A creation that was sent, its answer unknown, of something deleted meanwhile: what it made must go again."""
     connection.execute(
         """UPDATE journal SET aspect = 'remove', base_parent_id = coalesce(sent_parent_id, ?),
-               base_name = coalesce(sent_name, ?), generation = generation + 1, state = iif(?, 'held', state)
+               base_name = coalesce(sent_name, ?), generation = generation + 1,
+               state = CASE WHEN ? THEN 'held' WHEN state = 'parked' THEN 'pending' ELSE state END
            WHERE ino = ? AND aspect = 'create'""",
         (parent_id, name, review_wanted(connection), ino),
     )
