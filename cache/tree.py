@@ -180,6 +180,17 @@ def insert(connection: sqlite3.Connection, node: Node) -> Ino:
     return Ino(cursor.lastrowid)
 
 
+def spare_ino(connection: sqlite3.Connection) -> Ino:
+    """A number that no node has or will have: what a removal without a node is known by."""
+    blank = Node(
+        ino=Ino(0), parent=None, name="", kind=Kind.FILE, size=0, mode=0, mtime_ns=0, ctime_ns=0, item_id=None,
+        content_id=None, symlink_target=None, listed=False, writable=True, held_bytes=0,
+    )  # fmt: skip
+    ino = insert(connection, blank)
+    delete(connection, ino)
+    return ino
+
+
 def insert_all(connection: sqlite3.Connection, nodes: Iterable[Node]) -> None:
     """The same of many, in this order."""
     connection.executemany(_INSERT, map(_values, nodes))
