@@ -41,8 +41,8 @@ def merge_folder(connection: sqlite3.Connection, mine: Node, told: Item, clock: 
     held = is_held(connection, mine.ino, Aspect.CREATE)
     news = take_over(connection, mine.ino, told, clock)
     items.put(connection, told)
-    create = journal.get(connection, mine.ino, Aspect.CREATE)
-    if create is not None and create.in_doubt and (create.sent_parent_id, create.sent_name) != (told.parent_id, told.name):
+    sent = journal.get(connection, mine.ino, Aspect.CREATE)
+    if sent is not None and sent.in_doubt and (sent.sent_parent_id, sent.sent_name) != (told.parent_id, told.name):
         journal.create_to_removal(connection, mine.ino, told.parent_id, told.name, tree.spare_ino(connection))
     tree.set_item(connection, mine.ino, told.item_id)
     tree.set_listed(connection, mine.ino, listed=False)
