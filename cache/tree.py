@@ -22,7 +22,6 @@ _KINDS = {kind.value: kind for kind in Kind}
 # Nodes read at a time while a folder is listed: as many as one answer to the kernel holds (32 KiB, a name and its
 # attributes take 160 bytes at least), because it asks again, and we read again, after each.
 _PAGE = 208
-DEEPEST = 4096  # of a path that is told to people
 
 
 def _node(row: tuple[object, ...]) -> Node:
@@ -136,15 +135,14 @@ def count_folders(connection: sqlite3.Connection, parent: Ino) -> int:
 
 
 def path_of(connection: sqlite3.Connection, ino: Ino) -> str:
-    """The path below the mount point, for people; '?' leads where the chain is broken, or has no end."""
+    """The path below the mount point, for people; '?' leads where the chain is broken."""
     row = connection.execute(
         """WITH RECURSIVE up (ino, parent, path, depth) AS (
                SELECT ino, parent, name, 0 FROM node WHERE ino = ?
                UNION ALL
-               SELECT n.ino, n.parent, n.name || '/' || up.path, up.depth + 1 FROM node n, up
-               WHERE n.ino = up.parent AND up.depth < ?)
+               SELECT n.ino, n.parent, n.name || '/' || up.path, up.depth + 1 FROM node n, up WHERE n.ino = up.parent)
            SELECT path, ino FROM up ORDER BY depth DESC LIMIT 1""",
-        (ino, DEEPEST),
+        (ino,),
     ).fetchone()
     if row is None:
         return "?"
@@ -155,11 +153,9 @@ def path_of(connection: sqlite3.Connection, ino: Ino) -> str:
 def is_below(connection: sqlite3.Connection, ino: Ino, ancestor: Ino) -> bool:
     """Whether `ino` is `ancestor` or lies below it."""
     current: Ino | None = ino
-    seen: set[Ino] = set()  # a ring, which must never be, must not be gone round for ever either
-    while current is not None and current not in seen:
+    while current is not None:
         if current == ancestor:
             return True
-        seen.add(current)
         row = connection.execute("SELECT parent FROM node WHERE ino = ?", (current,)).fetchone()
         current = None if row is None else row[0]
     return False
@@ -182,17 +178,6 @@ def insert(connection: sqlite3.Connection, node: Node) -> Ino:
     cursor = connection.execute(_INSERT, _values(node))
     assert cursor.lastrowid is not None  # noqa: S101  # an INSERT that did not raise has a row id
     return Ino(cursor.lastrowid)
-
-
-def spare_ino(connection: sqlite3.Connection) -> Ino:
-    """A number that no node has or will have: what a removal without a node is known by."""
-    blank = Node(
-        ino=Ino(0), parent=None, name="", kind=Kind.FILE, size=0, mode=0, mtime_ns=0, ctime_ns=0, item_id=None,
-        content_id=None, symlink_target=None, listed=False, writable=True, held_bytes=0,
-    )  # fmt: skip
-    ino = insert(connection, blank)
-    delete(connection, ino)
-    return ino
 
 
 def insert_all(connection: sqlite3.Connection, nodes: Iterable[Node]) -> None:

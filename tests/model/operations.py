@@ -14,7 +14,6 @@ from cache.errors import LocalError, NotFound, NotPermitted
 from sync.remote import RemoteError
 from tests.model.holding import Holding
 from tests.model.patterns import DEPTH, Patterns
-from tests.model.traits import Labelling
 from tests.model.trees import children, moved, swapped, within
 from vfs.attributes import AttributeChange
 from vfs.naming import RENAME_EXCHANGE
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 NAMES = ("a", "b", "c")
 KINDS = (
     "create", "mkdir", "write", "rename", "unlink", "rmdir", "truncate", "exchange", "chmod", "symlink", "read",
-    "evict", "look", "open", "poke", "poke", "close", "wrap", "unwrap", "save", "setxattr", "setxattr", "removexattr",
+    "evict", "look", "open", "poke", "poke", "close", "wrap", "unwrap", "save",
 )  # fmt: skip
 
 
@@ -63,7 +62,7 @@ class Picker:
         return f"{folder}/{NAMES[self.number(len(NAMES))]}"
 
 
-class Program(Holding, Patterns, Labelling):
+class Program(Holding, Patterns):
     """Runs operations on one machine and holds them to the dictionary."""
 
     def __init__(self, machine: Machine, ledger: Ledger) -> None:
