@@ -243,13 +243,19 @@ def inherit_sent(connection: sqlite3.Connection, ino: Ino, aspect: Aspect, earli
         )
 
 
-def create_to_removal(connection: sqlite3.Connection, ino: Ino, parent_id: ItemId | None, name: str) -> None:
-    """A creation that was sent, its answer unknown, of something deleted meanwhile: what it made must go again."""
+def create_to_removal(
+    connection: sqlite3.Connection, ino: Ino, parent_id: ItemId | None, name: str, heir: Ino | None = None
+) -> None:
+    """A creation that was sent, its answer unknown, of something deleted meanwhile: what it made must go again.
+
+    `heir`: the number of that removal, when the node itself goes on without it.
+    """
     connection.execute(
-        """UPDATE journal SET aspect = 'remove', base_parent_id = coalesce(sent_parent_id, ?),
-               base_name = coalesce(sent_name, ?), generation = generation + 1, state = iif(?, 'held', state)
+        """UPDATE journal SET aspect = 'remove', ino = coalesce(?, ino), base_parent_id = coalesce(sent_parent_id, ?),
+               base_name = coalesce(sent_name, ?), generation = generation + 1,
+               state = CASE WHEN ? THEN 'held' WHEN state = 'parked' THEN 'pending' ELSE state END
            WHERE ino = ? AND aspect = 'create'""",
-        (parent_id, name, review_wanted(connection), ino),
+        (heir, parent_id, name, review_wanted(connection), ino),
     )
 
 

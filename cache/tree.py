@@ -22,6 +22,7 @@ _KINDS = {kind.value: kind for kind in Kind}
 # Nodes read at a time while a folder is listed: as many as one answer to the kernel holds (32 KiB, a name and its
 # attributes take 160 bytes at least), because it asks again, and we read again, after each.
 _PAGE = 208
+DEEPEST = 4096  # of a path that is told to people
 
 
 def _node(row: tuple[object, ...]) -> Node:
@@ -135,14 +136,15 @@ def count_folders(connection: sqlite3.Connection, parent: Ino) -> int:
 
 
 def path_of(connection: sqlite3.Connection, ino: Ino) -> str:
-    """The path below the mount point, for people; '?' leads where the chain is broken."""
+    """The path below the mount point, for people; '?' leads where the chain is broken, or has no end."""
     row = connection.execute(
         """WITH RECURSIVE up (ino, parent, path, depth) AS (
                SELECT ino, parent, name, 0 FROM node WHERE ino = ?
                UNION ALL
-               SELECT n.ino, n.parent, n.name || '/' || up.path, up.depth + 1 FROM node n, up WHERE n.ino = up.parent)
+               SELECT n.ino, n.parent, n.name || '/' || up.path, up.depth + 1 FROM node n, up
+               WHERE n.ino = up.parent AND up.depth < ?)
            SELECT path, ino FROM up ORDER BY depth DESC LIMIT 1""",
-        (ino,),
+        (ino, DEEPEST),
     ).fetchone()
     if row is None:
         return "?"
@@ -153,9 +155,11 @@ def path_of(connection: sqlite3.Connection, ino: Ino) -> str:
 def is_below(connection: sqlite3.Connection, ino: Ino, ancestor: Ino) -> bool:
     """Whether `ino` is `ancestor` or lies below it."""
     current: Ino | None = ino
-    while current is not None:
+    seen: set[Ino] = set()  # a ring, which must never be, must not be gone round for ever either
+    while current is not None and current not in seen:
         if current == ancestor:
             return True
+        seen.add(current)
         row = connection.execute("SELECT parent FROM node WHERE ino = ?", (current,)).fetchone()
         current = None if row is None else row[0]
     return False
@@ -178,6 +182,17 @@ def insert(connection: sqlite3.Connection, node: Node) -> Ino:
     cursor = connection.execute(_INSERT, _values(node))
     assert cursor.lastrowid is not None  # noqa: S101  # an INSERT that did not raise has a row id
     return Ino(cursor.lastrowid)
+
+
+def spare_ino(connection: sqlite3.Connection) -> Ino:
+    """A number that no node has or will have: what a removal without a node is known by."""
+    blank = Node(
+        ino=Ino(0), parent=None, name="", kind=Kind.FILE, size=0, mode=0, mtime_ns=0, ctime_ns=0, item_id=None,
+        content_id=None, symlink_target=None, listed=False, writable=True, held_bytes=0,
+    )  # fmt: skip
+    ino = insert(connection, blank)
+    delete(connection, ino)
+    return ino
 
 
 def insert_all(connection: sqlite3.Connection, nodes: Iterable[Node]) -> None:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,8 @@ def _work(shadow: Shadow, work: Work) -> None:
         try:
             shadow.compare(f"{seed}", drawn(seed, work.steps))
         except (Difference, OSError) as found:
-            work.broken.append(f"seed {seed}: {type(found).__name__}: {found}")
+            told = "".join(traceback.format_exception(found, limit=-2)) if isinstance(found, OSError) else str(found)
+            work.broken.append(f"seed {seed}: {told}")
         work.done += 1
 
 

@@ -161,11 +161,12 @@ class Descender:
     async def _is_walked(self, stream: _Stream) -> bool:
         """Wait until the walk comes near what is known; False when it does not any more."""
         while True:
-            idle_s = trio.current_time() - stream.seen_s
-            if stream.waiting or (stream.walk_known and idle_s < IDLE_S and len(stream.ahead) < AHEAD_MAX):
+            over_s = stream.seen_s + IDLE_S  # on a machine that slept this has passed, too
+            is_under_way = stream.walk_known and trio.current_time() < over_s
+            if stream.waiting or (is_under_way and len(stream.ahead) < AHEAD_MAX):
                 return True
             stream.walked = trio.Event()
-            with trio.move_on_after(IDLE_S - idle_s):
+            with trio.move_on_at(over_s):
                 await stream.walked.wait()
                 continue
             return False

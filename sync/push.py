@@ -9,6 +9,7 @@ ever: one of them, that waits for a name, goes by a passing name first.
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from cache import items, journal, tree, xattrs
@@ -33,7 +34,7 @@ from sync.requests import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 HELD_ROWS = 16  # of a folder that is left by many: enough to see what it waits for, as those that can go do
@@ -220,23 +221,26 @@ def _replaceable(node: Node, occupant: Item) -> bool:
 
 def remote_below(connection: sqlite3.Connection, folder: ItemId, ancestor: ItemId) -> bool:
     """Whether the remote has a folder in `ancestor`, or it is that."""
+    return any(current == ancestor for current in _upwards(connection, folder))
+
+
+def _upwards(connection: sqlite3.Connection, folder: ItemId) -> Iterator[ItemId]:
+    """A folder of the remote and all above it that are known. A remote may tell of a ring: that is gone round once."""
     current: ItemId | None = folder
-    while current is not None:
-        if current == ancestor:
-            return True
+    seen: set[ItemId] = set()
+    while current is not None and current not in seen:
+        yield current
+        seen.add(current)
         known = items.get(connection, current)
         current = None if known is None else known.parent_id
-    return False
 
 
 def _moves_above(connection: sqlite3.Connection, folder: ItemId, ancestor: ItemId) -> tuple[Row, ...]:
     """Pending moves of a folder that the remote has below `ancestor`, and of those between."""
     found: list[Row] = []
-    current: ItemId | None = folder
-    while current is not None and current != ancestor:
-        node, known = tree.by_item(connection, current), items.get(connection, current)
+    for current in takewhile(lambda each: each != ancestor, _upwards(connection, folder)):
+        node = tree.by_item(connection, current)
         found += [] if node is None else [(node.ino, Aspect.PLACE)]
-        current = None if known is None else known.parent_id
     return tuple(found)
 
 

@@ -16,7 +16,7 @@ from cache.model import Aspect, Item, Kind, LocalChange
 from sync import push, requests
 from sync.deciding import decide
 from sync.outgoing import Outgoing
-from sync.remote import Gone, Remote, Tombstone
+from sync.remote import Denied, Gone, Remote, Tombstone
 
 if TYPE_CHECKING:
     from cache.model import Ino
@@ -191,6 +191,16 @@ class Sender:
                 journal.drop(absorber.connection, out.change.ino, Aspect.REMOVE)
 
         await self._applier.apply_answer(found, out.heard, take_in)
+
+    async def was_made(self, change: LocalChange) -> bool:
+        """Whether something is where a creation was sent. Raises RemoteError; what may not be looked at, may not be."""
+        if change.sent_parent_id is None:
+            return False
+        try:
+            listing = await self._remote.children(change.sent_parent_id)
+        except (Gone, Denied):
+            return False
+        return any(item.name == change.sent_name for item in listing.items)
 
     async def _clash(self, out: Outgoing, action: requests.Clash) -> None:
         """The conflict table; for content, first look whether the bytes are the same."""

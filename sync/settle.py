@@ -17,6 +17,7 @@ from cache.model import (
     LOCAL_KINDS,
     ROOT_INO,
     Aspect,
+    Capability,
     ChangeState,
     ContentId,
     EntryChanged,
@@ -37,17 +38,22 @@ if TYPE_CHECKING:
 
 
 def merge_folder(connection: sqlite3.Connection, mine: Node, told: Item, clock: Clock) -> list[News]:
-    """A folder made on both sides is one folder; its remote children are still to be listed."""
+    """A folder made on both sides is one folder, with the remote's mode; its remote children are still to be listed."""
     held = is_held(connection, mine.ino, Aspect.CREATE)
     news = take_over(connection, mine.ino, told, clock)
     items.put(connection, told)
+    sent = journal.get(connection, mine.ino, Aspect.CREATE)
+    if sent is not None and sent.in_doubt and (sent.sent_parent_id, sent.sent_name) != (told.parent_id, told.name):
+        journal.create_to_removal(connection, mine.ino, told.parent_id, told.name, tree.spare_ino(connection))
     tree.set_item(connection, mine.ino, told.item_id)
     tree.set_listed(connection, mine.ino, listed=False)
-    journal.drop(connection, mine.ino, Aspect.CREATE)
+    tree.set_attributes(connection, mine.ino, told.mode, told.mtime_ns, clock.now_ns)
+    tree.set_writable(connection, mine.ino, writable=Capability.WRITE in told.capabilities)
+    journal.drop(connection, mine.ino, Aspect.CREATE, Aspect.ATTRIBUTES)
     journal.rebase(connection, mine.ino, told)
     journal_place(connection, mine.ino, clock, held=held)
     activity.note(connection, clock.now_s, mine.ino, What.MERGED, "folder made on both sides")
-    return news
+    return [*news, NodeChanged(mine.ino)]
 
 
 def step_aside(

@@ -102,7 +102,7 @@ def _become_version(placing: Placing, node: Node, told: Item, row: LocalChange) 
 
 def _overrule(placing: Placing, told: Item, row: LocalChange) -> None:
     """The item goes to the trash, so that its name is free for ours."""
-    number = _fresh_ino(placing)
+    number = tree.spare_ino(placing.connection)
     _detach(placing, number, told)
     items.put(placing.connection, told)
     journal.record(placing.connection, number, Aspect.REMOVE, told, placing.clock.now_s, held=_is_held(row))
@@ -124,14 +124,3 @@ def _detach(placing: Placing, heir: Ino, told: Item) -> None:
     placing.take_out(shown)
     tree.set_item(placing.connection, shown.ino, None)
     placing.after.nameless.add(shown.ino)
-
-
-def _fresh_ino(placing: Placing) -> Ino:
-    """A number that no node has or will have: what a removal without a node is known by."""
-    blank = Node(
-        ino=Ino(0), parent=None, name="", kind=Kind.FILE, size=0, mode=0, mtime_ns=0, ctime_ns=0, item_id=None,
-        content_id=None, symlink_target=None, listed=False, writable=True, held_bytes=0,
-    )  # fmt: skip
-    ino = tree.insert(placing.connection, blank)
-    tree.delete(placing.connection, ino)
-    return ino

@@ -225,7 +225,7 @@ class Uploader:
 
     async def _failed(self, change: LocalChange, error: RemoteError, heard: Heard) -> None:
         if isinstance(error, Permanent) and not isinstance(error, NotSignedIn):
-            doubt = change.aspect is Aspect.CREATE and _leaves_in_doubt(change, error)
+            doubt = change.aspect is Aspect.CREATE and await self._leaves_in_doubt(change, error)
             await self._store.db.write(lambda connection: journal.refused(connection, change, in_doubt=doubt))
         match error:
             case Conflict():
@@ -245,6 +245,12 @@ class Uploader:
                 await self._store.db.write(lambda connection: self._park(connection, change, str(error)))
             case _:
                 await self._later(change, error, error.retry_after_s or 0.0)
+
+    async def _leaves_in_doubt(self, change: LocalChange, error: Permanent) -> bool:
+        """Whether an earlier attempt may have made it. Rights may have been lost since: there, the folder tells."""
+        if isinstance(error, Denied) and change.in_doubt:
+            return await self._sender.was_made(change)
+        return _leaves_in_doubt(change, error)
 
     def _park(self, connection: sqlite3.Connection, change: LocalChange, reason: str) -> None:
         journal.park(connection, change, reason)

@@ -65,7 +65,7 @@ def _length(answer: Answer) -> int | None:
     return int(text)
 
 
-def bounds_of(answer: Answer, tag: str, start: int, stop: int, *, exact: bool = True) -> tuple[int, int, int]:
+def bounds_of(answer: Answer, tag: str | None, start: int, stop: int, *, exact: bool = True) -> tuple[int, int, int]:
     """(start, stop, total) of an answer to a request for [start, stop) of what bears `tag`; ProtocolViolation.
 
     `exact`: a 206 must be of that range; else it may be of more.

@@ -77,6 +77,17 @@ async def test_a_stream_that_stands_still_holds_nobody_up(tmp_path: Path, monkey
         assert (await made.walk(read=False)).keys() == drive.tree().keys()
 
 
+async def test_a_walk_that_stood_still_for_longer_than_it_may_ends_its_stream_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when that is noticed only after its time: the machine was busy, or slept."""
+    monkeypatch.setattr("sync.descent.PAGES", (2, 2, 2))
+    monkeypatch.setattr("sync.descent.IDLE_S", 0.0)
+    drive = forest(20, 2)
+    async with machine(tmp_path, drive) as made:
+        assert (await made.walk(read=False)).keys() == drive.tree().keys()
+
+
 class Meddler:
     """Another client, which changes the drive whenever a stream's page is asked for, or answered."""
 

@@ -68,6 +68,20 @@ async def test_the_least_recently_used_go_and_no_more_than_needed(tmp_path: Path
         assert fsck.examine(here.store.db.reader, here.store.blobs, deep=True) == []
 
 
+async def test_unsent_bytes_are_neither_chosen_nor_let_go_of(tmp_path: Path) -> None:
+    async with machine(tmp_path, flat(1)) as here:
+        await here.engine.steering.pause(paused=True)
+        (ino,) = await here_in_order(here, ["many/f00000"])
+        fh = (await here.filesystem.open(ino, os.O_WRONLY)).fh
+        await here.filesystem.write(fh, 0, b"mine")
+        await here.filesystem.release(fh)
+        content_id = node_of(here, ino).content_id
+        assert content_id is not None
+        assert contents.least_recently_used(here.store.db.reader, (-1, -1), 10**10, 100) == []
+        assert await here.store.db.write(lambda connection: contents.detach_clean(connection, [content_id])) == []
+        assert node_of(here, ino).content_id == content_id
+
+
 async def test_open_dirty_and_just_used_bytes_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with machine(tmp_path, flat(3)) as here:
         inos = await here_in_order(here, [f"many/f{number:05}" for number in range(3)])

@@ -14,6 +14,7 @@ from cache.errors import LocalError, NotFound, NotPermitted
 from sync.remote import RemoteError
 from tests.model.holding import Holding
 from tests.model.patterns import DEPTH, Patterns
+from tests.model.traits import Labelling
 from tests.model.trees import children, moved, swapped, within
 from vfs.attributes import AttributeChange
 from vfs.naming import RENAME_EXCHANGE
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 NAMES = ("a", "b", "c")
 KINDS = (
     "create", "mkdir", "write", "rename", "unlink", "rmdir", "truncate", "exchange", "chmod", "symlink", "read",
-    "evict", "look", "open", "poke", "poke", "close", "wrap", "unwrap", "save",
+    "evict", "look", "open", "poke", "poke", "close", "wrap", "unwrap", "save", "setxattr", "setxattr", "removexattr",
 )  # fmt: skip
 
 
@@ -62,7 +63,7 @@ class Picker:
         return f"{folder}/{NAMES[self.number(len(NAMES))]}"
 
 
-class Program(Holding, Patterns):
+class Program(Holding, Patterns, Labelling):
     """Runs operations on one machine and holds them to the dictionary."""
 
     def __init__(self, machine: Machine, ledger: Ledger) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cache.model import Item, Kind
 from sync.remote import Conflict
 from tests.model.operations import NAMES
+from tests.model.traits import ATTRIBUTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tests.fakes.drive import FakeDrive
     from tests.model.ledger import Ledger
 
-KINDS = ("create", "mkdir", "overwrite", "move", "delete", "retype", "expire")
+KINDS = ("create", "mkdir", "overwrite", "move", "delete", "retype", "expire", "label", "chmod")
 BACKED_UP = ("items", "tombstones", "names", "seqs", "seq", "floor", "_answers")
 
 
@@ -78,6 +79,19 @@ class ServerSide:
             self._ledger.replaced(None, data)
         else:
             self._drive.create(item.parent_id, item.name, Kind.FOLDER, mode=0o755, mtime_ns=7)
+
+    def _label(self, picks: Iterator[int]) -> None:
+        item = self._any(picks)
+        if item is not None and item.kind is not Kind.SYMLINK:
+            value = self._ledger.fresh() if next(picks) % 3 else None
+            name = ATTRIBUTES[next(picks) % len(ATTRIBUTES)]
+            self._drive.set_xattrs(item.item_id, item.metadata_version, ((name, value),))
+
+    def _chmod(self, picks: Iterator[int]) -> None:
+        item = self._any(picks)
+        if item is not None and item.kind is not Kind.SYMLINK:
+            mode = (0o600, 0o640, 0o755)[next(picks) % 3]
+            self._drive.set_attributes(item.item_id, item.metadata_version, mode=mode, mtime_ns=item.mtime_ns)
 
     def _expire(self, _picks: Iterator[int]) -> None:
         self._drive.expire_anchors()

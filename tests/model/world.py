@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import cache.ballast
 import cache.blobs
 import cache.journal
 import cache.store
@@ -25,7 +26,7 @@ from cache import holding
 from cache.holding import PushMode
 from sync.remote import RemoteError
 from tests.fakes.drive import FakeDrive
-from tests.model import server_side
+from tests.model import server_side, traits
 from tests.model.adversary import Adversary
 from tests.model.clock import VirtualTime, one_order
 from tests.model.ledger import Ledger
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import ModuleType
 
+    from tests.model.traits import Attributes
+
 SHARED_MEMORY = Path("/dev/shm")
 SMALL: dict[tuple[ModuleType, str], object] = {  # what the program does with films is done with a few bytes here
+    (cache.ballast, "SIZE_BYTES"): 64,
     (cache.blobs, "_FOLDERS"): 2,  # 256 are for a million files, and cost more here than all the rest
     (sync.transfers, "IN_PIECES_BYTES"): 4,
     (sync.transfers, "DELTA_WORTH"): 100.0,  # the numbers in a delta alone are longer than these files
@@ -74,6 +78,7 @@ class World(Adversary):
         self._alone = machines == 1
         self._one_side_wins = False
         self._left: Tree = {}  # what the programs of one machine alone have made: nobody else may change it
+        self._labels: Attributes = {}  # the same of extended attributes
         self._touched: set[str] = set()
         self._expected: list[tuple[Machine, str]] = []
 
@@ -126,10 +131,16 @@ class World(Adversary):
         if self._alone:
             shown = self.machines[0].tree()
             assert shown.items() >= self._left.items(), f"{self._left.items() - shown.items()} and not {shown}"
+            self._keep_their_labels()
         known: set[object] = set(self.drive.bodies.values())
         for machine in self.machines:
             known |= set(machine.tree().values()) | machine.set_aside()
         assert self.ledger.alive <= known, f"lost: {self.ledger.alive - known}"
+
+    def _keep_their_labels(self) -> None:
+        now = traits.attributes(self.machines[0])
+        lost = {ino: own for ino, own in self._labels.items() if now.get(ino, own) != own}
+        assert not lost, f"had {lost}, has {[now[ino] for ino in lost]}"
 
     def rest(self) -> None:
         """Everybody comes back, everything comes to rest, and everybody sees the same."""
@@ -158,6 +169,8 @@ class World(Adversary):
             assert shown == told, f"{machine.name}: {shown.items() ^ told.items()}"
             assert self.time.run(lambda machine=machine: _inside(machine, machine.read_all)) == told  # type: ignore[misc]
             assert machine.faults() == []
+            has, should = traits.shown_by(machine), traits.held_by(self.drive)
+            assert has == should, f"{machine.name}: {has.items() ^ should.items()}"
         assert not self._alone or told == self._left, f"not what the programs made: {told.items() ^ self._left.items()}"
         for machine, path in self._expected:
             assert path in machine.tree(), f"{path} is gone"
@@ -192,7 +205,9 @@ class World(Adversary):
     async def _program(self, who: int, kind: str, picks: tuple[int, ...]) -> None:
         await Program(self._machine(who), self.ledger).run(kind, itertools.cycle(picks))
         if self._alone:
-            self._left = self.machines[0].tree()
+            if kind not in traits.SETTING:
+                self._keep_their_labels()
+            self._left, self._labels = self.machines[0].tree(), traits.attributes(self.machines[0])
 
     async def _on_the_server(self, picks: tuple[int, ...]) -> None:
         kinds = ("expire",) if self._alone else server_side.KINDS

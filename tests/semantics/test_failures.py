@@ -233,8 +233,10 @@ async def test_what_was_not_uploaded_was_evicted(machine: Machine) -> None:
     async with machine.running():
         await machine.write(machine.at("/big").ino, 0, b"mine")
         await machine.create("/new", b"mine too")
+        await machine.read(machine.at("/folder/file").ino)
         machine.engine.evictor.limit_bytes = 0
-        await machine.engine.evictor.make_room()
+        await machine.engine.evictor.make_room(unused_since_s=machine.store.clock().now_s + 1)  # what was just used too
+        assert machine.at("/folder/file").content_id is None
         await machine.store.save()
         assert machine.tree()["/big"] == b"mine" + BIG[4:]
         assert machine.tree()["/new"] == b"mine too"

@@ -31,15 +31,7 @@ from sync.remotes.anchor.archive import AnchorArchive
 from sync.remotes.anchor.events import EventCounter
 from sync.remotes.anchor.exchange import Exchange
 from sync.remotes.anchor.frames import Frames, batch_ask
-from sync.remotes.anchor.sending import (
-    checked_name,
-    exactly,
-    if_match,
-    json_ask,
-    put_ask,
-    quoted_key,
-    require_stored,
-)
+from sync.remotes.anchor.sending import if_match, json_ask, put_ask, quoted_key, require_stored
 from sync.remotes.anchor.sessions import AnchorSessions
 from sync.remotes.anchor.times import text_of_ns
 from sync.remotes.anchor.walks import descendants_ask, page_of
@@ -57,6 +49,7 @@ from sync.remotes.anchor.wire import (
 from sync.remotes.answers import LIMITS, Answer
 from sync.remotes.asking import Ask, segment, translated
 from sync.remotes.reading import ContentReader, bounds_of
+from sync.remotes.sending import checked_name, exactly
 
 if TYPE_CHECKING:
     import ssl

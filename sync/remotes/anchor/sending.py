@@ -1,7 +1,4 @@
-"""Headers and bodies of mutations. Pure but for reading the Source.
-
-A name that no remote of ours can hold is refused here, before it could become part of a path.
-"""
+"""Headers and bodies of mutations. Pure."""
 
 from __future__ import annotations
 
@@ -11,30 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sync.closing import closing
-from sync.remote import BadDigest, NameRefused, NewFile, Overwrite, ProtocolViolation, Source
+from sync.remote import BadDigest, NewFile, Overwrite, ProtocolViolation, Source
 from sync.remotes.anchor.times import text_of_ns
-from sync.remotes.asking import READ_S, Ask, segment
+from sync.remotes.asking import Ask, segment
+from sync.remotes.sending import checked_name, durable_s
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from cache.model import Item, ItemId, Version
-    from sync.sessions import Stream
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-_DURABLE_BYTES_PER_S = 20 << 20  # a slow server disk: the answer comes after the server's fsync
-
-
-def checked_name(name: str) -> str:
-    """`name`, if it can be one name of a folder; NameRefused."""
-    if name in {"", ".", ".."} or "/" in name or "\0" in name:
-        raise NameRefused("not a name of one entry")
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise NameRefused("a name that is no UTF-8 text") from None
-    return name
 
 
 def quoted_key(key: str) -> str:
@@ -109,24 +93,6 @@ def put_ask(
         read_s=durable_s(source.size),
         answer_s=float("inf"),  # as long as bytes move; a stall ends by the timeouts of each write and read
     )
-
-
-def durable_s(size: int) -> float:
-    """How long the server may be silent while it brings `size` bytes to its disk, or reads them there."""
-    return READ_S + size / _DURABLE_BYTES_PER_S
-
-
-async def exactly(stream: Stream, start: int = 0) -> AsyncGenerator[bytes, None]:
-    """The bytes of `stream` from `start`; BadDigest when they are not as many as announced: it changed meanwhile."""
-    left = stream.size - start
-    async with closing(stream.chunks(start)) as chunks:
-        async for chunk in chunks:
-            left -= len(chunk)
-            if left < 0:
-                break
-            yield chunk
-    if left:
-        raise BadDigest("the source changed its size while it was sent")
 
 
 def require_stored(item: Item, target: NewFile | Overwrite, *, size: int, digest: str) -> Item:

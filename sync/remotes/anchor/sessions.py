@@ -13,10 +13,11 @@ from dataclasses import replace as with_
 from typing import TYPE_CHECKING
 
 from sync.remote import Gone, NewFile, Overwrite, ProtocolViolation, Unreachable, UploadGone
-from sync.remotes.anchor.sending import checked_name, durable_s, exactly, json_ask, quoted_key, require_stored
+from sync.remotes.anchor.sending import json_ask, quoted_key, require_stored
 from sync.remotes.anchor.times import text_of_ns
 from sync.remotes.anchor.wire import WireItem, item_of
 from sync.remotes.asking import Ask, segment
+from sync.remotes.sending import checked_name, durable_s, exactly
 from sync.sessions import UploadId
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ TOMBSTONES_MAX = 50_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ours:
-    """What this machine sent: true of the content that now stands there."""
+    """What this machine sent."""
 
     mode: int
     mtime_ns: int
@@ -134,22 +134,12 @@ class Mirror:
                 names.append(row[1])
         return tuple(reversed(names))
 
-    def at(self, names: tuple[str, ...]) -> Entry | None:
-        """What is known by these names."""
-        entry = self.root()
-        for name in names:
-            if entry is None:
-                return None
-            entry = self.child(entry.item_id, name)
-        return entry
-
     def is_below(self, item_id: ItemId, ancestor: ItemId) -> bool:
         """Whether a row is `ancestor`, or somewhere in it."""
-        current: ItemId | None = item_id
-        while current is not None and current != ancestor:
-            entry = self.get(current)
-            current = None if entry is None else entry.parent_id
-        return current is not None
+        entry = self.get(item_id)
+        while entry is not None and entry.item_id != ancestor:
+            entry = None if entry.parent_id is None else self.get(entry.parent_id)
+        return entry is not None
 
     def next(self) -> int:
         """The number of the next change."""
@@ -241,7 +231,11 @@ class Mirror:
 
     def newest(self) -> Anchor:
         """Where the feed stands."""
-        return Anchor(f"{self.epoch}.{self._seq}")
+        return self.anchor(self._seq)
+
+    def anchor(self, seq: int) -> Anchor:
+        """The position after a number."""
+        return Anchor(f"{self.epoch}.{seq}")
 
     def position(self, anchor: Anchor) -> int:
         """The number that an anchor of ours stands for; AnchorExpired."""

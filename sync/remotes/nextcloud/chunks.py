@@ -13,13 +13,13 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 from sync.remote import BadDigest, Conflict, Gone, NewFile, Overwrite, ProtocolViolation, Refused, Unknown, UploadGone
-from sync.remotes.anchor.sending import durable_s, exactly
 from sync.remotes.asking import Ask
 from sync.remotes.nextcloud.asks import if_there, look
 from sync.remotes.nextcloud.changing import STORED
 from sync.remotes.nextcloud.entries import DAV
 from sync.remotes.nextcloud.rows import item_of
 from sync.remotes.nextcloud.storing import Brought, content_headers, etag_told
+from sync.remotes.sending import durable_s, exactly
 from sync.sessions import Announced, Stream, UploadId
 
 if TYPE_CHECKING:

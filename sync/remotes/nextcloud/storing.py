@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from cache.model import Item, Kind
 from sync.remote import Busy, Conflict, Gone, NewFile, Overwrite, RemoteError, Source
-from sync.remotes.anchor.sending import durable_s, exactly
 from sync.remotes.asking import Ask
 from sync.remotes.nextcloud.asks import if_match
 from sync.remotes.nextcloud.changing import MTIME_MIN_S, NS, REFUSALS, STORED, Changing
 from sync.remotes.nextcloud.rows import Entry, item_of
+from sync.remotes.sending import durable_s, exactly
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping

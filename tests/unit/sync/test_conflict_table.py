@@ -109,7 +109,18 @@ async def test_a_move_to_a_name_that_was_taken(desk: Desk) -> None:
 async def test_a_move_into_a_folder_that_was_deleted(desk: Desk) -> None:
     await desk.rename("/f", "/d/f")
     desk.deleted("/d")
-    assert b"old" in (await desk.meet()).values()
+    assert await desk.meet() == {"/f": b"old", "/e": None}
+    assert "server-place-wins" in desk.decided()
+
+
+async def test_a_move_out_of_a_folder_into_another_that_were_both_deleted(desk: Desk) -> None:
+    desk.there("/e/g", b"kept")
+    await desk.machine.pull()
+    await desk.rename("/e/g", "/d/g")
+    desk.deleted("/d")
+    desk.moved("/e/g", "/g")  # or the server would have taken it along
+    desk.deleted("/e")
+    assert {path: what for path, what in (await desk.meet()).items() if what} == {"/f": b"old", "/g": b"kept"}
 
 
 async def test_folders_that_move_into_each_other(desk: Desk) -> None:
@@ -136,9 +147,11 @@ async def test_the_same_name_with_the_same_bytes(desk: Desk) -> None:
 async def test_the_same_new_folder(desk: Desk) -> None:
     await desk.mkdir("/n")
     await desk.machine.create("/n/mine", b"1")
-    desk.there("/n")
+    item = desk.there("/n")
     desk.there("/n/theirs", b"2")
+    desk.drive.set_attributes(item.item_id, desk.drive.at("/n").metadata_version, mode=0o700, mtime_ns=5)
     tree = await desk.meet()
+    assert desk.machine.at("/n").mode == 0o700
     assert (tree["/n/mine"], tree["/n/theirs"]) == (b"1", b"2")
     assert desk.copies() == {}
 

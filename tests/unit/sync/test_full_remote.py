@@ -28,10 +28,13 @@ async def test_what_does_not_fit_waits_for_room(tmp_path: Path, autojump_clock: 
             await machine.create("/large", b"y" * 60)
             assert (await machine.filesystem.statfs()).free == 100
             assert not await machine.push_all(5.0)
-            (waiting,) = machine.outbox()
-            while waiting.reason is None:  # bytes are read and hashed in threads, for which virtual time does not wait
+            deadline_s = time.monotonic() + 30
+            while [row.reason is None for row in machine.outbox()] != [False]:
+                # Bytes are read and hashed in threads, for which virtual time does not wait.
+                assert time.monotonic() < deadline_s, machine.outbox()
                 await trio.to_thread.run_sync(time.sleep, 0.01)
-                (waiting,) = machine.outbox()
+                assert not await machine.push_all(5.0)
+            (waiting,) = machine.outbox()
             assert waiting.state is not ChangeState.PARKED
             assert machine.body(machine.at("/large")) == b"y" * 60
             await machine.filesystem.unlink(*machine.place("/small"))

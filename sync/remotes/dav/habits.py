@@ -1,0 +1,196 @@
+"""What a server honours, found out by trying: in a file of our own that is there for a moment, and remembered.
+
+No header says whether a condition is honoured: servers exist that take `If-Match` and overwrite all the same. So each
+is tried with a condition that must fail, and one that must hold. Whoever may not write there mounts read-only.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+import trio
+
+from sync.capabilities import Capabilities, Delta, Guard, Push
+from sync.remote import Busy, Denied, Permanent, Refused, RemoteError
+from sync.remotes.asking import Ask
+from sync.remotes.dav.facts import is_weak, opaque
+from sync.remotes.dav.looking import RESERVED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from sync.remotes.dav.exchange import DavExchange
+    from sync.remotes.dav.facts import Facts
+    from sync.remotes.dav.locking import Locks
+    from sync.remotes.dav.looking import Looker, Names
+
+STALE = '"anchorfs-stale"'
+DONE = frozenset({200, 201, 204})
+TELLING = DONE | {400, 403, 404, 405, 409, 412, 423, 424, 501}
+REWRITES = 4
+
+
+class Habits(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found out; the defaults are those of a server that honours nothing."""
+
+    writes: bool = False  # a file can be made and removed at all
+    locks: bool = False  # a lock keeps other clients of the server out
+    if_match: bool = False
+    if_none_match: bool = False
+    overwrite_f: bool = False  # a move does not replace when told so
+    whole_puts: bool = False  # an upload that breaks off leaves nothing behind
+    exact_tags: bool = False  # contents of one size written at once differ in their tags
+    tags_move: bool = False  # a tag stays when its file is renamed
+
+    @property
+    def creates_safely(self) -> bool:
+        """Whether a new name can be kept from replacing."""
+        return self.overwrite_f or self.if_none_match
+
+    @property
+    def overwrites_safely(self) -> bool:
+        """Whether an unseen content can be kept from being overwritten."""
+        return self.locks or (self.if_match and self.whole_puts)
+
+
+class Prober:
+    """Tries one server, below its root."""
+
+    def __init__(self, exchange: DavExchange, looker: Looker, locks: Locks) -> None:
+        self._exchange = exchange
+        self._looker = looker
+        self._locks = locks
+        self._at: Names = (f"{RESERVED}probe-{secrets.token_hex(6)}",)
+        self._other: Names = (f"{self._at[0]}-2",)
+
+    async def habits(self) -> Habits:
+        """Raises RemoteError only for what says nothing about the server's habits (no connection, no credential)."""
+        try:
+            await self._put(self._at, b"0")
+        except (Denied, Refused):
+            return Habits()
+        try:
+            return await self._tried()
+        finally:
+            with trio.move_on_after(20, shield=True):
+                for names in (self._at, self._other):
+                    with suppress(RemoteError):
+                        await self._status("DELETE", names, {})
+
+    async def _tried(self) -> Habits:
+        exact = await self._has_exact_tags()
+        none_match = await self._status("PUT", self._at, {"if-none-match": "*"}, b"5") == 412
+        locks = await self._has_locks()
+        stale = await self._status("PUT", self._at, {"if-match": STALE}, b"6")
+        if_match = stale == 412 and await self._takes_right_tag()
+        whole = await self._leaves_nothing()
+        before = await self._looker.look(self._at)
+        to_other = {"overwrite": "F", "destination": self._exchange.url_of(self._other)}
+        moved = await self._status("MOVE", self._at, to_other) in DONE
+        after = await self._looker.look(self._other) if moved else None
+        await self._put(self._at, b"7")
+        overwrite_f = moved and await self._status("MOVE", self._at, to_other) == 412
+        return Habits(
+            writes=True,
+            locks=locks,
+            if_match=if_match,
+            if_none_match=none_match,
+            overwrite_f=overwrite_f,
+            whole_puts=whole,
+            exact_tags=exact,
+            tags_move=bool(before and after and before.tag) and _tag(before) == _tag(after),
+        )
+
+    async def _has_exact_tags(self) -> bool:
+        tags = set()
+        for number in range(REWRITES):
+            await self._put(self._at, str(number).encode())
+            told = await self._looker.look(self._at)
+            tags.add(_tag(told))
+        return None not in tags and len(tags) == REWRITES
+
+    async def _has_locks(self) -> bool:
+        """A locked file must be kept from who has no token, and given to who has."""
+        try:
+            async with self._locks.held(self._at, size=0, patient=False) as lock:
+                kept = await self._status("PUT", self._at, {}, b"8") == 423
+                ours = lock.headers(self._exchange.url_of(self._at))
+                return kept and await self._status("PUT", self._at, ours, b"9") in DONE
+        except (Permanent, Busy):
+            return False
+
+    async def _takes_right_tag(self) -> bool:
+        """A tag that is weak yet is left for later: a server that makes a difference knows what it does."""
+        told = await self._looker.look(self._at)
+        if told is None or told.tag is None:
+            return False
+        return is_weak(told.tag) or await self._status("PUT", self._at, {"if-match": told.tag}, b"6") in DONE
+
+    async def _leaves_nothing(self) -> bool:
+        async def broken() -> AsyncIterator[bytes]:
+            yield b"half"
+            raise _BrokenOffError
+
+        ask = Ask(
+            method="PUT", path=self._exchange.path_of(self._other), content=broken(), mutates=True, expect=DONE,
+            headers={"content-length": "65536"}, read_s=5.0,
+        )  # fmt: skip
+        try:
+            await self._exchange.reply(ask)
+        except (_BrokenOffError, RemoteError):
+            await trio.sleep(0.2)  # the server notices when its read ends
+        nothing = await self._looker.look(self._other) is None
+        await self._status("DELETE", self._other, {})
+        return nothing
+
+    async def _put(self, names: Names, data: bytes) -> None:
+        ask = Ask(
+            method="PUT", path=self._exchange.path_of(names), content=data, mutates=True, expect=DONE,
+            headers={"content-length": str(len(data))},
+        )  # fmt: skip
+        await self._exchange.reply(ask)
+
+    async def _status(self, method: str, names: Names, headers: Mapping[str, str], data: bytes | None = None) -> int:
+        """What the server says to it; raises RemoteError for what says nothing about its habits."""
+        length = {} if data is None else {"content-length": str(len(data))}
+        ask = Ask(
+            method=method, path=self._exchange.path_of(names), content=data, mutates=True, expect=TELLING,
+            headers={**headers, **length},
+        )  # fmt: skip
+        return (await self._exchange.reply(ask)).status
+
+
+def _tag(told: Facts | None) -> str | None:
+    return None if told is None else opaque(told.tag)
+
+
+class _BrokenOffError(Exception):
+    """Ends an upload in its middle."""
+
+
+def capabilities_of(habits: Habits, *, unsafe: bool) -> Capabilities:
+    """What a server of these habits can keep and promise."""
+    missing = Guard.LOOKED if unsafe and habits.writes else Guard.REFUSED
+    return Capabilities(
+        features=frozenset(),
+        delta=Delta.SCAN,
+        push=Push.NONE,
+        create=Guard.ATOMIC if habits.creates_safely else missing,
+        overwrite=Guard.ATOMIC if habits.overwrites_safely else missing,
+        file_moves=Guard.ATOMIC if habits.if_match else Guard.LOOKED,
+        folder_moves=Guard.LOOKED,
+        atomic_replace=False,
+        native_ids=False,
+        strong_versions=habits.exact_tags,
+        old_versions_readable=False,
+        digests=False,
+        digests_verified=False,
+        keys_shared=False,
+        modes=False,
+        symlinks=False,
+        xattrs=False,
+        mtime_step_ns=0,
+    )

@@ -1,0 +1,98 @@
+"""Asks what stands at an address, and what a folder holds. Each is one PROPFIND (RFC 4918, section 9.1).
+
+A listing is taken only if it tells of the folder itself: an empty 207 is no empty folder. A child that is told with a
+refusal is there, whatever it is. Our own files on the way (`RESERVED`) are never told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cache.model import Kind
+from sync.remote import Denied, Gone, ProtocolViolation
+from sync.remotes.asking import Ask
+from sync.remotes.dav.multistatus import Told, multistatus_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sync.remotes.dav.exchange import DavExchange
+    from sync.remotes.dav.facts import Facts
+
+RESERVED = ".anchorfs-"  # names of what is on its way to its own
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A folder and what it holds."""
+
+    own: Facts
+    children: dict[str, Facts]
+    unclear: frozenset[str]  # there, but not told
+
+
+class Looker:
+    """`body` is the PROPFIND to send, `facts_of` reads what is told of one address, given the server's time."""
+
+    def __init__(self, exchange: DavExchange, body: bytes, facts_of: Callable[[Told, float], Facts]) -> None:
+        self._exchange = exchange
+        self._body = body
+        self._facts_of = facts_of
+
+    def _ask(self, names: Names, depth: str, *, folder: bool) -> Ask:
+        return Ask(
+            method="PROPFIND",
+            path=self._exchange.path_of(names, folder=folder),
+            headers={"depth": depth, "content-type": "application/xml; charset=utf-8"},
+            content=self._body,
+            expect=frozenset({207, 301, 302, 307, 308, 404}) if not folder else frozenset({207, 404}),
+        )
+
+    async def look(self, names: Names, *, folder: bool = False) -> Facts | None:
+        """What stands there; None: nothing does. `folder`: it is asked for as one (others are told all the same)."""
+        reply = await self._exchange.reply(self._ask(names, "0", folder=folder or not names))
+        if 300 <= reply.status < 400:  # some servers insist on a folder's slash
+            return await self.look(names, folder=True)
+        if reply.status == 404:
+            return None
+        for told in multistatus_of(reply.body).responses:
+            if self._exchange.names_of(told.href) == names:
+                if told.status == 404:
+                    return None
+                return self._facts(told)
+        raise ProtocolViolation("what was asked about was not told of")
+
+    async def listing(self, names: Names, *, everything: bool = False) -> Listed:
+        """A folder's children; Gone, also when it is no folder any more. `everything`: our own files too."""
+        reply = await self._exchange.reply(self._ask(names, "1", folder=True))
+        if reply.status == 404:
+            raise Gone("no such folder")
+        rows = {self._exchange.names_of(told.href): told for told in multistatus_of(reply.body).responses}
+        own = rows.pop(names, None)
+        if own is None:
+            raise ProtocolViolation("a listing does not tell of its folder")
+        facts = self._facts(own)
+        if facts.kind is not Kind.FOLDER:
+            raise Gone("it is no folder")
+        inside = {
+            found[-1]: told
+            for found, told in rows.items()
+            if len(found) == len(names) + 1 and found[:-1] == names and (everything or not is_reserved(found[-1]))
+        }
+        return Listed(
+            own=facts,
+            children={name: self._facts(told) for name, told in inside.items() if told.status == 200},
+            unclear=frozenset(name for name, told in inside.items() if told.status not in {200, 404}),
+        )
+
+    def _facts(self, told: Told) -> Facts:
+        if told.status != 200:
+            raise Denied(f"the server tells HTTP {told.status} of it")
+        return self._facts_of(told, self._exchange.server_s)
+
+
+def is_reserved(name: str) -> bool:
+    """Whether it is one of our own files on their way."""
+    return name.startswith(RESERVED)

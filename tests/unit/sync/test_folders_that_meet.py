@@ -1,0 +1,31 @@
+"""A folder that was made here and at the remote is one as soon as that is known, before anything is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.fakes.drive import FakeDrive
+from tests.model.desk import Desk
+from tests.model.machine import Machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_what_others_put_into_the_same_new_folder_is_shown_while_nothing_is_sent(tmp_path: Path) -> None:
+    machine = Machine("ann", FakeDrive(), tmp_path / "ann")
+    desk = Desk(machine.drive, machine)
+    try:
+        await machine.begin()
+        async with machine.running():
+            await machine.list_all()
+            await desk.mkdir("/n")
+            await machine.create("/n/mine", b"1")
+            desk.there("/n")
+            desk.there("/n/theirs", b"2")
+            await machine.pull()
+            assert await machine.read_all() == {"/n": None, "/n/mine": b"1", "/n/theirs": b"2"}
+            assert set(desk.drive.tree()) == {"/n", "/n/theirs"}
+            assert await desk.meet() == {"/n": None, "/n/mine": b"1", "/n/theirs": b"2"}
+    finally:
+        machine.remove()
