@@ -8,8 +8,10 @@ without a tombstone of its own, and never touches a pending local change but by 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from cache import bulk, contents, items, journal, paths, tree, xattrs
 from cache.activity import What, Who
@@ -130,7 +132,7 @@ class Absorber(Showing):
         known = items.get(self.connection, told.item_id)
         if known is not None and (known.parent_id, known.name) != (told.parent_id, told.name):
             place = {"parent_id": known.parent_id, "name": known.name, "metadata_version": known.metadata_version}
-            told = replace(told, **place)  # type: ignore[arg-type]  # the same fields of the same class
+            told = replace(told, **place)
         return tree.by_ino(self.connection, node.ino) or node, told
 
     def root(self, told: Item) -> None:

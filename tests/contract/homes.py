@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace as with_
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace as with_
 
 from sync.remote import NewFile, Overwrite, Remote, Tombstone
 from tests.fakes.sources import BytesSource

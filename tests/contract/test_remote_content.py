@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace as with_
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace as with_
 
 from cache.model import Item, Kind, Version
 from sync.remote import (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace as with_
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from msgspec.structs import replace as with_
 
 from cache.model import Anchor, Item, ItemId, Kind, Version
 from sync.remote import (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace as with_
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
+from msgspec.structs import replace as with_
 
 from cache.model import ALL_CAPABILITIES, Capability, Item, ItemId
 from sync.remote import Denied, NotSignedIn, Tombstone, Unreachable

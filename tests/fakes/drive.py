@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace as with_
 from typing import TYPE_CHECKING, TypeVar, cast
+
+from msgspec.structs import replace as with_
 
 from cache.model import NAME_MAX_BYTES, Item, ItemId, Kind, Version, XattrChanges
 from sync.remote import Conflict, Denied, NameRefused, Permanent, QuotaFull, Refused, Replaced

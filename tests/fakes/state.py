@@ -8,10 +8,10 @@ feed: an item that changes moves to its end, so that per item only the newest st
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace as with_
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec.structs import replace as with_
 
 from cache.model import Anchor, Item, ItemId, Kind, Version
 from sync.remote import AnchorExpired, ChangePage, Conflict, Gone, Tombstone, VersionGone
