@@ -17,6 +17,7 @@
      ├─ NotPermitted      the remote does not let this account do that (capability)
      ├─ MayNotFetch       a rule keeps this program from fetching (program)
      ├─ NotSupported      the drive cannot do this, and says so
+     ├─ NotKept           the remote has no such things (kind)
      ├─ CacheInUse        another process owns the cache directory (path, pid)
      └─ StateUnusable     a state file from a newer version, or damaged (path)
 
@@ -100,6 +101,10 @@ class MayNotFetch(LocalError):
 
 class NotSupported(LocalError):
     """The drive cannot do this, and says so."""
+
+
+class NotKept(LocalError):
+    """The remote has no things of this kind, so none is made here."""
 
 
 class CacheInUse(LocalError):

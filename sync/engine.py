@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from cache.pinfile import PinRule, PinState
     from cache.store import LocalStore
+    from sync.capabilities import Capabilities
     from sync.upload_source import Progress
 
 log = logging.getLogger(__name__)
@@ -155,6 +156,11 @@ class Engine:
         if self._connection != before:
             log.info("%s%s", self._connection, "" if error is None else f": {error}")
             self.uploader.connected(online=self._connection == "online")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the remote is able to keep."""
+        return self._remote.capabilities
 
     async def ensure_listed(self, ino: Ino) -> None:
         """Have every child of a folder here; raises RemoteError, NotFound."""

@@ -20,6 +20,7 @@ from cache.holding import PushMode
 from sync.evictor import DEFAULT_FLOOR_BYTES
 from sync.hydrator import Policy
 from sync.planner import Conflicts
+from sync.remotes.address import Provider, parse_address
 from vfs.logs import LogFormat
 from vfs.rules import BUILT_IN, Rule
 
@@ -66,6 +67,8 @@ class MountConfig(msgspec.Struct, frozen=True, kw_only=True):
     write_back_delay_s: float = 1.0
     flush_timeout_s: float = FLUSH_TIMEOUT_S
     rates: Rates = NO_LIMIT
+    unsafe_writes: bool = False
+    insecure_http: bool = False
     log_level: str = "INFO"
     log_format: LogFormat = LogFormat.TEXT
 
@@ -145,23 +148,20 @@ def parse_rates(text: str) -> Rates:
 
 def parse_url(text: str) -> str:
     """The drive's address, without a trailing slash; ConfigError says what is wrong with it."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"}:
-        raise ConfigError(f"{text!r} is not the address of a drive: it begins with http:// or https://")
-    if not parts.hostname or not _port_is_fine(text):
-        raise ConfigError(f"{text!r} names no host, or a port that cannot be")
-    if parts.username is not None or parts.password is not None:
-        raise ConfigError("the address holds a user or a password; give the token with --token-file or ANCHORFS_TOKEN")
-    if parts.query or parts.fragment:
-        raise ConfigError(f"{text!r}: the address of a drive has no '?' and no '#' part")
-    return text.rstrip("/")
-
-
-def _port_is_fine(url: str) -> bool:
     try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
+        return parse_address(text).text
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def check_exposure(url: str, *, insecure_http: bool) -> None:
+    """ConfigError for a foreign drive whose password would cross the network in the clear."""
+    address = parse_address(url)
+    if address.provider is not Provider.ANCHOR and address.is_exposed and not insecure_http:
+        raise ConfigError(
+            f"{url}: without TLS everybody on the way could read the password; use {address.provider}+https://, or say"
+            " -o insecure_http"
+        )
 
 
 def state_home(environment: dict[str, str]) -> Path:

@@ -28,7 +28,7 @@ from sync.hydrator import Policy
 from sync.limited import Limited
 from sync.planner import Conflicts
 from sync.remote import Remote, Transient, Unreachable
-from sync.remotes.anchor import AnchorRemote
+from sync.remotes.connecting import Direct, connect
 from sync.retrying import Backoff, Retrying
 from vfs.filesystem import Filesystem
 from vfs.network import watch_way
@@ -65,6 +65,7 @@ class DriveConfig:
     push: PushMode = PushMode.AUTO
     up_bytes_per_s: int | None = None  # None: no limit
     down_bytes_per_s: int | None = None
+    unsafe_writes: bool = False  # also where a server compares nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Drive:
     news: trio.MemoryReceiveChannel[News]
     engine: Engine
     archive: Archive
+    writable: bool  # False: the remote cannot keep an unseen state from being overwritten
 
 
 @asynccontextmanager
@@ -85,7 +87,7 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
     reached before.
     """
     store = LocalStore(config.cache_dir, write_back_delay_s=config.write_back_delay_s)
-    direct = AnchorRemote(config.url, config.token)
+    direct = connect(config.url, config.token, config.cache_dir, unsafe=config.unsafe_writes)
     remote = _patient(direct, config)
     send, receive = trio.open_memory_channel[News](math.inf)  # bounded by the applier, which waits when it is long
     try:
@@ -108,7 +110,7 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
             nursery.start_soon(filesystem.files.callers.run)
             nursery.start_soon(direct.keep_spare)
             nursery.start_soon(watch_way, config.url, on_another_way)
-            yield Drive(filesystem, receive, engine, direct.archive)
+            yield Drive(filesystem, receive, engine, direct.archive, direct.capabilities.writable)
             nursery.cancel_scope.cancel()
     finally:
         send.close()
@@ -133,7 +135,7 @@ def _check_same_drive(store: LocalStore, config: DriveConfig) -> None:
         raise StateUnusable(f"this cache directory belongs to {url}", path=str(config.cache_dir))
 
 
-async def _begin(store: LocalStore, direct: Remote, engine: Engine, config: DriveConfig) -> None:
+async def _begin(store: LocalStore, direct: Direct, engine: Engine, config: DriveConfig) -> None:
     known = tree.by_ino(store.db.reader, ROOT_INO)
     try:
         with trio.move_on_after(SIGN_IN_S if known is None else SIGN_IN_S / 5) as signing_in:

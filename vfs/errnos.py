@@ -47,6 +47,7 @@ ERRNOS: dict[type[BaseException], int] = {
     local.NotPermitted: errno.EACCES,
     local.MayNotFetch: errno.EPERM,
     local.NotSupported: errno.ENOTSUP,
+    local.NotKept: errno.EPERM,  # what symlink(2) says of a file system without symlinks
     local.NoAttribute: errno.ENODATA,
     local.CacheInUse: errno.EBUSY,
     local.StateUnusable: errno.EIO,

@@ -34,7 +34,7 @@ _IGNORED = frozenset(_WORDS_OF_OTHERS.split())
 _KERNEL = frozenset(("noexec",))
 _FLAGS: Mapping[str, tuple[str, bool]] = {
     "ro": ("read_only", True), "rw": ("read_only", False), "allow_other": ("allow_other", True),
-    "notify": ("notify", True),
+    "notify": ("notify", True), "unsafe_writes": ("unsafe_writes", True), "insecure_http": ("insecure_http", True),
 }  # fmt: skip
 _VALUES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "token_file": ("token_file", str),

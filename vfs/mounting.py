@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pyfuse3
 import trio
 
@@ -74,6 +75,7 @@ def drive_config(config: MountConfig) -> DriveConfig:
         write_back_delay_s=config.write_back_delay_s,
         up_bytes_per_s=config.rates.up,
         down_bytes_per_s=config.rates.down,
+        unsafe_writes=config.unsafe_writes,
     )
 
 
@@ -92,6 +94,9 @@ async def serve(
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     async with open_drive(drive_config(config)) as drive:
+        if not (drive.writable or config.read_only):
+            log.info("the server honours no condition: nothing can be changed through this mount (-o unsafe_writes)")
+            config = msgspec.structs.replace(config, read_only=True)
         session = Session(config, drive, registry, log_file)
         return await session.run(ready, lifeline_fd)
 

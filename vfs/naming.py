@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from cache import changing, edits, tree
-from cache.errors import Exists, NotAFolder, NotFound, NotSupported
+from cache.errors import Exists, NotAFolder, NotFound, NotKept, NotSupported
 from cache.model import ROOT_INO, ContentId, Ino, Kind, News, Node
 from vfs.attributes import Attributes, Person, of_node
 from vfs.callers import caller
@@ -55,7 +55,9 @@ class Names:
         return self._attributes(await self._make(parent, name, _New(Kind.FOLDER, mode, by)))
 
     async def symlink(self, parent: Ino, name: str, target: str, *, by: Person | None = None) -> Attributes:
-        """A new symlink."""
+        """A new symlink; NotKept where the remote has none."""
+        if not self._engine.capabilities.symlinks:
+            raise NotKept("the remote has no symlinks", kind=Kind.SYMLINK)
         return self._attributes(await self._make(parent, name, _New(Kind.SYMLINK, 0o777, by, target=target)))
 
     async def mknod(

@@ -65,9 +65,9 @@ def _address(drive: str, environment: dict[str, str]) -> str:
 
 
 async def _check(url: str, token: str) -> None:
-    from sync.remotes.anchor import AnchorRemote  # noqa: PLC0415 - an HTTP client is loaded where one is used only
+    from sync.remotes.connecting import connect  # noqa: PLC0415 - an HTTP client is loaded where one is used only
 
-    remote = AnchorRemote(url, token)
+    remote = connect(url, token, None)
     try:
         with trio.fail_after(ANSWER_S):
             await remote.root()

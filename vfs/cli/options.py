@@ -12,6 +12,7 @@ import typer
 from vfs.config import (
     ConfigError,
     MountConfig,
+    check_exposure,
     default_cache_dir,
     parse_floor,
     parse_log_level,
@@ -92,6 +93,7 @@ def _config(given: Given, environment: dict[str, str]) -> MountConfig:
     mount, told = layers(given, environment)
     said = parse_words(word for _, words in told for word in words) | _flags(given)
     url = parse_url(mount.url)
+    check_exposure(url, insecure_http=bool(said.get("insecure_http")))
     mountpoint = given.mountpoint or mount.mountpoint
     if mountpoint is None:
         raise ConfigError(f"where is {given.url} to be mounted? give a MOUNTPOINT")

@@ -231,6 +231,10 @@ class DavRemote(WithoutExtras):
             return UNTOLD_SPACE
         return Space(total=int(free) + int(used), free=int(free))
 
+    async def renew(self, *, drop: bool) -> None:
+        """This machine's network is another one."""
+        await self._exchange.renew(drop=drop)
+
     async def keep_spare(self) -> None:
         """Nothing is kept open beyond the pool."""
         await trio.sleep_forever()
