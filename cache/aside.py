@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cache.blobs import Blobs
-    from cache.model import ContentId
+    from cache.model import Content, ContentId
 
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV, errno.ENOSYS})
 
@@ -36,9 +36,13 @@ class Aside:
         self._blobs = blobs
         self._is_written = is_written
 
-    def keep_bytes(self, content_id: ContentId, path: str, now_s: int) -> Path:
+    def keep_bytes(self, content: Content, path: str, now_s: int) -> Path:
         """Put a content aside under its path in the mount; returns where it is. Raises OSError."""
-        target = self._free(path, now_s)
+        target, content_id = self._free(path, now_s), content.content_id
+        if content.bundled is not None:
+            target.write_bytes(self._blobs.bundles.read(content.bundled, content.size))
+            sync_file(target)
+            return target
         blob = self._blobs.path(content_id)
         if self._is_written(content_id):
             shutil.copy2(blob, target)

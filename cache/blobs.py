@@ -4,12 +4,11 @@ This module keeps bytes and knows nothing of versions: which bytes of a file mea
 elsewhere. Everything here is synchronous and touches the disk; the caller chooses the thread. An OSError
 passes as it is. A file is created exclusively and its name is never used again, so an open descriptor always
 means one content. A file whose bytes may exist nowhere else is *marked* in its mode: a second witness beside the
-catalog, so that whoever finds it without its row does not delete it.
+catalog, so that whoever finds it without its row does not delete it. Small clean contents may lie in `bundles` instead.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -17,7 +16,9 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from cache.model import ContentId
+from cache.bundles import Bundles
+from cache.holes import make_hole
+from cache.model import Bundled, ContentId
 from cache.on_disk import sync_folder
 
 if TYPE_CHECKING:
@@ -26,17 +27,10 @@ if TYPE_CHECKING:
 
 _FOLDERS = 256  # each stays small for file systems that scan their folders
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
-_FALLOC_FL_KEEP_SIZE = 0x01
-_FALLOC_FL_PUNCH_HOLE = 0x02
 _COPY_CHUNK_BYTES = 1 << 20  # the plain copy's buffer: hides the system calls, small beside a thread
 _NO_REFLINK = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS})
 _STAT_BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's own block is
 _PLAIN, _UNSENT = 0o600, 0o600 | stat.S_ISVTX  # Linux gives the sticky bit of a plain file no meaning: it is free
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate
-_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-_fallocate.restype = ctypes.c_int
 
 
 class Blobs:
@@ -50,6 +44,7 @@ class Blobs:
         made = [self._made_folder(root / f"{number:02x}") for number in range(_FOLDERS)]
         if any(made):
             sync_folder(root)
+        self.bundles = Bundles(root / "bundles")
 
     def path(self, content_id: ContentId) -> Path:
         """Where the bytes of `content_id` are."""
@@ -104,6 +99,12 @@ class Blobs:
         access = os.O_RDWR if writable else os.O_RDONLY
         # As text: a path object costs as much as the opening itself, and files are opened by the thousand.
         return os.open(f"{self._text}/{self._name(content_id)}", access | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def open_at(self, content_id: ContentId, bundled: Bundled | None) -> tuple[int, int]:
+        """A descriptor, of a blob for writing too, and where in it the content begins. Raises FileNotFoundError."""
+        if bundled is None:
+            return self.open(content_id, writable=True), 0
+        return self.bundles.open(bundled.bundle_id), bundled.start
 
     def delete(self, content_id: ContentId) -> None:
         """Remove the file; descriptors that are open go on working. Nothing happens when it is not there."""
@@ -217,16 +218,6 @@ class Blobs:
         except FileExistsError:
             return False
         return True
-
-
-def make_hole(fd: int, start: int, stop: int) -> None:
-    """All bytes of [start, stop) read as zero, and whole blocks among them take no room. The size stays.
-
-    Raises OSError(EOPNOTSUPP) where the file system cannot (fallocate(2))."""
-    while stop > start and _fallocate(fd, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, start, stop - start) != 0:
-        number = ctypes.get_errno()
-        if number != errno.EINTR:  # ctypes does not start an interrupted call again
-            raise OSError(number, os.strerror(number))
 
 
 def _clone(source: int, target: int) -> None:

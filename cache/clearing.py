@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cache import contents, tree
+from cache import contents, dropped, tree
 from cache.errors import StateUnusable
 from cache.model import ContentId, Ino
 from cache.opening import CATALOG
@@ -82,6 +82,6 @@ def _delete(db: Database, blobs: Blobs, gone: list[ContentId]) -> None:
             contents.delete(connection, content_id)
 
     db.write_now(forget)
-    for content_id in gone:
-        blobs.delete(content_id)
-    db.write_now(lambda connection: contents.blobs_deleted(connection, gone))
+    for each in dropped.every(db.reader):
+        dropped.discard(db.reader, blobs, each)
+    db.write_now(lambda connection: dropped.blobs_deleted(connection, gone))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cache import ranges
-from cache.model import Content, ContentId, Ino, Version
+from cache.model import Bundled, BundleId, Content, ContentId, Ino, Version
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,11 +36,11 @@ class Usage:
     dirty_bytes: int
 
 
-_COLUMNS = "content_id, ino, version, size, resident, dirty, durable, last_use_s"
+_COLUMNS = "content_id, ino, version, size, resident, dirty, durable, last_use_s, bundle, bundle_at"
 
 
 def _content(row: tuple[object, ...]) -> Content:
-    content_id, ino, version, size, resident, dirty, durable, last_use_s = row
+    content_id, ino, version, size, resident, dirty, durable, last_use_s, bundle, bundle_at = row
     try:
         held = ranges.decode(resident)  # type: ignore[arg-type]  # the STRICT schema guarantees the types of the row
     except ValueError:  # damaged: what is clean is fetched again, what is dirty is whole
@@ -54,7 +54,15 @@ def _content(row: tuple[object, ...]) -> Content:
         dirty=dirty == 1,
         durable=durable == 1,
         last_use_s=last_use_s,  # type: ignore[arg-type]
+        bundled=bundled_at(bundle, bundle_at),  # type: ignore[arg-type]
     )
+
+
+def bundled_at(bundle: int | None, bundle_at: int | None) -> Bundled | None:
+    """Two columns as a place; None for a content with a blob of its own."""
+    if bundle is None or bundle_at is None:
+        return None
+    return Bundled(bundle_id=BundleId(bundle), start=bundle_at)
 
 
 def get(connection: sqlite3.Connection, content_id: ContentId) -> Content | None:
@@ -133,6 +141,25 @@ def give_up(connection: sqlite3.Connection, content_id: ContentId) -> None:
 def set_version(connection: sqlite3.Connection, content_id: ContentId, version: Version) -> None:
     """The remote's version that these bytes are equal to or based on."""
     connection.execute("UPDATE content SET version = ? WHERE content_id = ?", (version, content_id))
+
+
+def leave_bundle(connection: sqlite3.Connection, content_id: ContentId) -> None:
+    """These bytes are in a blob of their own from here on, not yet known to be on the disk."""
+    connection.execute(
+        "UPDATE content SET bundle = NULL, bundle_at = NULL, durable = 0 WHERE content_id = ?", (content_id,)
+    )
+
+
+def bundles_of(connection: sqlite3.Connection, content_ids: Iterable[ContentId]) -> dict[ContentId, Bundled]:
+    """Where those of these lie that share a file."""
+    rows = connection.execute(
+        """SELECT content_id, bundle, bundle_at FROM content
+           WHERE content_id IN (SELECT value FROM json_each(?)) AND bundle IS NOT NULL""",
+        (json.dumps(sorted(content_ids)),),
+    ).fetchall()
+    return {
+        ContentId(content_id): Bundled(bundle_id=BundleId(bundle), start=start) for content_id, bundle, start in rows
+    }
 
 
 def set_owner(connection: sqlite3.Connection, content_id: ContentId, ino: Ino) -> None:
@@ -239,22 +266,6 @@ def orphans(connection: sqlite3.Connection, after: int, limit: int) -> tuple[lis
     ).fetchall()
     found = [ContentId(content_id) for content_id, alone in rows if alone]
     return found, rows[-1][0] if len(rows) == limit else None
-
-
-def dropped(connection: sqlite3.Connection) -> list[ContentId]:
-    """Contents without a row whose blobs may still be there."""
-    return [ContentId(row[0]) for row in connection.execute("SELECT content_id FROM dropped")]
-
-
-def is_dropped(connection: sqlite3.Connection, content_id: ContentId) -> bool:
-    """Whether its row went on purpose."""
-    row = connection.execute("SELECT 1 FROM dropped WHERE content_id = ?", (content_id,)).fetchone()
-    return row is not None
-
-
-def blobs_deleted(connection: sqlite3.Connection, content_ids: list[ContentId]) -> None:
-    """The blobs of these are gone, too."""
-    connection.executemany("DELETE FROM dropped WHERE content_id = ?", [(each,) for each in content_ids])
 
 
 def newest(connection: sqlite3.Connection) -> ContentId:

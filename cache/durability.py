@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cache.blobs import Blobs
     from cache.db import Database
-    from cache.model import ContentId, Node
+    from cache.model import Bundled, BundleId, ContentId, Node
     from cache.opened import OpenContent, OpenContents
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,10 @@ class Durability:
 
     async def _sync_batch(self, batch: list[ContentId]) -> None:
         with self._bringing(*batch) as unchanged:
-            failed = await trio.to_thread.run_sync(self._sync_closed, batch)
+            bundled = contents.bundles_of(self._db.reader, batch)
+            own = [content_id for content_id in batch if content_id not in bundled]
+            failed = await trio.to_thread.run_sync(self._sync_closed, own)
+            failed |= await trio.to_thread.run_sync(self._sync_bundled, bundled)
             await self._doubt(failed)
             synced = [content_id for content_id in batch if content_id not in failed]
             if synced:
@@ -184,6 +187,19 @@ class Durability:
         for content_id in folders.values():
             self._blobs.sync_name(content_id)
         return failed
+
+    def _sync_bundled(self, bundled: dict[ContentId, Bundled]) -> dict[ContentId, OSError]:
+        failed: dict[BundleId, OSError] = {}
+        for bundle_id in {place.bundle_id for place in bundled.values()}:
+            try:
+                self._blobs.bundles.sync(bundle_id)
+            except FileNotFoundError:
+                continue  # deleted meanwhile, with its last row
+            except OSError as error:
+                failed[bundle_id] = error
+        if bundled:
+            self._blobs.bundles.sync_names()
+        return {content_id: failed[at.bundle_id] for content_id, at in bundled.items() if at.bundle_id in failed}
 
     async def _doubt(self, failed: dict[ContentId, OSError]) -> None:
         if not failed:

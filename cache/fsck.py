@@ -6,16 +6,16 @@ transactions, where open files and requests under way are no faults.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cache import contents, items, lock, ranges, tree
+from cache import bundles, contents, items, lock, ranges, tree
 from cache.blobs import Blobs
 from cache.db import SCHEMA_VERSION
+from cache.digest import digest_of_part
 from cache.errors import StateUnusable
 from cache.invariants import LAWS
 from cache.model import Content, ContentId
@@ -29,13 +29,12 @@ BLOB_LAWS = {
     "residency": "ranges of a content are decodable, within its size, and sum up to what the row tells",
     "dirty-is-whole": "of bytes that exist nowhere else, all are here",
     "row-has-blob": "a content has its blob",
-    "blob-has-row": "a blob has its row",
+    "blob-has-row": "a blob has its row, a bundle at least one",
     "blob-size": "a blob of clean bytes is as long as the row tells, and one of dirty bytes too once written down",
     "mark": "a blob of dirty bytes bears the mark that keeps it from being taken for a stray",
     "digest": "clean bytes that are all here hash to the digest that the remote told for them",
 }
 _HEALS = frozenset({"row-has-blob", "blob-has-row", "blob-size"})
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +101,9 @@ def _findings(connection: sqlite3.Connection, blobs: Blobs, *, deep: bool, runni
     for content_id in blobs.ids():
         if content_id not in known:
             yield _finding("blob-has-row", content_id, "a blob that no row knows")
+    for bundle_id in blobs.bundles.ids():
+        if not bundles.is_named(connection, bundle_id):
+            yield Finding("blob-has-row", f"bundle {bundle_id}", "a bundle that no row knows", heals=True)
 
 
 def _content(
@@ -112,7 +114,7 @@ def _content(
         return
     yield from _residency(connection, content)
     try:
-        size = blobs.size(content_id)
+        size = _length(blobs, content)
     except FileNotFoundError:
         yield _finding("row-has-blob", content_id, "no blob")
         return
@@ -122,6 +124,14 @@ def _content(
         yield _finding("blob-size", content_id, f"{size} is not {content.size}")
     elif deep:
         yield from _digest(connection, blobs, content)
+
+
+def _length(blobs: Blobs, content: Content) -> int:
+    """Of its blob, or of what is there of it in its bundle."""
+    if content.bundled is None:
+        return blobs.size(content.content_id)
+    length = blobs.bundles.length(content.bundled.bundle_id) - content.bundled.start
+    return min(max(length, 0), content.size)
 
 
 def _residency(connection: sqlite3.Connection, content: Content) -> Iterator[Finding]:
@@ -157,14 +167,14 @@ def is_as_told(connection: sqlite3.Connection, blobs: Blobs, content_id: Content
         return None
     if content.size == 0 and node is not None and node.content_id != content_id:
         return None  # nobody's: it was given up, and where there is no byte only that tells
-    hasher = hashlib.sha256()
     try:
-        with blobs.path(content_id).open("rb") as blob:
-            while chunk := blob.read(_CHUNK_BYTES):
-                hasher.update(chunk)
+        fd, start = blobs.open_at(content_id, content.bundled)
     except FileNotFoundError:  # evicted meanwhile, or a finding of its own
         return None
-    return item.digest == f"sha-256:{hasher.hexdigest()}"
+    try:
+        return item.digest == digest_of_part(fd, start, None if content.bundled is None else start + content.size)
+    finally:
+        os.close(fd)
 
 
 def _finding(law: str, content_id: ContentId, detail: str) -> Finding:

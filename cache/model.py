@@ -26,6 +26,7 @@ Anchor = NewType("Anchor", str)
 """An opaque position in the remote's change feed."""
 
 ContentId = NewType("ContentId", int)
+BundleId = NewType("BundleId", int)  # that of the first content in it
 """Names one version's bytes in the blob store; never reused."""
 
 Xattrs = tuple[tuple[str, bytes], ...]
@@ -138,6 +139,14 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bundled:
+    """Where a small content lies that shares a file with others (`cache.bundles`)."""
+
+    bundle_id: BundleId
+    start: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
     """One version's bytes in the blob store, and which of them are there."""
 
@@ -149,6 +158,7 @@ class Content:
     dirty: bool  # holds local bytes: the evictor never touches it
     durable: bool  # the resident bytes are known to have reached the disk
     last_use_s: int
+    bundled: Bundled | None = None  # None: it has a blob of its own
 
     @property
     def resident_bytes(self) -> int:

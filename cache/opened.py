@@ -44,6 +44,8 @@ class OpenContent:
     fd: int
     resident: ranges.Ranges
     dirty: bool
+    bundled: bool = False  # its file holds others, too, and is never written: see `LocalStore.separate`
+    base: int = 0  # where in the file behind `fd` it begins
     users: int = 0  # handles, transfers and whoever else needs the descriptor
     handles: int = 0  # open files of programs
     writers: int = 0  # handles that may write
@@ -55,6 +57,7 @@ class OpenContent:
     waiters: set[Waiter] = field(default_factory=set)  # who waits for bytes
     edit: trio.Lock = field(default_factory=trio.Lock)  # held while bytes change in more than one step, or are copied
     downloads: list[object] = field(default_factory=list)  # the hydrator's own, see sync.hydrator
+    left: list[int] = field(default_factory=list)  # descriptors of before: a worker may be reading there
 
     def holds(self, start: int, stop: int) -> bool:
         """Whether all bytes of [start, stop) within the size are here."""
@@ -83,6 +86,16 @@ class OpenContent:
         for waiter in self.waiters:
             waiter.woken.set()
         self.waiters.clear()
+
+    def moves_to(self, fd: int) -> None:
+        """The content is in a file of its own from here on."""
+        self.left.append(self.fd)
+        self.fd, self.base, self.bundled = fd, 0, False
+
+    def close(self) -> None:
+        """Nobody uses it any more."""
+        for fd in (self.fd, *self.left):
+            os.close(fd)
 
     def changed(self, size: int) -> None:
         """Local bytes changed; the content is dirty already."""
@@ -122,9 +135,11 @@ class OpenContents:
         """Open a content of an item, or share it; the caller releases it. Raises OSError."""
         opened = self._open.get(content.content_id)
         if opened is None:
-            fd = self._blobs.open(content.content_id, writable=True)
+            fd, base = self._blobs.open_at(content.content_id, content.bundled)
             # The blob is the truth about dirty bytes: what a close could not write down is written down now.
             size = os.fstat(fd).st_size
+            if content.bundled is not None:
+                size = min(size - base, content.size)
             if size != content.size and not content.dirty:  # somebody damaged it: as good as gone
                 os.close(fd)
                 raise FileNotFoundError(errno.ENOENT, "a content of another length than it had")
@@ -138,6 +153,8 @@ class OpenContents:
                 fd=fd,
                 resident=content.resident,
                 dirty=content.dirty,
+                bundled=content.bundled is not None,
+                base=base,
                 settled=size == content.size,
             )
             self._open[content.content_id] = opened
@@ -147,8 +164,11 @@ class OpenContents:
     def replace(self, opened: OpenContent, content_id: ContentId) -> None:
         """Every handle of a content goes over to a new, empty, dirty one; the descriptor's number stays."""
         fresh = self._blobs.open(content_id, writable=True)
-        os.dup2(fresh, opened.fd, inheritable=False)
-        os.close(fresh)
+        if opened.bundled:
+            opened.moves_to(fresh)
+        else:
+            os.dup2(fresh, opened.fd, inheritable=False)
+            os.close(fresh)
         del self._open[opened.content_id]
         self._open[content_id] = opened
         opened.content_id, opened.resident, opened.dirty = content_id, (), True
@@ -159,7 +179,7 @@ class OpenContents:
         opened.users -= 1
         if opened.users == 0:
             del self._open[opened.content_id]
-            os.close(opened.fd)
+            opened.close()
             self._on_close(opened)
 
     def of_node(self, ino: Ino) -> list[OpenContent]:

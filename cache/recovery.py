@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from cache import contents, journal, pacing, powerloss, strays, tree
+from cache import contents, dropped, journal, pacing, powerloss, strays, tree
 from cache.db import Database, get_meta, set_meta
-from cache.model import Aspect, Content, ContentId, Ino
+from cache.model import Aspect, BundleId, Content, ContentId, Ino
 from cache.placeholders import forget_node
 
 if TYPE_CHECKING:
@@ -45,14 +45,15 @@ def recover(db: Database, blobs: Blobs, rescue: Rescue) -> None:
 
 def _delete_strays(db: Database, blobs: Blobs, rescue: Rescue) -> None:
     """Blobs of rows that went, and of creations that were never committed: their numbers are the next ones."""
-    dropped = contents.dropped(db.reader)
-    for content_id in dropped:
-        blobs.delete(content_id)
+    gone = dropped.every(db.reader)
+    for each in gone:
+        dropped.discard(db.reader, blobs, each)
+    blobs.bundles.delete(BundleId(contents.newest(db.reader) + 1))
     content_id = ContentId(contents.newest(db.reader) + 1)
     while blobs.path(content_id).exists():
         strays.clear(blobs, rescue, content_id)
         content_id = ContentId(content_id + 1)
-    db.write_now(lambda connection: contents.blobs_deleted(connection, dropped))
+    db.write_now(lambda connection: dropped.blobs_deleted(connection, [each.content_id for each in gone]))
 
 
 def _recover_rows(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, boot_id: str) -> None:
@@ -64,7 +65,7 @@ def _recover_rows(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, 
         for (ino,) in connection.execute(
             "SELECT ino FROM node WHERE parent IS NULL AND item_id IS NULL AND ino <> 1"
         ).fetchall():
-            _forget(connection, blobs, Ino(ino))
+            _forget(connection, Ino(ino))
     for content_id in contents.dirty(connection):
         content = contents.get(connection, content_id)
         if content is not None:
@@ -77,16 +78,14 @@ def _recover_rows(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, 
     set_meta(connection, "boot_id", boot_id)
 
 
-def _forget(connection: sqlite3.Connection, blobs: Blobs, ino: Ino) -> None:
+def _forget(connection: sqlite3.Connection, ino: Ino) -> None:
     node = tree.by_ino(connection, ino)
     if node is None or tree.has_children(connection, ino):
         return
     removal = journal.get(connection, ino, Aspect.REMOVE)
     if removal is None:
         journal.drop(connection, ino)
-    forget_node(connection, node)
-    if node.content_id is not None:
-        blobs.delete(node.content_id)
+    forget_node(connection, node)  # its blob goes with the others whose rows went
 
 
 def _dirty(

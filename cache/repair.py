@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cache import contents, fsck, lock
+from cache import contents, dropped, fsck, lock
 from cache.blobs import Blobs
 from cache.errors import StateUnusable
 from cache.fsck import Finding
@@ -67,4 +67,4 @@ def _mend(connection: sqlite3.Connection, blobs: Blobs, spoilt: list[ContentId])
             contents.set_size(connection, content_id, content.size, blobs.disk_bytes(content_id))
         elif content is not None:
             contents.delete(connection, content_id)
-            blobs.delete(content_id)
+            dropped.discard(connection, blobs, content)

@@ -60,7 +60,7 @@ CREATE TABLE xattr (
     PRIMARY KEY (ino, name)
 ) STRICT, WITHOUT ROWID;
 
--- One version's bytes; the bytes themselves are in blobs/.
+-- One version's bytes; the bytes themselves are in blobs/, those of small ones in blobs/bundles/.
 CREATE TABLE content (
     content_id INTEGER PRIMARY KEY AUTOINCREMENT,
     ino        INTEGER NOT NULL,                       -- whose bytes; the node may have moved on to another content
@@ -71,8 +71,12 @@ CREATE TABLE content (
     dirty      INTEGER NOT NULL CHECK (dirty IN (0, 1)),  -- holds bytes that exist nowhere else
     durable    INTEGER NOT NULL CHECK (durable IN (0, 1)),  -- the resident bytes are known to be on the disk
     last_use_s INTEGER NOT NULL,
-    was_durable INTEGER NOT NULL DEFAULT 0 CHECK (was_durable IN (0, 1))  -- dirty: a state of them was on the disk once
+    was_durable INTEGER NOT NULL DEFAULT 0 CHECK (was_durable IN (0, 1)), -- dirty: a state of them was on the disk once
+    bundle     INTEGER,                                -- the file that it shares with others; NULL: a blob of its own
+    bundle_at  INTEGER,                                -- where in it
+    CHECK (dirty = 0 OR bundle IS NULL)
 ) STRICT;
+CREATE INDEX content_bundled ON content (bundle) WHERE bundle IS NOT NULL;
 CREATE INDEX content_lru ON content (last_use_s) WHERE dirty = 0 AND held_bytes > 0;
 CREATE INDEX content_dirty ON content (content_id) WHERE dirty = 1;
 CREATE INDEX content_unsynced ON content (content_id) WHERE durable = 0;
@@ -88,7 +92,10 @@ INSERT INTO usage VALUES (1, 0, 0, 0);
 
 -- Contents whose row went and whose blob may still be there: deleted after the commit, or at the next opening.
 CREATE TABLE dropped (
-    content_id INTEGER PRIMARY KEY
+    content_id INTEGER PRIMARY KEY,
+    size       INTEGER NOT NULL,
+    bundle     INTEGER,                                -- where its bytes are, as in `content`
+    bundle_at  INTEGER
 ) STRICT;
 
 CREATE TRIGGER content_inserted AFTER INSERT ON content BEGIN
@@ -103,7 +110,7 @@ END;
 CREATE TRIGGER content_deleted AFTER DELETE ON content BEGIN
     UPDATE usage SET contents = contents - 1, held_bytes = held_bytes - OLD.held_bytes,
                      dirty_bytes = dirty_bytes - OLD.dirty * OLD.held_bytes;
-    INSERT OR IGNORE INTO dropped VALUES (OLD.content_id);
+    INSERT OR IGNORE INTO dropped VALUES (OLD.content_id, OLD.size, OLD.bundle, OLD.bundle_at);
 END;
 
 -- Items about which two pieces of news contradicted each other: to be asked for again, also after a restart, because

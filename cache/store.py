@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import content_edits, contents, items, lock, ranges, recovery, seal, strays, tree
+from cache import content_edits, contents, dropped, items, lock, own_blobs, ranges, recovery, seal, tree
 from cache.aside import Aside
 from cache.blobs import Blobs
 from cache.changing import Clock
@@ -40,7 +40,6 @@ from cache.unsettled import Unsettled
 from cache.untold import Untold
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable
     from pathlib import Path
 
@@ -94,7 +93,9 @@ class LocalStore:
                 raise NotFound(ino=node.ino)
             content_id, item_id = current
             if content_id is None:
-                await self.db.write(lambda connection: self._new_content(connection, node.ino))  # a disk may be busy
+                await self.db.write(  # in a worker: a disk may be busy
+                    lambda connection: own_blobs.of_placeholder(connection, self.blobs, self._rescue, node.ino)
+                )
                 continue
             content = self.content(content_id)
             try:
@@ -139,21 +140,18 @@ class LocalStore:
     def _acquire(self, content: Content, item_id: ItemId | None) -> OpenContent:
         return self.opened.acquire(content, item_id, items.digest(self.db.reader, item_id, content.version))
 
-    def _new_content(self, connection: sqlite3.Connection, ino: Ino) -> None:
-        node = tree.by_ino(connection, ino)
-        if node is None or node.content_id is not None:
-            return
-        item = None if node.item_id is None else items.get(connection, node.item_id)
-        version = None if item is None else item.content_version
-        content_id = contents.insert(connection, node.ino, version, node.size, int(time.time()), dirty=False)
-        self.fresh_blob(content_id, node.size)
-        tree.set_content(connection, node.ino, content_id, node.size)
-
     def fresh_blob(self, content_id: ContentId, size: int, *, unsent: bool = False) -> None:
         """The blob of a content whose row was just inserted, within the same transaction; `unsent`: of dirty bytes."""
-        strays.clear(self.blobs, self._rescue, content_id)  # what an earlier transaction left that rolled back
-        self.blobs.create(content_id, size, unsent=unsent)
-        reached("blob-created")
+        own_blobs.fresh(self.blobs, self._rescue, content_id, size, unsent=unsent)
+
+    async def separate(self, opened: OpenContent) -> None:
+        """Before an open content is filled or changed: it has a blob of its own when this returns. Raises OSError."""
+        if opened.bundled:
+            await self.db.write(
+                lambda connection: own_blobs.out_of_bundle(connection, self.blobs, self._rescue, opened)
+            )
+            if opened.bundled:  # nobody else has seen to it meanwhile
+                opened.moves_to(self.blobs.open(opened.content_id, writable=True))
 
     async def settle(self, opened: OpenContent, *, closed: bool = False, delay_s: float | None = None) -> None:
         """Write down size and time of dirty bytes, if that is still to be done; to be pushed in `delay_s`, or soon.
@@ -277,7 +275,7 @@ class LocalStore:
             if content.dirty:
                 self.durability.last_copies.append(content.content_id)
             else:
-                self.blobs.delete(content.content_id)
+                dropped.discard(self.db.reader, self.blobs, content)
                 self._deleted.append(content.content_id)
         self.untold.told(resident)
 

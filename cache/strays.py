@@ -36,6 +36,8 @@ def clear_all(blobs: Blobs, rescue: Rescue, wreck: Wreck) -> None:
     """Empty the store: its catalog is gone, and the next one gives its numbers anew."""
     for content_id in list(blobs.ids()):
         clear(blobs, rescue, content_id, wreck)
+    for bundle_id in list(blobs.bundles.ids()):
+        blobs.bundles.delete(bundle_id)
     if unsent := wreck.unsent():
         rescue.tell(["", "Changes that had not been sent, as far as they could be read:", *unsent])
 

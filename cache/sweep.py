@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from cache import contents, strays
+from cache import bundles, contents, dropped, strays
 from cache.db import get_meta, set_meta
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Sweep:
         self._after: int | None = 0
         self._rescue, self._opened = rescue, opened
         self._files = blobs.census()
+        self._bundles = blobs.bundles.ids()
         self.due = get_meta(connection, "sweep") == "due"
 
     def step(self, connection: sqlite3.Connection) -> list[ContentId]:
@@ -38,20 +39,30 @@ class Sweep:
         loose: list[ContentId] = []
         if self._after is not None:
             loose, self._after = contents.orphans(connection, self._after, PIECE)
-        if self._after is None:
-            seen = list(islice(self._files, PIECE))
-            for content_id, marked in seen:
-                if not contents.exists(connection, content_id):
-                    self._clear(connection, content_id)
-                elif marked and self._opened.get(content_id) is None:
-                    strays.compare(connection, self._blobs, self._rescue, content_id)
-            if len(seen) < PIECE:
-                set_meta(connection, "sweep", "done")
-                self.due = False
+        if self._after is None and self._look_at_blobs(connection) and self._look_at_bundles(connection):
+            set_meta(connection, "sweep", "done")
+            self.due = False
         return loose
 
+    def _look_at_blobs(self, connection: sqlite3.Connection) -> bool:
+        """A piece of them; whether it was the last."""
+        seen = list(islice(self._files, PIECE))
+        for content_id, marked in seen:
+            if not contents.exists(connection, content_id):
+                self._clear(connection, content_id)
+            elif marked and self._opened.get(content_id) is None:
+                strays.compare(connection, self._blobs, self._rescue, content_id)
+        return len(seen) < PIECE
+
+    def _look_at_bundles(self, connection: sqlite3.Connection) -> bool:
+        seen = list(islice(self._bundles, PIECE))
+        for bundle_id in seen:
+            if not bundles.is_named(connection, bundle_id):
+                self._blobs.bundles.delete(bundle_id)
+        return len(seen) < PIECE
+
     def _clear(self, connection: sqlite3.Connection, content_id: ContentId) -> None:
-        if contents.is_dropped(connection, content_id):  # somebody is about to delete it
+        if dropped.is_dropped(connection, content_id):  # somebody is about to delete it
             self._blobs.delete(content_id)
         else:
             strays.clear(self._blobs, self._rescue, content_id)

@@ -6,7 +6,7 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cache import contents, ranges, tree
+from cache import contents, dropped, ranges, tree
 from cache.placeholders import forget_node
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def tidy(connection: sqlite3.Connection, work: Work) -> list[Content]:
         if content is not None and not content.dirty:
             contents.set_resident(connection, content_id, held, work.now_s)
     contents.used(connection, work.used, work.now_s)
-    contents.blobs_deleted(connection, work.blobs_deleted)
+    dropped.blobs_deleted(connection, work.blobs_deleted)
     deleted: list[Content | None] = []
     for node in tree.nameless(connection, work.nameless):
         deleted += [] if node.content_id is None else [contents.get(connection, node.content_id)]

@@ -147,6 +147,8 @@ class Applier:
     async def begin_edit(self, opened: OpenContent, clock: Clock) -> None:
         """The outbox knows of an edit before its first byte is written; raises NotPermitted, NotFound."""
 
+        await self._store.separate(opened)
+
         def change(connection: sqlite3.Connection) -> list[News]:
             self._store.blobs.mark(opened.fd)
             if content_edits.displaces(connection, opened.content_id):

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from cache import ranges
-from cache.blobs import make_hole
 from cache.digest import digest_of
+from cache.holes import make_hole
 from sync.remote import BadDigest, ProtocolViolation, Remote, RemoteError, Transient, Unreachable
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Filler:
         """Stream gap after gap of [position, stop); raises RemoteError, OSError."""
         self.urgent += not download.background
         try:
+            await self._store.separate(opened)
             if opened.size <= SMALL_BYTES:
                 await self._fetch_small(opened)
             else:
@@ -172,7 +173,7 @@ class Filler:
         if opened.digest is None or opened.dirty or opened.hashed:
             return True
         writes = opened.writes
-        _, found = await digest_of(opened.fd)
+        _, found = await digest_of(opened.fd, opened.base, opened.base + opened.size)
         if opened.writes != writes:
             return True
         if found == opened.digest:

@@ -49,9 +49,10 @@ def put_aside(placing: Placing, node: Node) -> str:
     path = tree.path_of(placing.connection, node.ino)
     if node.kind is Kind.SYMLINK:
         return str(placing.aside.keep_link(node.symlink_target or "", path, placing.clock.now_s))
-    if node.content_id is None:
+    content = None if node.content_id is None else contents.get(placing.connection, node.content_id)
+    if content is None:
         return "no place: nothing of it was here"
-    return str(placing.aside.keep_bytes(node.content_id, path, placing.clock.now_s))
+    return str(placing.aside.keep_bytes(content, path, placing.clock.now_s))
 
 
 def drop_content(placing: Placing, node: Node, told: Item) -> None:

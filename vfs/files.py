@@ -112,7 +112,7 @@ class Files:
             self._check_may_fetch(handle)
             with self.callers.waiting(handle.pid):
                 await self._bring_or_make_room(handle, offset, stop)
-        return await _read(opened.fd, offset, stop - offset)
+        return await _read(opened.fd, opened.base + offset, stop - offset)
 
     async def _bring_or_make_room(self, handle: FileHandle, start: int, stop: int) -> None:
         """What others left on a full disk goes for what is wanted now; ENOSPC when nothing may go."""

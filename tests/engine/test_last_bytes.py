@@ -96,7 +96,7 @@ async def test_no_hole_is_made_in_bytes_that_were_put_aside(tmp_path: Path) -> N
     async with machine(tmp_path, drive_of_a_film(), cache_bytes=1 << 40) as here:
         node = await film(here)
         assert node.content_id is not None
-        kept = here.store.aside.keep_bytes(node.content_id, "/film", 0)
+        kept = here.store.aside.keep_bytes(here.store.content(node.content_id), "/film", 0)
         await here.store.shed(node.content_id, 4 * MIB)
         assert kept.read_bytes() == FILM
         (tmp_path / "set-aside" / "RESCUED.txt").write_text("a list")
@@ -208,6 +208,6 @@ async def test_what_is_put_aside_is_for_its_owner_only(tmp_path: Path) -> None:
     async with machine(tmp_path, drive_of_a_film()) as here:  # in a folder that was there before
         node = await film(here)
         assert node.content_id is not None
-        kept = here.store.aside.keep_bytes(node.content_id, "/a/b/film", 0)
+        kept = here.store.aside.keep_bytes(here.store.content(node.content_id), "/a/b/film", 0)
         inside = [each for each in (kept, *kept.parents) if tmp_path in each.parents]
         assert [each.name for each in inside if each.stat().st_mode & 0o077] == []

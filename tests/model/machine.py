@@ -112,6 +112,8 @@ class Machine:
         opened = self.store.opened.get(node.content_id)
         content = None if node.content_id is None else contents.get(self.store.db.reader, node.content_id)
         if content is not None and (content.dirty or content.whole or (opened is not None and opened.whole)):
+            if content.bundled is not None:
+                return self.store.blobs.bundles.read(content.bundled, content.size)
             return self.store.blobs.path(content.content_id).read_bytes()
         item = None if node.item_id is None else items.get(self.store.db.reader, node.item_id)
         assert item is not None, f"nobody has the bytes of {node}"

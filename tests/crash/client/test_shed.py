@@ -28,7 +28,7 @@ async def main():
     into_node += "(ino, parent, name, kind, size, mode, mtime_ns, ctime_ns, content_id, listed, writable)"
     def fill(connection):
         connection.execute(f"{into_node} VALUES (1, NULL, '', 'folder', 0, 493, 0, 0, NULL, 1, 1)")
-        connection.execute("INSERT INTO content VALUES (7, 2, 'v', 4194304, x'', 0, 0, 0, 5, 0)")
+        connection.execute("INSERT INTO content VALUES (7, 2, 'v', 4194304, x'', 0, 0, 0, 5, 0, NULL, NULL)")
         connection.execute(f"{into_node} VALUES (2, 1, 'f', 'file', 4194304, 420, 0, 0, 7, 0, 1)")
         contents.set_resident(connection, ContentId(7), ((0, 4194304),), 5)
     await store.db.write(fill)
