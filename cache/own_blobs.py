@@ -42,16 +42,19 @@ def of_placeholder(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue,
 
 
 def out_of_bundle(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, opened: OpenContent) -> None:
-    """An open content that shares a file is about to be changed or filled: its bytes, as they are.
+    """An open content that shares a file is about to be changed: its bytes; or filled, as they are not believed: holes.
 
     Its room in the bundle stays taken until the bundle goes: somebody may be reading there at this moment.
     """
     content = contents.get(connection, opened.content_id)
     if content is None or content.bundled is None:
         return
-    data = os.pread(opened.fd, opened.size, opened.base)
-    if len(data) != opened.size:
-        raise OSError(errno.EIO, "the file was cut while it was open")
-    strays.clear(blobs, rescue, opened.content_id)
-    blobs.write_whole(opened.content_id, data)
+    if opened.whole:
+        data = os.pread(opened.fd, opened.size, opened.base)
+        if len(data) != opened.size:
+            raise OSError(errno.EIO, "the file was cut while it was open")
+        strays.clear(blobs, rescue, opened.content_id)
+        blobs.write_whole(opened.content_id, data)
+    else:
+        fresh(blobs, rescue, opened.content_id, opened.size)
     contents.leave_bundle(connection, opened.content_id)

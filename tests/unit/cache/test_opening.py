@@ -33,7 +33,8 @@ def fill(directory: Path, count: int) -> None:
         connection.execute(f"{_INTO_NODE} VALUES (1, NULL, '', 'folder', 0, 493, 0, 0, 'root', NULL, NULL, 1, 1)")
         numbers = range(2, count + 2)
         connection.executemany(
-            "INSERT INTO content VALUES (?, ?, 'v', 4096, x'', 4096, 0, 1, 5, 0, NULL, NULL)", [(each, each) for each in numbers]
+            "INSERT INTO content VALUES (?, ?, 'v', 4096, x'', 4096, 0, 1, 5, 0, NULL, NULL)",
+            [(each, each) for each in numbers],
         )
         connection.executemany(
             f"{_INTO_NODE} VALUES (?, 1, ?, 'file', 4096, 420, 0, 0, ?, ?, NULL, 0, 1)",

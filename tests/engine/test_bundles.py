@@ -1,0 +1,211 @@
+"""Small contents that arrive together share a file: read, changed, evicted, damaged and lost one by one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from cache import bundles, contents, dropped, fsck
+from cache.clearing import clear
+from cache.db import inline
+from cache.inspection import inspect
+from cache.model import Bundled, BundleId
+from cache.store import LocalStore
+from tests.engine.machine import Machine, body, file_of, flat, machine, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from cache.model import Content, Ino
+
+FILES = 10
+
+
+async def gathered(here: Machine) -> list[Ino]:
+    """Files that were brought in one request."""
+    inos = [entry.attributes.ino for entry in await here.entries(await here.ino("many"))]
+    await here.engine.prefetcher.bring(inos)
+    return inos
+
+
+def content_of(here: Machine, ino: Ino) -> Content:
+    node = here.filesystem._node(ino)
+    assert node.content_id is not None
+    return here.store.content(node.content_id)
+
+
+def bundled(here: Machine, ino: Ino) -> Bundled:
+    place = content_of(here, ino).bundled
+    assert place is not None
+    return place
+
+
+def disk_bytes(here: Machine, bundle_id: BundleId) -> int:
+    return (here.store.directory / "blobs" / "bundles" / str(bundle_id)).stat().st_blocks * 512
+
+
+async def at_rest(here: Machine) -> None:
+    await until(lambda: not len(here.store.opened))
+    await here.store.save()
+    assert fsck.examine(here.store.db.reader, here.store.blobs, deep=True) == []
+
+
+async def test_what_arrives_together_is_in_one_file_and_reads_as_it_is(tmp_path: Path) -> None:
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        assert len({bundled(here, ino).bundle_id for ino in inos}) == 1
+        assert list(here.store.blobs.ids()) == []
+        assert [await here.read(ino) for ino in inos] == [body(number) for number in range(FILES)]
+        assert here.asked("read") == 0
+        await at_rest(here)
+    assert inspect(tmp_path, verify=True).verified_files == FILES
+    assert fsck.check(tmp_path, deep=True) == []
+
+
+async def test_a_large_one_among_them_has_a_blob_of_its_own(tmp_path: Path) -> None:
+    drive = flat(FILES)
+    large = b"l" * (bundles.BUNDLED_MAX_BYTES + 1)
+    file_of(drive, drive.root_id, "large", large)
+    async with machine(tmp_path, drive) as here:
+        small, ino = await here.ino("many/f00000"), await here.ino("large")
+        await here.engine.prefetcher.bring([small, await here.ino("many/f00001"), ino])
+        assert bundled(here, small).start == 0
+        assert content_of(here, ino).bundled is None
+        assert await here.read(ino) == large
+
+
+async def test_one_that_is_written_to_leaves_the_others_alone(tmp_path: Path) -> None:
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        reader = (await here.filesystem.open(inos[3], os.O_RDONLY)).fh
+        writer = (await here.filesystem.open(inos[3], os.O_RDWR)).fh
+        await here.filesystem.write(writer, 1, b"changed")
+        expected = body(3)[:1] + b"changed" + body(3)[8:]
+        assert bytes(await here.filesystem.read(reader, 0, 1 << 20)) == expected
+        assert content_of(here, inos[3]).bundled is None
+        assert here.store.blobs.is_marked(content_of(here, inos[3]).content_id)
+        await here.filesystem.release(writer)
+        await here.filesystem.release(reader)
+        assert await here.read(inos[3]) == expected
+        assert [await here.read(ino) for ino in inos[:3] + inos[4:]] == [body(at) for at in range(FILES) if at != 3]
+        await at_rest(here)
+
+
+async def test_one_that_is_emptied_leaves_the_others_alone(tmp_path: Path) -> None:
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        reader = (await here.filesystem.open(inos[1], os.O_RDONLY)).fh
+        writer = (await here.filesystem.open(inos[1], os.O_WRONLY | os.O_TRUNC)).fh
+        await here.filesystem.write(writer, 0, b"new")
+        assert bytes(await here.filesystem.read(reader, 0, 100)) == b"new"
+        await here.filesystem.release(writer)
+        await here.filesystem.release(reader)
+        assert [await here.read(ino) for ino in inos[2:]] == [body(at) for at in range(2, FILES)]
+        await at_rest(here)
+
+
+async def test_the_room_of_one_that_is_evicted_is_given_back_and_the_file_goes_with_the_last(tmp_path: Path) -> None:
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        bundle_id = bundled(here, inos[0]).bundle_id
+        assert disk_bytes(here, bundle_id) == FILES * 4096
+        assert await here.engine.evictor.evict(inos[0]) == 4096
+        assert disk_bytes(here, bundle_id) == (FILES - 1) * 4096
+        assert await here.read(inos[1]) == body(1)
+        assert await here.read(inos[0]) == body(0)
+        await until(lambda: not len(here.store.opened))
+        for ino in inos:
+            await here.engine.evictor.evict(ino)
+        assert list(here.store.blobs.bundles.ids()) == []
+        await at_rest(here)
+
+
+async def test_a_bundle_that_the_disk_did_not_keep_is_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_bundle_id: BundleId) -> None:
+        raise OSError(errno.EIO, "the disk would not")
+
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        reader = (await here.filesystem.open(inos[0], os.O_RDONLY)).fh
+        monkeypatch.setattr(here.store.blobs.bundles, "sync", failing)
+        await here.store.durability.sync_all()
+        monkeypatch.undo()
+        assert here.store.resident_bytes(here.filesystem._node(inos[5])) == 0
+        assert bytes(await here.filesystem.read(reader, 0, 1 << 20)) == body(0)
+        await here.filesystem.release(reader)
+        assert [await here.read(ino) for ino in inos] == [body(at) for at in range(FILES)]
+        assert here.asked("read") == FILES
+        assert content_of(here, inos[5]).bundled is None
+        await at_rest(here)
+
+
+async def test_synced_once_all_of_them_are_durable(tmp_path: Path) -> None:
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        synced: list[BundleId] = []
+        sync = here.store.blobs.bundles.sync
+        here.store.blobs.bundles.sync = lambda each: synced.append(each) or sync(each)  # type: ignore[assignment,func-returns-value,method-assign]
+        await here.store.durability.sync_all()
+        assert synced == [bundled(here, inos[0]).bundle_id]
+        assert all(content_of(here, ino).durable for ino in inos)
+
+
+async def test_a_bundle_that_was_cut_is_fetched_again_as_far_as_it_is_gone(tmp_path: Path) -> None:
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        place = bundled(here, inos[6])
+        os.truncate(here.store.directory / "blobs" / "bundles" / str(place.bundle_id), place.start + 100)
+        assert [await here.read(ino) for ino in inos] == [body(at) for at in range(FILES)]
+        assert here.asked("read") == FILES - 6
+        await at_rest(here)
+
+
+async def test_what_the_remote_no_longer_knows_is_put_aside_out_of_a_bundle(tmp_path: Path) -> None:
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        kept = here.store.aside.keep_bytes(content_of(here, inos[2]), "/many/f00002", 0)
+        await here.engine.evictor.evict(inos[2])
+        assert kept.read_bytes() == body(2)
+
+
+async def test_who_is_killed_between_leaves_nothing(tmp_path: Path) -> None:
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        first, second = bundled(here, inos[0]), bundled(here, inos[1])
+        newest = contents.newest(here.store.db.reader)
+        here.store.blobs.bundles.write(BundleId(newest + 1), [b"never committed"])
+        evicted = content_of(here, inos[1])
+        await here.store.db.write(lambda connection: contents.delete(connection, evicted.content_id))
+    with closing(sqlite3.connect(tmp_path / "state.db")) as connection:
+        assert [each.bundled for each in dropped.every(connection)] == [second]
+    store = LocalStore(tmp_path, runner=inline)
+    try:
+        assert list(store.blobs.bundles.ids()) == [first.bundle_id]
+        assert (tmp_path / "blobs" / "bundles" / str(first.bundle_id)).stat().st_blocks * 512 == (FILES - 1) * 4096
+        assert fsck.examine(store.db.reader, store.blobs, deep=True) == []
+    finally:
+        await store.aclose()
+
+
+async def test_a_cache_that_is_cleared_holds_no_bundle(tmp_path: Path) -> None:
+    async with machine(tmp_path, flat(FILES)) as here:
+        await gathered(here)
+    assert (await clear(tmp_path)).files == FILES
+    assert list((tmp_path / "blobs" / "bundles").iterdir()) == []
+
+
+async def test_a_damaged_catalog_leaves_no_bundle_behind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with machine(tmp_path, flat(FILES)) as here:
+        await gathered(here)
+    (tmp_path / "state.db").write_bytes(b"no catalog at all")
+    store = LocalStore(tmp_path, runner=inline)
+    assert list(store.blobs.bundles.ids()) == []
+    assert "damaged" in caplog.text
+    await store.aclose()
