@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cache.model import ContentId, Ino, ItemId, Version
+from cache.model import ROOT_INO, ContentId, Ino, ItemId, Version
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
 STANDING = """
-    SELECT n.ino, n.parent, n.name, n.mode, n.mtime_ns, n.writable, n.symlink_target, n.content_id, c.version,
+    SELECT n.ino, n.parent, n.name, n.size, n.mode, n.mtime_ns, n.ctime_ns, n.writable, n.symlink_target,
+           n.content_id, c.version,
            i.item_id, i.parent_id, i.name, i.kind, i.size, i.mode, i.mtime_ns, i.ctime_ns, i.content_version,
            i.metadata_version, i.digest, i.symlink_target, i.capabilities, i.xattrs, i.shown_name
     FROM json_each(?) AS asked JOIN node n ON n.item_id = asked.value JOIN item i ON i.item_id = n.item_id
@@ -26,14 +27,22 @@ PLACED = "SELECT n.item_id FROM json_each(?) AS asked JOIN node n ON n.item_id =
 TOLD = "SELECT i.item_id FROM json_each(?) AS asked JOIN item i ON i.item_id = asked.value"
 FOLDERS = """SELECT n.item_id, n.ino, n.listed FROM json_each(?) AS asked JOIN node n ON n.item_id = asked.value
     WHERE n.kind = 'folder'"""
-TAKEN = "SELECT n.name FROM json_each(?2) AS asked JOIN node n ON n.parent = ?1 AND n.name = asked.value"
+TAKEN = """SELECT n.parent, n.name FROM json_each(?) AS asked
+    JOIN node n ON n.parent = json_extract(asked.value, '$[0]') AND n.name = json_extract(asked.value, '$[1]')"""
 ITEMS_IN = "SELECT item_id FROM node WHERE parent = ? AND item_id IS NOT NULL"
-HIDDEN = """SELECT i.shown_name FROM json_each(?2) AS asked
-    JOIN item i ON i.parent_id = ?1 AND i.shown_name = asked.value"""
+HIDDEN = """SELECT f.ino, i.shown_name FROM json_each(?) AS asked
+    JOIN node f ON f.ino = json_extract(asked.value, '$[0]')
+    JOIN item i ON i.parent_id = f.item_id AND i.shown_name = json_extract(asked.value, '$[1]')"""
+PATHS = """WITH RECURSIVE up (begin, ino, parent, path) AS (
+        SELECT n.ino, n.ino, n.parent, n.name FROM json_each(?) AS asked JOIN node n ON n.ino = asked.value
+        UNION ALL
+        SELECT up.begin, n.ino, n.parent, n.name || '/' || up.path FROM up JOIN node n ON n.ino = up.parent)
+    SELECT begin, path, ino FROM up WHERE parent IS NULL"""
 OUTBOX = "SELECT ino, item_id, base_parent_id, base_name, sent_parent_id, sent_name FROM journal LIMIT ?"
 OUTBOX_MAX = 500  # rows; with more to be sent, news is taken in one by one
-_CHANGE_NODE = """UPDATE node SET mode = ?, mtime_ns = ?, ctime_ns = ?, writable = ? WHERE ino = ?"""
-_CHANGE_CONTENT = """UPDATE node SET content_id = NULL, size = ?, symlink_target = ? WHERE ino = ?"""
+_CHANGE_NODE = """UPDATE node SET size = ?, symlink_target = ?, mode = ?, mtime_ns = ?, ctime_ns = ?, writable = ?
+    WHERE ino = ?"""  # not the content: that would write to an index for each, and few have one
+_DROP_CONTENT = "UPDATE node SET content_id = NULL WHERE ino = ?"
 _CHANGE_ITEM = """UPDATE item SET size = ?, mode = ?, mtime_ns = ?, ctime_ns = ?, content_version = ?,
     metadata_version = ?, digest = ?, symlink_target = ?, capabilities = ?, xattrs = ? WHERE item_id = ?"""
 
@@ -44,8 +53,10 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     ino: Ino
     parent: Ino | None
     name: str
+    size: int
     mode: int
     mtime_ns: int
+    ctime_ns: int
     writable: int
     symlink_target: str | None
     content_id: ContentId | None
@@ -56,12 +67,12 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
 def standing(connection: sqlite3.Connection, item_ids: Iterable[ItemId]) -> dict[ItemId, Standing]:
     """Those of the items that have a node and were told."""
     rows = connection.execute(STANDING, (_json(item_ids),)).fetchall()
-    return {row[9]: _standing(row) for row in rows}
+    return {row[11]: _standing(row) for row in rows}
 
 
 def _standing(row: tuple[Any, ...]) -> Standing:
-    ino, parent, name, mode, mtime_ns, writable, target, content_id, version = row[:9]
-    return Standing(ino, parent, name, mode, mtime_ns, writable, target, content_id, version, row[9:])
+    ino, parent, name, size, mode, mtime_ns, ctime_ns, writable, target, content_id, version = row[:11]
+    return Standing(ino, parent, name, size, mode, mtime_ns, ctime_ns, writable, target, content_id, version, row[11:])
 
 
 class Outbox(msgspec.Struct, frozen=True, gc=False):
@@ -104,9 +115,9 @@ def folders(connection: sqlite3.Connection, item_ids: Iterable[ItemId]) -> dict[
     return {item_id: (ino, listed == 1) for item_id, ino, listed in rows}
 
 
-def taken(connection: sqlite3.Connection, parent: Ino, names: Iterable[str]) -> set[str]:
-    """Those of the names that a node in the folder has."""
-    return {row[0] for row in connection.execute(TAKEN, (parent, _json(names))).fetchall()}
+def taken(connection: sqlite3.Connection, places: Iterable[tuple[Ino, str]]) -> set[tuple[Ino, str]]:
+    """Those of the places, a folder and a name in it each, where a node is."""
+    return set(connection.execute(TAKEN, (_json(places),)).fetchall())
 
 
 def items_in(connection: sqlite3.Connection, parent: Ino) -> set[ItemId]:
@@ -114,9 +125,15 @@ def items_in(connection: sqlite3.Connection, parent: Ino) -> set[ItemId]:
     return {row[0] for row in connection.execute(ITEMS_IN, (parent,)).fetchall()}
 
 
-def hidden(connection: sqlite3.Connection, parent_id: ItemId, names: Iterable[str]) -> set[str]:
-    """Those of the names that an item in the folder would be shown by."""
-    return {row[0] for row in connection.execute(HIDDEN, (parent_id, _json(names))).fetchall()}
+def hidden(connection: sqlite3.Connection, places: Iterable[tuple[Ino, str]]) -> set[tuple[Ino, str]]:
+    """Those of the places, a folder and a name in it each, where the remote has an item."""
+    return set(connection.execute(HIDDEN, (_json(places),)).fetchall())
+
+
+def paths(connection: sqlite3.Connection, inos: Iterable[Ino]) -> dict[Ino, str]:
+    """Paths of nodes below the mount point, as `tree.path_of` tells them."""
+    rows = connection.execute(PATHS, (_json(inos),)).fetchall()
+    return {ino: path if top == ROOT_INO else f"?/{path}" for ino, path, top in rows}
 
 
 def change_items(connection: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
@@ -125,13 +142,13 @@ def change_items(connection: sqlite3.Connection, rows: Iterable[tuple[object, ..
 
 
 def change_nodes(connection: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
-    """(mode, mtime_ns, ctime_ns, writable, ino) of each."""
+    """(size, symlink_target, mode, mtime_ns, ctime_ns, writable, ino) of each."""
     connection.executemany(_CHANGE_NODE, rows)
 
 
-def change_contents(connection: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
-    """(size, symlink_target, ino) of each: its bytes are not here."""
-    connection.executemany(_CHANGE_CONTENT, rows)
+def drop_contents(connection: sqlite3.Connection, inos: Iterable[Ino]) -> None:
+    """The bytes that are here are not theirs any more."""
+    connection.executemany(_DROP_CONTENT, [(ino,) for ino in inos])
 
 
 def depart(connection: sqlite3.Connection, rows: Iterable[tuple[Ino, Ino, str]]) -> None:
@@ -151,5 +168,5 @@ def forget(connection: sqlite3.Connection, item_ids: Iterable[ItemId]) -> None:
     connection.executemany("DELETE FROM item WHERE item_id = ?", [(each,) for each in item_ids])
 
 
-def _json(values: Iterable[str]) -> str:
+def _json(values: Iterable[object]) -> str:
     return msgspec.json.encode(list(values)).decode()

@@ -128,7 +128,12 @@ def put(connection: sqlite3.Connection, item: Item) -> None:
 
 def put_all(connection: sqlite3.Connection, told: Iterable[Item]) -> None:
     """The same of many."""
-    connection.executemany(_PUT, map(row_of, told))
+    put_rows(connection, map(row_of, told))
+
+
+def put_rows(connection: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
+    """The same of many, as `row_of` tells each."""
+    connection.executemany(_PUT, rows)
 
 
 def any_known(connection: sqlite3.Connection, item_ids: Iterable[ItemId]) -> bool:

@@ -65,14 +65,8 @@ class Placing:
 
     def finish(self) -> None:
         """The last thing in the transaction: a name that stayed free shows the remote item that it hid."""
-        names: dict[Ino, list[str]] = {}
-        for parent, name in self.freed:
-            names.setdefault(parent, []).append(name)
-        for parent, free in names.items():
-            folder = tree.by_ino(self.connection, parent)
-            if folder is not None and folder.item_id is not None:
-                for name in sorted(bulk.hidden(self.connection, folder.item_id, free)):
-                    self.after.news += reveal(self.connection, parent, name)
+        for parent, name in sorted(bulk.hidden(self.connection, self.freed)) if self.freed else ():
+            self.after.news += reveal(self.connection, parent, name)
 
     def move(self, node: Node, parent: Node, told: Item) -> bool:
         """Put a node where the remote has it; who stands there gives way. False: a local change won, and the item has

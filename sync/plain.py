@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sync.placing import Placing
     from sync.remote import Tombstone
 
+_Note = tuple[Ino, Ino, str, What, str]  # node, folder, name in it, what, detail
+
 _PARENT, _NAME, _KIND, _CONTENT, _XATTRS, _SHOWN = 1, 2, 3, 8, 13, 14  # columns of `items.row_of`
 
 
@@ -33,8 +35,7 @@ class Plain:
     placing: Placing
     outbox: Outbox
     listing: bool = False
-    _noted: list[tuple[Ino, str, What, str]] = field(default_factory=list)
-    _paths: dict[Ino, str] = field(default_factory=dict)
+    _noted: list[_Note] = field(default_factory=list)
 
     def take(self, told: Sequence[Item]) -> list[Item]:
         """Take in what is plain; returns the others, in their order."""
@@ -57,12 +58,11 @@ class Plain:
             elif item.item_id in placed or self.outbox.concerns(item.item_id, item.parent_id, item.name):
                 news.others.append(item)
             elif parent is not None and (parent[1] or self.listing):
-                news.arrivals.setdefault(parent[0], []).append((item, row))
+                news.arrivals.append((parent[0], item, row))
             else:
                 news.unseen.append(item.item_id)
-        self._edit(news)
-        for folder, arrived in news.arrivals.items():
-            self._arrive(folder, arrived, news.others)
+        self._edit(news.edits)
+        news.others += self._arrive(news.arrivals)
         bulk.forget(self.placing.connection, bulk.told(self.placing.connection, news.unseen))
         self._write_notes()
         order = {id(item): at for at, item in enumerate(told)}
@@ -71,51 +71,59 @@ class Plain:
     def _stays(self, here: Standing, row: tuple[object, ...], parent: Ino) -> bool:
         """Whether an item is shown where the remote has it, is what it was, and nothing is pending for it. Where
         extended attributes changed this is no edit: what is shown of them is not in these rows alone."""
-        same = all(here.told[column] == row[column] for column in (_PARENT, _NAME, _KIND, _XATTRS))
-        shows = here.parent == parent and here.name == row[_SHOWN]
-        free = here.ino not in self.outbox.inos and row[0] not in self.outbox.item_ids
-        return same and shows and free and here.ino != ROOT_INO
+        told, outbox = here.told, self.outbox
+        return (
+            told[_NAME] == row[_NAME]
+            and told[_PARENT] == row[_PARENT]
+            and told[_KIND] == row[_KIND]
+            and told[_XATTRS] == row[_XATTRS]
+            and here.name == row[_SHOWN]
+            and here.parent == parent
+            and here.ino not in outbox.inos
+            and row[0] not in outbox.item_ids
+            and here.ino != ROOT_INO
+        )
 
-    def _edit(self, news: _Sorted) -> None:
+    def _edit(self, edits: list[tuple[Item, tuple[object, ...], Standing]]) -> None:
         now_ns, told = self.placing.clock.now_ns, self.placing.after
-        changed = [(item, row, here) for item, row, here in news.edits if here.told != row]
-        contents: list[tuple[object, ...]] = []
-        attributes: list[tuple[object, ...]] = []
+        changed = [(item, row, here) for item, row, here in edits if here.told != row]
+        nodes: list[tuple[object, ...]] = []
+        dropped: list[Ino] = []
         for item, _, here in changed:
             version = here.told[_CONTENT] if here.content_id is None else here.version
-            content = (version, here.symlink_target) != (item.content_version, item.symlink_target)
-            if content:
-                contents.append((item_size(item), item.symlink_target, here.ino))
-                told.released.update(() if here.content_id is None else (here.content_id,))
-                told.news.append(NodeChanged(here.ino, content=True))
-                self._note(here.ino, What.CHANGED, here.parent, here.name)
+            content = version != item.content_version or here.symlink_target != item.symlink_target
             writable = Capability.WRITE in item.capabilities
-            if (here.mode, here.mtime_ns, here.writable == 1) != (item.mode, item.mtime_ns, writable):
-                attributes.append((item.mode, item.mtime_ns, now_ns, writable, here.ino))
-                if not content:
-                    told.news.append(NodeChanged(here.ino))
+            attributes = (here.mode, here.mtime_ns, here.writable == 1) != (item.mode, item.mtime_ns, writable)
+            if not (content or attributes):
+                continue
+            size = item_size(item) if content else here.size
+            ctime_ns = now_ns if attributes else here.ctime_ns
+            nodes.append((size, item.symlink_target, item.mode, item.mtime_ns, ctime_ns, writable, here.ino))
+            told.news.append(NodeChanged(here.ino, content=content))
+            if content:
+                self._note(here.ino, What.CHANGED, here.parent, here.name)
+            if content and here.content_id is not None:
+                dropped.append(here.ino)
+                told.released.add(here.content_id)
         bulk.change_items(self.placing.connection, [row for _, row, _ in changed])
-        bulk.change_contents(self.placing.connection, contents)
-        bulk.change_nodes(self.placing.connection, attributes)
+        bulk.change_nodes(self.placing.connection, nodes)
+        bulk.drop_contents(self.placing.connection, dropped)
 
-    def _arrive(self, folder: Ino, arrived: list[tuple[Item, tuple[object, ...]]], others: list[Item]) -> None:
-        names = [str(row[_SHOWN]) for _, row in arrived]
-        taken = bulk.taken(self.placing.connection, folder, names)
-        taken |= {name for name, count in Counter(names).items() if count > 1}
-        free: list[tuple[Item, tuple[object, ...]]] = []
-        for pair, name in zip(arrived, names, strict=True):
-            if name in taken:
-                others.append(pair[0])
-            else:
-                free.append(pair)
-        items.put_all(self.placing.connection, (item for item, _ in free))
-        tree.insert_all(self.placing.connection, (node_of(folder, item) for item, _ in free))
+    def _arrive(self, arrivals: list[tuple[Ino, Item, tuple[object, ...]]]) -> list[Item]:
+        """Show new items where their names are free; returns the others."""
+        places = [(folder, str(row[_SHOWN])) for folder, _, row in arrivals]
+        taken = bulk.taken(self.placing.connection, places) if places else set()
+        taken |= {place for place, count in Counter(places).items() if count > 1}
+        free = [arrival for arrival, place in zip(arrivals, places, strict=True) if place not in taken]
+        items.put_rows(self.placing.connection, [row for _, _, row in free])
+        tree.insert_all(self.placing.connection, (node_of(folder, item) for folder, item, _ in free))
         told = self.placing.after.news
-        told += [EntryChanged(folder, str(row[_SHOWN]), appeared=True) for _, row in free]
-        told += [NodeChanged(folder) for item, _ in free if item.kind is Kind.FOLDER][:1]  # its link count
-        if not self.listing:
-            for _, row in free:
+        told += [EntryChanged(folder, str(row[_SHOWN]), appeared=True) for folder, _, row in free]
+        told += [NodeChanged(each) for each in {folder for folder, item, _ in free if item.kind is Kind.FOLDER}]
+        if not self.listing:  # a folder's link count, above, is one of its attributes
+            for folder, _, row in free:
                 self._note(folder, What.CREATED, folder, str(row[_SHOWN]))
+        return [item for (_, item, _), place in zip(arrivals, places, strict=True) if place in taken]
 
     def bury(self, told: Sequence[Tombstone]) -> list[Tombstone]:
         """Take in deletions of files that nothing is pending for, and of what nobody looked at; returns the others."""
@@ -161,14 +169,15 @@ class Plain:
 
     def _note(self, ino: Ino, what: What, folder: Ino | None, name: str, detail: str = "") -> None:
         if folder is not None:
-            path = self._paths.get(folder)
-            if path is None:
-                path = self._paths[folder] = tree.path_of(self.placing.connection, folder)
-            self._noted.append((ino, f"{path}/{name}", what, detail))
+            self._noted.append((ino, folder, name, what, detail))
 
     def _write_notes(self) -> None:
-        activity.note_many(self.placing.connection, self.placing.clock.now_s, self._noted, who=Who.SERVER)
-        self._noted, self._paths = [], {}  # what is taken in one by one may move folders
+        """With paths as they are now: what is taken in one by one may move folders."""
+        connection, noted = self.placing.connection, self._noted[-activity.KEPT_ROWS :]
+        paths = bulk.paths(connection, {folder for _, folder, *_ in noted})
+        rows = [(ino, f"{paths.get(folder, '?')}/{name}", what, detail) for ino, folder, name, what, detail in noted]
+        activity.note_many(connection, self.placing.clock.now_s, rows, who=Who.SERVER)
+        self._noted = []
 
 
 @dataclass(slots=True)
@@ -176,6 +185,6 @@ class _Sorted:
     """News by what is to be done with it."""
 
     edits: list[tuple[Item, tuple[object, ...], Standing]] = field(default_factory=list)
-    arrivals: dict[Ino, list[tuple[Item, tuple[object, ...]]]] = field(default_factory=dict)
+    arrivals: list[tuple[Ino, Item, tuple[object, ...]]] = field(default_factory=list)
     unseen: list[ItemId] = field(default_factory=list)
     others: list[Item] = field(default_factory=list)
