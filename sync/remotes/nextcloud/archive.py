@@ -49,8 +49,9 @@ class NextcloudArchive:
         assert entry.version is not None or entry.kind is Kind.FOLDER  # noqa: S101 - files have one
         path = places.dav_path("versions", places.user_id, "versions", item_id)
         told, _ = await places.exchange.looked(look(path, VERSION_PROPERTIES, depth=1, asked=item_id))
+        rows = [row for row in told.responses if row.text(f"{DAV}getcontentlength") is not None]  # not the folder
         older = sorted(
-            ((name, row) for row in told.responses if (name := _second(_name(row))) not in {None, entry.mtime_s}),
+            ((second, row) for row in rows if (second := _second(_name(row))) not in {None, entry.mtime_s}),
             key=lambda each: -(each[0] or 0),
         )
         current = ContentVersion(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import trio
@@ -98,10 +98,8 @@ class Door:
         """A login in the browser."""
         path = self._exchange.path_of(("index.php", "login", "v2"))
         begun = _decoded(await self._body(Ask(method="POST", path=path, headers=OCS_HEADERS, content=b"")), _Begun)
-        if not begun.login.startswith(("https://", "http://")):
-            raise ProtocolViolation("the page to sign in is no address")
-        poll = self._exchange.path_of(self._exchange.names_of(begun.poll.endpoint))
-        return Flow(page=begun.login, poll_path=poll, token=begun.poll.token)
+        page, poll = self._own(begun.login), self._own(begun.poll.endpoint)
+        return Flow(page=self._exchange.origin + page, poll_path=poll, token=begun.poll.token)
 
     async def granted(self, flow: Flow) -> Granted:
         """Wait until the person allowed it; NotSignedIn when that took too long."""
@@ -119,6 +117,12 @@ class Door:
                 except Gone:
                     await trio.sleep(POLL_S)
         raise NotSignedIn("nobody allowed the login in the browser in time")
+
+    def _own(self, address: str) -> str:
+        """The path of an address of this very server, whose scheme or port a proxy may have hidden from it."""
+        if urlsplit(address).hostname != urlsplit(self._exchange.url).hostname:
+            raise ProtocolViolation("the server sends the login to another server: its own address is set up wrongly")
+        return self._exchange.path_of(self._exchange.names_of(urlsplit(address).path))
 
     async def _ocs(self, method: str, *names: str) -> bytes:
         path = self._exchange.path_of(("ocs", "v2.php", *names))

@@ -11,6 +11,8 @@ import re
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+import trio
+
 from sync.remote import NotSignedIn
 from sync.remotes.dav.exchange import LISTING_MAX_BYTES, DavExchange
 from sync.remotes.dav.multistatus import Multistatus, multistatus_of
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from sync.remotes.channel import Reply
 
 COOKIES_MAX = 32
+LONG_BYTES = 256 << 10  # of XML: read in a thread, as it takes longer than programs should wait
 _COOKIE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,128})=([\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{0,4096})(?:;|$)")
 
 
@@ -59,7 +62,9 @@ class NextcloudExchange(DavExchange):
     async def looked(self, ask: Ask) -> tuple[Multistatus, int]:
         """A 207 answer, and the server's clock (whole seconds since the epoch) as that very answer tells it."""
         reply = await self.reply(ask, LISTING_MAX_BYTES)
-        return multistatus_of(reply.body), clock_of(reply.headers)
+        if len(reply.body) < LONG_BYTES:
+            return multistatus_of(reply.body), clock_of(reply.headers)
+        return await trio.to_thread.run_sync(multistatus_of, reply.body), clock_of(reply.headers)
 
 
 def clock_of(headers: httpx.Headers) -> int:

@@ -213,14 +213,15 @@ class Ledger(LedgerFile):
         with self._transaction():
             newest = self.seq
             for seen, parent in told:
-                known = self.get(ItemId(seen.file_id))
-                if seen.file_id in look.overtaken and isinstance(known, Entry):
+                row = self._db.execute("SELECT * FROM entry WHERE id = ?", (seen.file_id,)).fetchone()
+                known = None if row is None or row["gone"] else entry_of(row)
+                if known is not None and seen.file_id in look.overtaken:
                     entries.append(known)
                     continue
-                fresh, news = told_anew(known if isinstance(known, Entry) else None, seen, parent, now_s)
+                fresh, news = told_anew(known, seen, parent, now_s)
                 newest += news
-                seq = newest if news else self.seq_of(fresh.id)
-                self._db.execute(_PUT, (*values_of(fresh), seq))
+                if fresh != known or row["missing"]:
+                    self._db.execute(_PUT, (*values_of(fresh), newest if news else row["seq"]))
                 entries.append(fresh)
                 self._overtake(fresh.id, look)
             self._set("seq", str(newest))

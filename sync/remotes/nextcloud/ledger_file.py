@@ -42,7 +42,8 @@ class LedgerFile:
     @property
     def fingerprint(self) -> str | None:
         """The server's, when it was last looked at."""
-        return self._fact("fingerprint") or None
+        row = self._db.execute("SELECT value FROM fact WHERE name = 'fingerprint'").fetchone()
+        return None if row is None else str(row[0])
 
     def note_fingerprint(self, fingerprint: str) -> None:
         """As first told."""
@@ -80,7 +81,7 @@ class LedgerFile:
         return str(self._db.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()[0])
 
     def _set(self, name: str, value: str) -> None:
-        self._db.execute("UPDATE fact SET value = ? WHERE name = ?", (value, name))
+        self._db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -116,6 +117,6 @@ def _connected(path: Path | None) -> sqlite3.Connection:
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'entry'").fetchone():
         schema = resources.files(__package__).joinpath("ledger.sql").read_text(encoding="utf-8")
         db.executescript(f"BEGIN; {schema} COMMIT;")
-        facts = [("epoch", secrets.token_hex(8)), ("seq", "0"), ("fingerprint", "")]
+        facts = [("epoch", secrets.token_hex(8)), ("seq", "0")]
         db.executemany("INSERT INTO fact VALUES (?, ?)", facts)
     return db

@@ -266,6 +266,10 @@ class NextcloudRemote:
         """Nothing is opened ahead: a PHP server pays for every connection that waits."""
         await trio.sleep_forever()
 
+    async def renew(self, *, drop: bool) -> None:
+        """This machine's network is another one."""
+        await self._exchange.renew(drop=drop)
+
     async def aclose(self) -> None:
         """Give back connections."""
         await self._exchange.aclose()
