@@ -15,7 +15,7 @@ from sync.remote import RemoteError
 from tests.model.holding import Holding
 from tests.model.patterns import DEPTH, Patterns
 from tests.model.traits import Labelling
-from tests.model.trees import children, moved, swapped, within
+from tests.model.trees import children, in_a_folder, moved, swapped, within
 from vfs.attributes import AttributeChange
 from vfs.naming import RENAME_EXCHANGE
 
@@ -173,7 +173,7 @@ class Program(Holding, Patterns, Labelling):
         await self._listed(target)
         await self._listed(f"{target}/x")
         before = self.machine.tree()
-        if path not in before or target.rpartition("/")[0] not in {"", *before}:
+        if path not in before or not in_a_folder(before, target):
             return
         source, place = self.machine.place(path), self.machine.place(target)
         if self._refused(before, path, target):
@@ -228,8 +228,7 @@ class Program(Holding, Patterns, Labelling):
         """What is shown, if a new thing can be made at a path."""
         await self._listed(path)
         tree = self.machine.tree()
-        folder = path.rpartition("/")[0]
-        return tree if path not in tree and (folder == "" or folder in tree) else None
+        return tree if path not in tree and in_a_folder(tree, path) else None
 
     async def _listed(self, path: str) -> None:
         """Have the folder of a path looked into, if it is one."""

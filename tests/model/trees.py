@@ -33,3 +33,8 @@ def within(path: str, ancestor: str) -> bool:
 
 def children(tree: Tree, path: str) -> bool:
     return any(each.startswith(f"{path}/") for each in tree)
+
+
+def in_a_folder(tree: Tree, path: str) -> bool:
+    folder = path.rpartition("/")[0]
+    return folder == "" or tree.get(folder, "") is None
