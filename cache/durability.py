@@ -19,6 +19,7 @@ from cache import contents
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
+    from pathlib import Path
 
     from cache.blobs import Blobs
     from cache.db import Database
@@ -171,7 +172,7 @@ class Durability:
 
     def _sync_closed(self, content_ids: list[ContentId]) -> dict[ContentId, OSError]:
         failed: dict[ContentId, OSError] = {}
-        folders: dict[object, ContentId] = {}
+        folders: dict[Path, list[ContentId]] = {}
         for content_id in content_ids:
             try:
                 fd = self._blobs.open(content_id, writable=False)
@@ -179,13 +180,16 @@ class Durability:
                 continue  # deleted meanwhile, its row too
             try:
                 self._blobs.sync(fd)
-                folders[self._blobs.path(content_id).parent] = content_id
+                folders.setdefault(self._blobs.path(content_id).parent, []).append(content_id)
             except OSError as error:
                 failed[content_id] = error
             finally:
                 os.close(fd)
-        for content_id in folders.values():
-            self._blobs.sync_name(content_id)
+        for named in folders.values():
+            try:
+                self._blobs.sync_name(named[0])  # and with it those of the others
+            except OSError as error:
+                failed.update(dict.fromkeys(named, error))
         return failed
 
     def _sync_bundled(self, bundled: dict[ContentId, Bundled]) -> dict[ContentId, OSError]:

@@ -135,6 +135,12 @@ def count_folders(connection: sqlite3.Connection, parent: Ino) -> int:
     return int(count)
 
 
+def listed_folders(connection: sqlite3.Connection) -> list[Ino]:
+    """Folders whose every child is here, in the order in which they became known: most of them after their parents."""
+    rows = connection.execute("SELECT ino FROM node WHERE kind = 'folder' AND listed = 1")  # by an index of folders
+    return sorted(Ino(ino) for (ino,) in rows)
+
+
 def path_of(connection: sqlite3.Connection, ino: Ino) -> str:
     """The path below the mount point, for people; '?' leads where the chain is broken, or has no end."""
     row = connection.execute(

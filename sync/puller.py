@@ -17,7 +17,7 @@ from cache.activity import What, note
 from cache.db import get_meta, set_meta
 from cache.errors import NotFound
 from cache.failpoints import reached
-from cache.model import ROOT_INO, Anchor, Ino, Item, ItemId, Kind
+from cache.model import ROOT_INO, Anchor, Ino, Item, ItemId
 from sync.remote import AnchorExpired, ChangePage, Gone, Listing, Remote, RemoteError, Tombstone
 
 if TYPE_CHECKING:
@@ -235,16 +235,14 @@ class Puller:
     async def _resync(self, fresh: Anchor | None) -> None:
         """The feed does not reach back: compare every listed folder; local changes and cached bytes stay."""
         anchor = fresh or await self._remote.newest_anchor()
-        queue = [ROOT_INO]
-        while queue:
-            ino = queue.pop(0)
-            node = tree.by_ino(self._store.db.reader, ino)
-            if node is None or node.kind is not Kind.FOLDER:
-                continue
-            if node.listed and node.item_id is not None:  # a new one may hold others that were moved into it
-                with suppress(NotFound):
-                    await self._list(ino, node.item_id)
-            queue += [each.ino for each in tree.children(self._store.db.reader, ino) if each.kind is Kind.FOLDER]
+        compared: set[Ino] = set()
+        while ahead := [ino for ino in tree.listed_folders(self._store.db.reader) if ino not in compared]:
+            for ino in ahead:  # wherever it is by now, or if it has no place
+                node = tree.by_ino(self._store.db.reader, ino)
+                if node is not None and node.listed and node.item_id is not None:
+                    with suppress(NotFound):
+                        await self._list(ino, node.item_id)
+            compared.update(ahead)
 
         def change(connection: sqlite3.Connection) -> None:
             set_meta(connection, "anchor", anchor)

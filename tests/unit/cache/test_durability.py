@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from cache.model import ContentId
+
 
 @pytest.fixture
 async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
@@ -76,6 +78,21 @@ async def test_clean_bytes_that_the_disk_refused_are_fetched_again(
     before = machine.remote.requests.count("read")
     assert await machine.read(node.ino) == b"bytes"
     assert machine.remote.requests.count("read") == before + 1
+
+
+async def test_bytes_whose_names_the_disk_refused_are_fetched_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync_name = machine.store.blobs.sync_name
+
+    def failing(_content_id: ContentId) -> None:
+        monkeypatch.setattr(machine.store.blobs, "sync_name", sync_name)
+        raise OSError(errno.EIO, "the disk would not")
+
+    monkeypatch.setattr(machine.store.blobs, "sync_name", failing)
+    for _ in range(2):
+        await machine.store.durability.sync_all()
+        assert machine.store.resident_bytes(machine.at("/held")) == 0
 
 
 async def test_unsent_bytes_are_durable_soon_without_anybody_asking(machine: Machine) -> None:

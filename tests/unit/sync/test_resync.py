@@ -1,0 +1,52 @@
+"""A feed that does not reach back: every folder that was listed is compared, wherever it goes meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from tests.fakes.drive import FakeDrive
+from tests.fakes.faults import Fault
+from tests.model.desk import Desk
+from tests.model.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """/a/, /b/f/gone: listed here; then gone/ was deleted, and the feed was cut off."""
+    drive = FakeDrive()
+    machine = Machine("ann", drive, tmp_path / "ann")
+    try:
+        desk = Desk(drive, machine)
+        for path, data in {"/a": None, "/b": None, "/b/f": None, "/b/f/gone": b"1"}.items():
+            desk.there(path, data)
+        await machine.begin()
+        async with machine.running():
+            await machine.read_all()
+            desk.deleted("/b/f/gone")
+            desk.there("/b/f/new", b"2")
+            drive.expire_anchors()
+            yield desk
+    finally:
+        machine.remove()
+
+
+async def test_a_folder_that_a_program_moves_into_one_that_was_compared_is_compared_too(desk: Desk) -> None:
+    machine = desk.machine
+    gates = [Fault(operation="children"), Fault(operation="children"), Fault(operation="children", gate=trio.Event())]
+    for each in gates:  # the root, /a, and then /b is waited for
+        machine.remote.inject(each)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(machine.pull)
+        await gates[-1].reached.wait()
+        await desk.rename("/b/f", "/a/f")
+        assert gates[-1].gate is not None
+        gates[-1].gate.set()
+    assert set(machine.tree()) == {"/a", "/a/f", "/a/f/new", "/b"}
+    assert set(await desk.meet()) == {"/a", "/a/f", "/a/f/new", "/b"}
