@@ -33,13 +33,19 @@ class Nameless:
         self._inos.update(inos)
 
     def take(self) -> set[Ino]:
-        """Those that nobody may ask for any more; `add` them again if they could not be forgotten."""
-        free = {ino for ino in self._inos if not self._waits(ino)}
-        self._inos -= free
-        return free
+        """Those that nobody may ask for any more; `add` them again if they could not be forgotten.
 
-    def _waits(self, ino: Ino) -> bool:
-        if self._opened.of_node(ino):
-            return True
-        node = tree.by_ino(self._reader, ino) if self.known(ino) else None
-        return node is not None and node.parent is None  # what has a name is no business of ours
+        Nobody begins to ask for these either: what has a name is left out, for it could be opened and lose that name
+        before the transaction that forgets. Whoever takes the name away adds it.
+        """
+        free: set[Ino] = set()
+        waiting: set[Ino] = set()
+        for ino in self._inos:
+            if self._opened.of_node(ino):
+                waiting.add(ino)
+                continue
+            node = tree.by_ino(self._reader, ino)
+            if node is not None and node.parent is None:
+                (waiting if self.known(ino) else free).add(ino)
+        self._inos = waiting
+        return free

@@ -253,12 +253,13 @@ class LocalStore:
     async def _save(self) -> None:
         resident, used = self.untold.take()
         self.durability.changed(*resident)
-        loose = {content_id for content_id in self._loose if self.opened.get(content_id) is None}
+        closed = [content_id for content_id in self._loose if self.opened.get(content_id) is None]
+        self._loose.difference_update(closed)
+        loose = set(contents.without_node(self.db.reader, closed))  # what has one could be opened, and lose it
         nameless = self.nameless.take()
         gone, self._deleted = self._deleted, []
         if not (resident or loose or nameless or used or gone):
             return
-        self._loose -= loose
         work = Work(
             now_s=self.clock().now_s, resident=resident, used=used, loose=loose, nameless=nameless, blobs_deleted=gone
         )
