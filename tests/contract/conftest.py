@@ -1,20 +1,22 @@
-"""The remotes that the contract holds for: the fake, and ours over a real server process."""
+"""The remotes that the contract holds for: the fake, ours over a real server process, and real WebDAV servers."""
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sync.remotes.anchor import AnchorRemote
-from tests.contract.homes import Home, numbers
+from tests.contract.davs import RunningDav
+from tests.contract.homes import Home, elsewhere, numbers
 from tests.fakes.drive import FakeDrive
 from tests.fakes.remote import FakeRemote
+from tests.harness.davs import SERVERS
 from tests.harness.server import ServerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from sync.remote import Remote
 
@@ -26,14 +28,34 @@ def anchor_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
         yield process
 
 
-@pytest.fixture(params=["fake", "anchor"])
+@pytest.fixture(scope="session")
+def dav_servers() -> Iterator[Callable[[str], RunningDav]]:
+    """Real WebDAV servers, each started when first wanted; the tests of one that is not here are skipped."""
+    with ExitStack() as stack:
+        running: dict[str, RunningDav] = {}
+
+        def get(name: str) -> RunningDav:
+            if name not in running:
+                missing = SERVERS[name].missing()
+                if missing is not None:
+                    pytest.skip(missing)
+                running[name] = RunningDav(stack.enter_context(SERVERS[name]()))
+            return running[name]
+
+        yield get
+
+
+@pytest.fixture(params=["fake", "anchor", *SERVERS])
 def clients(request: pytest.FixtureRequest) -> list[Remote]:
     """Two clients of one drive."""
     if request.param == "fake":
         drive = FakeDrive()
         return [FakeRemote(drive), FakeRemote(drive)]
-    process: ServerProcess = request.getfixturevalue("anchor_server")
-    return [AnchorRemote(process.url, process.token) for _ in range(2)]
+    if request.param == "anchor":
+        process: ServerProcess = request.getfixturevalue("anchor_server")
+        return [AnchorRemote(process.url, process.token) for _ in range(2)]
+    server: RunningDav = request.getfixturevalue("dav_servers")(request.param)
+    return [server.client() for _ in range(2)]
 
 
 @pytest.fixture
@@ -45,4 +67,4 @@ async def home(clients: list[Remote]) -> AsyncIterator[Home]:
         root = await clients[0].root()
         name = f"home-{next(numbers)}"
         folder = await clients[0].make_folder(root.item_id, name, mode=0o755, mtime_ns=0, key=name)
-        yield Home(clients[0], clients[1], folder.item_id)
+        yield Home(clients[0], clients[1], folder.item_id, await elsewhere(clients[1], folder))

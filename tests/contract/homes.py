@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+import pytest
 from msgspec.structs import replace as with_
 
+from cache.model import Item
 from sync.remote import NewFile, Overwrite, Remote, Tombstone
 from tests.fakes.sources import BytesSource
 
 if TYPE_CHECKING:
-    from cache.model import Anchor, Item, ItemId
+    from cache.model import Anchor, ItemId
 
 numbers = itertools.count(1)
 
@@ -32,11 +34,39 @@ async def content(remote: Remote, item: Item, start: int = 0, stop: int | None =
         return data
 
 
-class Home:
-    """A fresh folder on a drive, and two clients of that drive."""
+async def elsewhere(remote: Remote, folder: Item) -> ItemId:
+    """The id of a folder of the root, as another client knows it."""
+    if remote.capabilities.native_ids:
+        return folder.item_id
+    root = await remote.root()
+    return next(each.item_id for each in (await remote.children(root.item_id)).items if each.name == folder.name)
 
-    def __init__(self, remote: Remote, other: Remote, folder: ItemId) -> None:
-        self.remote, self.other, self.folder = remote, other, folder
+
+def lacks(remote: Remote, what: str, *, has: bool) -> None:
+    """Skip a test of something that the remote does not offer."""
+    if not has:
+        pytest.skip(f"{type(remote).__name__} has no {what}")
+
+
+class Home:
+    """A fresh folder on a drive, and two clients of that drive; `there`: the folder's id as the other one knows it."""
+
+    def __init__(self, remote: Remote, other: Remote, folder: ItemId, there: ItemId) -> None:
+        self.remote, self.other, self.folder, self.there = remote, other, folder, there
+
+    async def seen(self, item: Item) -> Item:
+        """What the other client has by that name in the same folder, `folder` or one in it."""
+        if self.remote.capabilities.native_ids:
+            found = (await self.other.get_many([item.item_id]))[item.item_id]
+        else:
+            parent = self.there
+            if item.parent_id != self.folder:
+                above = (await self.remote.get_many([item.parent_id]))[item.parent_id]  # type: ignore[list-item, index]
+                assert isinstance(above, Item)
+                parent = (await self.seen(above)).item_id
+            found = next(each for each in (await self.other.children(parent)).items if each.name == item.name)
+        assert isinstance(found, Item)
+        return found
 
     def key(self) -> str:
         """A new idempotency key."""

@@ -16,7 +16,7 @@ from sync.remote import (
     Refused,
     VersionGone,
 )
-from tests.contract.homes import MTIME_NS, content, facts
+from tests.contract.homes import MTIME_NS, content, facts, lacks
 from tests.fakes.sources import BytesSource
 
 if TYPE_CHECKING:
@@ -67,17 +67,23 @@ async def test_overwrite_keeps_the_id_and_changes_both_versions(home: Home) -> N
     assert newer.content_version != item.content_version
     assert newer.metadata_version != item.metadata_version
     assert await content(home.remote, newer) == b"three"
-    assert await content(home.other, newer, 1, 3) == b"hr"
+    assert await content(home.other, await home.seen(newer), 1, 3) == b"hr"
 
 
-async def test_a_replaced_version_stays_readable(home: Home) -> None:
+async def test_a_replaced_version_stays_readable_or_is_gone(home: Home) -> None:
     item = await home.put("f", b"one")
-    await home.overwrite(item, b"three")
-    assert await content(home.remote, item) == b"one"
-    assert await content(home.remote, item, 1, 2) == b"n"
+    newer = await home.overwrite(item, b"three")
+    if home.remote.capabilities.old_versions_readable:
+        assert await content(home.remote, item) == b"one"
+        assert await content(home.remote, item, 1, 2) == b"n"
+        return
+    with pytest.raises(VersionGone) as caught:
+        await content(home.remote, item)
+    assert caught.value.current == newer
 
 
 async def test_a_removed_files_content_stays_readable_for_open_handles(home: Home) -> None:
+    lacks(home.remote, "old versions", has=home.remote.capabilities.old_versions_readable)
     item = await home.put("f", b"one")
     await home.remote.remove(item.item_id, item.metadata_version, key=home.key())
     assert await content(home.remote, item) == b"one"
@@ -112,12 +118,25 @@ async def test_a_folder_and_a_symlink_never_replace(home: Home) -> None:
     with pytest.raises(Conflict) as caught:
         await home.make_folder("f")
     assert caught.value.current == item
-    with pytest.raises(Conflict) as caught:
-        await home.remote.make_symlink(home.folder, "f", target="x", mtime_ns=MTIME_NS, key=home.key())
-    assert caught.value.current == item
+    if home.remote.capabilities.symlinks:
+        with pytest.raises(Conflict) as caught:
+            await home.remote.make_symlink(home.folder, "f", target="x", mtime_ns=MTIME_NS, key=home.key())
+        assert caught.value.current == item
+
+
+async def test_what_cannot_be_kept_is_refused(home: Home) -> None:
+    if not home.remote.capabilities.symlinks:
+        with pytest.raises(Refused):
+            await home.remote.make_symlink(home.folder, "l", target="x", mtime_ns=MTIME_NS, key=home.key())
+    if not home.remote.capabilities.xattrs:
+        item = await home.put("f", b"x")
+        assert item.xattrs is None
+        with pytest.raises(Refused):
+            await home.remote.set_xattrs(item.item_id, item.metadata_version, (("user.a", b"1"),), key=home.key())
 
 
 async def test_a_symlink_keeps_its_target_and_time(home: Home) -> None:
+    lacks(home.remote, "symlinks", has=home.remote.capabilities.symlinks)
     link = await home.remote.make_symlink(home.folder, "l", target="../ä b", mtime_ns=MTIME_NS, key=home.key())
     assert (link.kind, link.symlink_target, link.mtime_ns) == (Kind.SYMLINK, "../ä b", MTIME_NS)
     assert (await home.remote.children(home.folder)).items == [link]

@@ -99,7 +99,7 @@ async def test_changes_made_after_a_listing_are_in_the_feed_after_its_anchor(hom
 
 async def test_many_children_and_many_changes_come_in_pages(home: Home) -> None:
     anchor = await home.remote.newest_anchor()
-    count = 1203
+    count = 1203 if home.remote.capabilities.keys_shared else 203
     names = [f"n{number:04}" for number in range(count)]
     limit = trio.Semaphore(8)
 
@@ -135,7 +135,7 @@ async def test_hints_come_on_connect_and_after_a_change_of_another_client(home: 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen)
             await reached.receive()
-            await home.put("f", b"1", remote=home.other)
+            await home.put("f", b"1", parent=home.there, remote=home.other)
             await reached.receive()
             nursery.cancel_scope.cancel()
 

@@ -10,7 +10,7 @@ from cache.model import Item, ItemId, Version
 from sync.batches import Wanted
 from sync.capabilities import Feature
 from sync.remote import Gone, Remote, RemoteError, VersionGone
-from tests.contract.homes import facts
+from tests.contract.homes import facts, lacks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,10 @@ async def contents(remote: Remote, asked: Sequence[Wanted]) -> list[bytes | Remo
         return [part async for part in parts]
 
 
-async def test_both_are_offered(home: Home) -> None:
-    assert home.remote.capabilities.features == frozenset(Feature)
+@pytest.fixture(autouse=True)
+def offered(request: pytest.FixtureRequest, clients: list[Remote]) -> None:
+    feature = Feature.DESCENDANTS if "descend" in request.node.name else Feature.READ_MANY
+    lacks(clients[0], feature.name, has=feature in clients[0].capabilities.features)
 
 
 async def test_many_contents_come_in_the_asked_order(home: Home) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cache.model import Item, Version
+from sync.capabilities import Feature
 from sync.closing import closing
 from sync.remote import (
     BadDigest,
@@ -23,7 +24,7 @@ from sync.remote import (
     VersionGone,
 )
 from sync.sessions import Announced, Over, UploadId
-from tests.contract.homes import MTIME_NS, content, facts
+from tests.contract.homes import MTIME_NS, content, facts, lacks
 from tests.fakes.sources import BytesSource
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
     from tests.contract.homes import Home
 
 KIB = 1 << 10
+
+
+@pytest.fixture(autouse=True)
+def offered(request: pytest.FixtureRequest, clients: list[Remote]) -> None:
+    feature = Feature.DELTAS if "delta" in request.node.name or "blocks" in request.node.name else Feature.SESSIONS
+    lacks(clients[0], feature.name, has=feature in clients[0].capabilities.features)
+
+
 OLD = random.Random(3).randbytes(200 * KIB)
 NEW = OLD[: 64 * KIB] + b"edited" + OLD[64 * KIB + 6 :]
 EDIT = (

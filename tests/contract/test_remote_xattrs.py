@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sync.remote import Conflict
-from tests.contract.homes import facts
+from tests.contract.homes import facts, lacks
 
 if TYPE_CHECKING:
+    from sync.remote import Remote
     from tests.contract.homes import Home
+
+
+@pytest.fixture(autouse=True)
+def offered(clients: list[Remote]) -> None:
+    lacks(clients[0], "extended attributes", has=clients[0].capabilities.xattrs)
 
 
 async def test_a_new_item_has_none(home: Home) -> None:

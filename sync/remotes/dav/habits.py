@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from sync.capabilities import Capabilities, Delta, Guard, Push
+from sync.capabilities import Capabilities, Delta, Guard, Names, Push
 from sync.remote import Busy, Denied, Permanent, Refused, RemoteError
 from sync.remotes.asking import Ask
 from sync.remotes.dav.facts import is_weak, opaque
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from sync.remotes.dav.exchange import DavExchange
     from sync.remotes.dav.facts import Facts
     from sync.remotes.dav.locking import Locks
-    from sync.remotes.dav.looking import Looker, Names
+    from sync.remotes.dav.looking import Looker
+    from sync.remotes.dav.looking import Names as Path
 
 STALE = '"anchorfs-stale"'
 DONE = frozenset({200, 201, 204})
 TELLING = DONE | {400, 403, 404, 405, 409, 412, 423, 424, 501}
-REWRITES = 4
+REWRITES = 6
+FINE_FROM = 3  # tags of whole seconds make two at most; a clock that ticks every 4 ms makes a pair alike at times
+DIFFICULT = "%?#;\\\n"
 
 
 class Habits(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +45,9 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     if_none_match: bool = False
     overwrite_f: bool = False  # a move does not replace when told so
     whole_puts: bool = False  # an upload that breaks off leaves nothing behind
-    exact_tags: bool = False  # contents of one size written at once differ in their tags
+    fine_tags: bool = False  # contents of one size that are written within a second differ in their tags
     tags_move: bool = False  # a tag stays when its file is renamed
+    refused: str = ""  # characters that a name cannot have: it would come out as another one
 
     @property
     def creates_safely(self) -> bool:
@@ -63,8 +67,8 @@ class Prober:
         self._exchange = exchange
         self._looker = looker
         self._locks = locks
-        self._at: Names = (f"{RESERVED}probe-{secrets.token_hex(6)}",)
-        self._other: Names = (f"{self._at[0]}-2",)
+        self._at: Path = (f"{RESERVED}probe-{secrets.token_hex(6)}",)
+        self._other: Path = (f"{self._at[0]}-2",)
 
     async def habits(self) -> Habits:
         """Raises RemoteError only for what says nothing about the server's habits (no connection, no credential)."""
@@ -81,7 +85,7 @@ class Prober:
                         await self._status("DELETE", names, {})
 
     async def _tried(self) -> Habits:
-        exact = await self._has_exact_tags()
+        fine = await self._has_fine_tags()
         none_match = await self._status("PUT", self._at, {"if-none-match": "*"}, b"5") == 412
         locks = await self._has_locks()
         stale = await self._status("PUT", self._at, {"if-match": STALE}, b"6")
@@ -100,17 +104,34 @@ class Prober:
             if_none_match=none_match,
             overwrite_f=overwrite_f,
             whole_puts=whole,
-            exact_tags=exact,
+            fine_tags=fine,
             tags_move=bool(before and after and before.tag) and _tag(before) == _tag(after),
+            refused=await self._refused_characters(),
         )
 
-    async def _has_exact_tags(self) -> bool:
+    async def _refused_characters(self) -> str:
+        """Some servers decode the address that a file moves to once too often."""
+        if await self._comes_out_as(DIFFICULT):
+            return ""
+        return "".join([each for each in DIFFICULT if not await self._comes_out_as(each)])
+
+    async def _comes_out_as(self, text: str) -> bool:
+        names = (f"{self._at[0]}{text}x",)
+        await self._put(self._at, b"name")
+        destination = {"overwrite": "F", "destination": self._exchange.url_of(names)}
+        status = await self._status("MOVE", self._at, destination)
+        found = status in DONE and await self._looker.look(names) is not None
+        for end in range(len(text) + 2 if status in DONE else 0):  # wherever it was cut
+            await self._status("DELETE", (f"{self._at[0]}{text}x"[: len(self._at[0]) + end],), {})
+        return found
+
+    async def _has_fine_tags(self) -> bool:
         tags = set()
         for number in range(REWRITES):
             await self._put(self._at, str(number).encode())
             told = await self._looker.look(self._at)
             tags.add(_tag(told))
-        return None not in tags and len(tags) == REWRITES
+        return None not in tags and len(tags) >= FINE_FROM
 
     async def _has_locks(self) -> bool:
         """A locked file must be kept from who has no token, and given to who has."""
@@ -146,14 +167,14 @@ class Prober:
         await self._status("DELETE", self._other, {})
         return nothing
 
-    async def _put(self, names: Names, data: bytes) -> None:
+    async def _put(self, names: Path, data: bytes) -> None:
         ask = Ask(
             method="PUT", path=self._exchange.path_of(names), content=data, mutates=True, expect=DONE,
             headers={"content-length": str(len(data))},
         )  # fmt: skip
         await self._exchange.reply(ask)
 
-    async def _status(self, method: str, names: Names, headers: Mapping[str, str], data: bytes | None = None) -> int:
+    async def _status(self, method: str, names: Path, headers: Mapping[str, str], data: bytes | None = None) -> int:
         """What the server says to it; raises RemoteError for what says nothing about its habits."""
         length = {} if data is None else {"content-length": str(len(data))}
         ask = Ask(
@@ -184,7 +205,7 @@ def capabilities_of(habits: Habits, *, unsafe: bool) -> Capabilities:
         folder_moves=Guard.LOOKED,
         atomic_replace=False,
         native_ids=False,
-        strong_versions=habits.exact_tags,
+        strong_versions=habits.fine_tags,
         old_versions_readable=False,
         digests=False,
         digests_verified=False,
@@ -193,4 +214,5 @@ def capabilities_of(habits: Habits, *, unsafe: bool) -> Capabilities:
         symlinks=False,
         xattrs=False,
         mtime_step_ns=0,
+        names=Names(refused=frozenset(habits.refused)),
     )

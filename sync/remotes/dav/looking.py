@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 RESERVED = ".anchorfs-"  # names of what is on its way to its own
 Names = tuple[str, ...]
+TOLD = frozenset({207, 404})
+WITH_SLASH = frozenset({301, 302, 307, 308})  # of a server that insists on a folder's slash
+WITHOUT_SLASH = frozenset({400, 405})  # of one that will have none behind a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +50,17 @@ class Looker:
             path=self._exchange.path_of(names, folder=folder),
             headers={"depth": depth, "content-type": "application/xml; charset=utf-8"},
             content=self._body,
-            expect=frozenset({207, 301, 302, 307, 308, 404}) if not folder else frozenset({207, 404}),
+            expect=TOLD | (WITH_SLASH if not folder else WITHOUT_SLASH),
         )
 
     async def look(self, names: Names, *, folder: bool = False) -> Facts | None:
         """What stands there; None: nothing does. `folder`: it is asked for as one (others are told all the same)."""
         reply = await self._exchange.reply(self._ask(names, "0", folder=folder or not names))
-        if 300 <= reply.status < 400:  # some servers insist on a folder's slash
-            return await self.look(names, folder=True)
+        if reply.status in WITH_SLASH or (reply.status in WITHOUT_SLASH and names):
+            other = await self._exchange.reply(self._ask(names, "0", folder=not folder))
+            if other.status in WITH_SLASH | WITHOUT_SLASH:
+                raise ProtocolViolation("an address that is neither a file's nor a folder's")
+            reply = other
         if reply.status == 404:
             return None
         for told in multistatus_of(reply.body).responses:
@@ -67,7 +73,7 @@ class Looker:
     async def listing(self, names: Names, *, everything: bool = False) -> Listed:
         """A folder's children; Gone, also when it is no folder any more. `everything`: our own files too."""
         reply = await self._exchange.reply(self._ask(names, "1", folder=True))
-        if reply.status == 404:
+        if reply.status != 207:
             raise Gone("no such folder")
         rows = {self._exchange.names_of(told.href): told for told in multistatus_of(reply.body).responses}
         own = rows.pop(names, None)

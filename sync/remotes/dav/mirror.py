@@ -205,7 +205,7 @@ class Mirror:
             fields["digest"] = told.digest
         if entry.kind is Kind.FILE and (not same or told.mtime_ns != entry.server_mtime_ns):
             fields["mtime_ns"] = told.mtime_ns
-        quiet = {"tag": told.tag, "server_mtime_ns": told.mtime_ns, "ctime_ns": told.ctime_ns or entry.ctime_ns}
+        quiet = {"tag": told.tag, "server_mtime_ns": told.mtime_ns}
         if any(getattr(entry, name) != value for name, value in fields.items()):
             return self.change(entry, **fields, **quiet)
         if any(getattr(entry, name) != value for name, value in quiet.items()):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sync.remotes.dav.server import Server
 
 ABSENT = frozenset({404})
+NOT_MADE = frozenset({400, 403, 405, 409})  # what servers say of a name that is taken, or of a folder that is not there
 LEFTOVER_S = 86_400.0  # a passing file that is older was left behind by somebody who died
 
 
@@ -43,7 +44,7 @@ class Placer:
         async def act(in_doubt: bool) -> Item:
             names = server.place(parent_id, name)
             with server.touched.changing((parent_id, name)):
-                reply = await server.change("MKCOL", names, folder=True, also=frozenset({403, 405, 409}))
+                reply = await server.change("MKCOL", names, folder=True, also=NOT_MADE)
                 told = await server.looker.look(names, folder=True)
                 made = 200 <= reply.status < 300 or (in_doubt and told is not None and told.kind is Kind.FOLDER)
                 if told is None:

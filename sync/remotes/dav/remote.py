@@ -16,7 +16,7 @@ from cache.model import Kind
 from sync.remote import ChangePage, Gone, Listing, Refused, Space
 from sync.remotes.asking import Ask
 from sync.remotes.dav.downloads import downloaded
-from sync.remotes.dav.facts import Facts, plain_facts, propfind_body
+from sync.remotes.dav.facts import Facts, is_weak, plain_facts, propfind_body
 from sync.remotes.dav.habits import Habits, Prober, capabilities_of
 from sync.remotes.dav.locking import Locks
 from sync.remotes.dav.looking import Looker
@@ -82,7 +82,7 @@ class DavRemote(WithoutExtras):
 
     def _facts(self, told: Told, server_s: float) -> Facts:
         facts = plain_facts(told)
-        if facts.kind is Kind.FOLDER or self._server.habits.exact_tags:
+        if facts.kind is Kind.FOLDER or (self._server.habits.fine_tags and not is_weak(facts.tag)):
             return facts
         settles_s = facts.mtime_ns / 1e9 + UNSETTLED_S
         return with_(facts, settles_s=settles_s) if settles_s >= server_s else facts

@@ -15,7 +15,7 @@ CREATE TABLE entry (
     mode INTEGER NOT NULL,          -- kept here where the server keeps none
     mtime_ns INTEGER NOT NULL,      -- exact, as this machine set it, while the content is the same
     server_mtime_ns INTEGER NOT NULL,
-    ctime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL,      -- as first told: some servers tell the last change for the creation
     tag TEXT,                       -- ETag as told, weak mark included
     content INTEGER NOT NULL,       -- number of the content; a new one for every content that may differ
     digest TEXT,                    -- 'sha-256:…' of that content, if anybody knows

@@ -64,7 +64,8 @@ class Server:
 
     def place(self, parent_id: ItemId, name: str) -> Names:
         """The address of a name in a folder; Gone, Conflict, NameRefused."""
-        if len(checked_name(name).encode()) > NAME_MAX_BYTES or is_reserved(name):
+        fits = len(checked_name(name).encode()) <= NAME_MAX_BYTES and not is_reserved(name)
+        if not fits or any(each in self.habits.refused for each in name):
             raise NameRefused("a name that the remote cannot hold")
         return (*self.names(self.folder(parent_id)), name)
 

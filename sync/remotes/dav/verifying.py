@@ -2,7 +2,8 @@
 
 A tag made of seconds cannot tell two writes within one apart. What bears a tag of just now is *unsettled*: once the
 server's clock has passed on, a content whose bytes this machine holds is read again if it is small, and counts as
-another one if it is large or differs. One whose bytes were never handed out needs no reading.
+another one if it is large or differs. One whose bytes were never handed out needs no reading, nor does what was written
+here where tags are finer than a second.
 """
 
 from __future__ import annotations
@@ -60,6 +61,11 @@ class Verifier:
             return now
         return self._server.mirror.change(now, digest=digest)
 
+    def is_our_own(self, entry: Entry) -> bool:
+        """Whether it was written here, on a server whose tags are finer than a second: another content would have to be
+        of its size, and written in the same tick of the clock as ours, and yet after it."""
+        return self._server.habits.fine_tags and entry.handed_out and entry.digest is not None
+
     async def settled(self, entry: Entry, names: Names) -> Entry:
         """The same once its tag proves it; Busy while it does not, Gone, Conflict."""
         told = await self._server.looker.look(names)
@@ -77,7 +83,7 @@ class Verifier:
 
     async def _settle(self, entry: Entry, names: Names, told: Facts) -> Entry:
         mirror = self._server.mirror
-        if not entry.handed_out:
+        if not entry.handed_out or self.is_our_own(entry):
             return mirror.note(entry, settles_s=None)
         digest = None
         if entry.digest is not None and entry.size <= READ_AGAIN_MAX_BYTES:

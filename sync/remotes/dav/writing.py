@@ -118,7 +118,7 @@ class Writer:
             changed = told is not None and not same_content(entry, told)
             if in_doubt and told is not None and changed and await self._is_ours(names, told, way):
                 return server.mirror.wrote(server.known(entry.item_id), told, way.ours)
-            if entry.settles_s is not None:
+            if entry.settles_s is not None and not self._verifier.is_our_own(entry):
                 entry = await self._verifier.settled(entry, names)
         if entry.content_version != target.base:
             raise Conflict("it changed", current=entry.item, code="precondition_failed")
