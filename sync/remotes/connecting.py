@@ -41,11 +41,11 @@ def connect(text: str, secret: str | None, state: Path | None, *, unsafe: bool =
     address = parse_address(text)
     if address.provider is Provider.DAV:
         return _dav(address, secret, state, unsafe=unsafe)
-    if address.provider is Provider.ANCHOR:
-        from sync.remotes.anchor import AnchorRemote  # noqa: PLC0415 - an adapter is loaded where it is used only
+    if address.provider is Provider.NEXTCLOUD:
+        return _nextcloud(address, secret, state)
+    from sync.remotes.anchor import AnchorRemote  # noqa: PLC0415 - an adapter is loaded where it is used only
 
-        return AnchorRemote(address.url, secret)
-    raise ValueError(f"{address.provider} is not an adapter of this version")
+    return AnchorRemote(address.url, secret)
 
 
 def _dav(address: Address, secret: str | None, state: Path | None, *, unsafe: bool) -> Direct:
@@ -57,3 +57,13 @@ def _dav(address: Address, secret: str | None, state: Path | None, *, unsafe: bo
     credential = None if secret is None else Bearer(secret) if address.user is None else Basic(address.user, secret)
     exchange = DavExchange(address.url, credential)
     return DavRemote(exchange, Mirror(None if state is None else state / STORED_TREE), unsafe=unsafe)
+
+
+def _nextcloud(address: Address, secret: str | None, state: Path | None) -> Direct:
+    from sync.remotes.nextcloud import NextcloudRemote  # noqa: PLC0415 - as above
+
+    if address.user is None:
+        raise ValueError(
+            f"{address.text} names no user; `anchorfs login {address.text}` signs in and tells the address to mount"
+        )
+    return NextcloudRemote(address.url, address.user, secret or "", state=state)

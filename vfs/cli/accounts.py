@@ -12,10 +12,12 @@ import typer
 from rich.markup import escape
 
 from sync.remote import RemoteError
+from sync.remotes.address import Provider, parse_address
+from vfs.cli import signing_in
 from vfs.cli.printing import Json, out, print_json, reporting
 from vfs.config import ConfigError, parse_url
 from vfs.config_file import read_config
-from vfs.credentials import forget_token, store_token
+from vfs.credentials import forget_token, store_token, stored_token
 from vfs.failure import ExitStatus, Failure, describe
 
 ANSWER_S = 20.0
@@ -29,13 +31,14 @@ def login(
     token_stdin: Annotated[bool, typer.Option("--token-stdin", help="Read the token from standard input.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Check a token with the drive, and keep it in the keyring, or in a file of your own."""
+    """Check a token or password with the drive, and keep it in the keyring, or in a file of your own.
+
+    A Nextcloud address without a user signs in with the browser. What is kept of a Nextcloud is an app password.
+    """
     environment = dict(os.environ)
     url = _address(drive, environment)
-    token = sys.stdin.readline().strip() if token_stdin else getpass.getpass(f"token for {url}: ").strip()
-    if not token:
-        raise Failure("usage", "no token was given", status=ExitStatus.USAGE)
     try:
+        url, token = _credential(url, from_stdin=token_stdin)
         trio.run(_check, url, token)
         where = store_token(url, token, environment)
     except (RemoteError, ValueError) as error:
@@ -47,11 +50,29 @@ def login(
     return ExitStatus.DONE
 
 
+def _credential(url: str, *, from_stdin: bool) -> tuple[str, str]:
+    """The address as it is mounted, and what is to be kept for it; raises RemoteError."""
+    address = parse_address(url)
+    nextcloud = address.provider is Provider.NEXTCLOUD
+    if nextcloud and address.user is None and not from_stdin:
+        return trio.run(signing_in.with_browser, url)
+    word = "token" if address.user is None else f"password of {address.user}"
+    told = sys.stdin.readline().strip("\r\n") if from_stdin else getpass.getpass(f"{word} for {url}: ")
+    told = told if address.user is not None else told.strip()
+    if not told:
+        raise Failure("usage", f"no {word} was given", status=ExitStatus.USAGE)
+    return url, trio.run(signing_in.with_password, url, told) if nextcloud else told
+
+
 @reporting
 def logout(drive: Drive, as_json: Json = False) -> int:
-    """Forget the token of a drive; running mounts keep theirs until they end."""
+    """Forget the token of a drive; running mounts keep theirs until they end, but for an app password of a Nextcloud,
+    which the server is told to forget too."""
     environment = dict(os.environ)
     url = _address(drive, environment)
+    kept = stored_token(url, environment)
+    if kept is not None and parse_address(url).provider is Provider.NEXTCLOUD:
+        trio.run(signing_in.take_back, url, kept)
     found = forget_token(url, environment)
     if as_json:
         print_json({"url": url, "forgotten": found})
