@@ -1,4 +1,4 @@
-"""The remotes that the contract holds for: the fake, ours over a real server process, and real WebDAV servers."""
+"""The remotes that the contract holds for: two fakes, ours over a real server process, and real WebDAV servers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sync.remotes.anchor import AnchorRemote
+from sync.remotes.nextcloud import NextcloudRemote
 from tests.contract.davs import RunningDav
 from tests.contract.homes import Home, elsewhere, numbers
 from tests.fakes.drive import FakeDrive
+from tests.fakes.nextcloud import FakeNextcloud
+from tests.fakes.nextcloud.server import PASSWORD
 from tests.fakes.remote import FakeRemote
 from tests.harness.davs import SERVERS
 from tests.harness.server import ServerProcess
@@ -26,6 +29,14 @@ def anchor_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
     """One real server for all tests of the contract."""
     with ServerProcess(tmp_path_factory.mktemp("contract")) as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def nextcloud_server() -> Iterator[FakeNextcloud]:
+    """A Nextcloud whose clock runs ahead with every change, so that no test waits for a second to pass."""
+    with FakeNextcloud() as server:
+        server.account.clock.per_change_s = 3.0
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +56,7 @@ def dav_servers() -> Iterator[Callable[[str], RunningDav]]:
         yield get
 
 
-@pytest.fixture(params=["fake", "anchor", *SERVERS])
+@pytest.fixture(params=["fake", "anchor", "nextcloud", *SERVERS])
 def clients(request: pytest.FixtureRequest) -> list[Remote]:
     """Two clients of one drive."""
     if request.param == "fake":
@@ -54,6 +65,9 @@ def clients(request: pytest.FixtureRequest) -> list[Remote]:
     if request.param == "anchor":
         process: ServerProcess = request.getfixturevalue("anchor_server")
         return [AnchorRemote(process.url, process.token) for _ in range(2)]
+    if request.param == "nextcloud":
+        cloud: FakeNextcloud = request.getfixturevalue("nextcloud_server")
+        return [NextcloudRemote(cloud.http_url, cloud.user, PASSWORD) for _ in range(2)]
     server: RunningDav = request.getfixturevalue("dav_servers")(request.param)
     return [server.client() for _ in range(2)]
 

@@ -38,6 +38,7 @@ class ChunkedUploads:
 
     def __init__(self, places: Places, storing: Storing, chunk_bytes: int = CHUNK_BYTES) -> None:
         self._places, self._storing, self._chunk_bytes = places, storing, chunk_bytes
+        self._digests: dict[UploadId, str] = {}  # of what was sent whole by this process: the server does not compare
 
     async def begin_upload(self, announced: Announced, *, key: str) -> UploadId:
         """A new session; the same one under the same key."""
@@ -73,6 +74,8 @@ class ChunkedUploads:
                 await self._put(upload_id, number, pieces.take(size), size)
                 at += size
             await pieces.end()
+        if not start:
+            self._digests[upload_id] = pieces.digest
         return at
 
     async def commit(
@@ -91,12 +94,16 @@ class ChunkedUploads:
             entry = await self._places.need(known)
             raise Conflict("these bytes are a file already", current=item_of(entry), code="upload_committed")
 
+        if self._digests.get(upload_id, announced.digest) != announced.digest:
+            raise BadDigest("the source changed while it was sent")
+
         async def send(path: str, condition: Mapping[str, str], mtime_s: int) -> str:
             return await self._assemble(upload_id, announced, path, condition, mtime_s)
 
         brought = Brought(size=announced.size, digest=announced.digest, mtime_ns=mtime_ns)
         item = await self._storing.stored(target, brought, send, mode=mode, key=key)
         self._places.ledger.note_upload(upload_id, item.item_id)
+        self._digests.pop(upload_id, None)
         return item
 
     async def abandon(self, upload_id: UploadId) -> None:
@@ -200,6 +207,12 @@ class _Pieces:
 
     def __init__(self, body: AsyncIterator[bytes]) -> None:
         self._body, self._rest = body, b""
+        self._hash = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        """Of all that was taken."""
+        return f"sha-256:{self._hash.hexdigest()}"
 
     async def take(self, size: int) -> AsyncGenerator[bytes, None]:
         """The next `size` bytes."""
@@ -209,6 +222,7 @@ class _Pieces:
                 raise BadDigest("the source changed its size while it was sent")
             now, self._rest = piece[:size], piece[size:]
             size -= len(now)
+            self._hash.update(now)
             yield now
 
     async def end(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cache.model import Item, Kind
-from sync.remote import Busy, Conflict, Gone, NewFile, Overwrite, RemoteError, Source
+from sync.remote import BadDigest, Busy, Conflict, Gone, NewFile, Overwrite, RemoteError, Source
 from sync.remotes.asking import Ask
 from sync.remotes.nextcloud.asks import if_match
 from sync.remotes.nextcloud.changing import MTIME_MIN_S, NS, REFUSALS, STORED, Changing
@@ -16,7 +17,7 @@ from sync.remotes.nextcloud.rows import Entry, item_of
 from sync.remotes.sending import durable_s, exactly
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Mapping
 
     from sync.remotes.channel import Reply
 
@@ -53,7 +54,7 @@ class Storing:
         headers = {"content-type": "application/octet-stream", "content-length": str(source.size)}
 
         async def send(path: str, condition: Mapping[str, str], mtime_s: int) -> str:
-            async with aclosing(exactly(source)) as body:
+            async with aclosing(proven(source)) as body:
                 ask = Ask(
                     method="PUT", path=self.changing.places.path(path), content=body, mutates=True, expect=STORED,
                     headers={**headers, **condition, **content_headers(source.digest, mtime_s)},
@@ -125,6 +126,21 @@ class Storing:
         if entry.version == target.base or brought.is_in(entry, ""):
             return entry
         raise Conflict("another content than the one that was edited", current=item_of(entry))
+
+
+async def proven(source: Source) -> AsyncGenerator[bytes, None]:
+    """The bytes of `source`. The last of them only when all are what was announced: the server does not compare."""
+    digest, held = hashlib.sha256(), b""
+    async with aclosing(exactly(source)) as body:
+        async for piece in body:
+            digest.update(piece)
+            if held:
+                yield held
+            held = piece
+    if f"sha-256:{digest.hexdigest()}" != source.digest:
+        raise BadDigest("the source changed while it was sent")
+    if held:
+        yield held
 
 
 def content_headers(digest: str, mtime_s: int) -> dict[str, str]:
