@@ -15,10 +15,20 @@ if TYPE_CHECKING:
     from sync.remotes.nextcloud.announced import Announced
 
 BEFORE = Capabilities(
-    features=frozenset({Feature.SESSIONS, Feature.VERSIONS, Feature.TRASH, Feature.SEARCH}), delta=Delta.WALK, push=Push.POLL, folder_moves=Guard.LOOKED, strong_versions=False,
-    old_versions_readable=False, digests=False, digests_verified=False, keys_shared=False, modes=False, symlinks=False,
-    xattrs=False, mtime_step_ns=10**9,
-)  # fmt: skip
+    features=frozenset({Feature.SESSIONS, Feature.VERSIONS, Feature.TRASH, Feature.SEARCH}),
+    delta=Delta.WALK,
+    push=Push.POLL,
+    folder_moves=Guard.LOOKED,
+    strong_versions=False,
+    old_versions_readable=False,
+    digests=False,
+    digests_verified=False,
+    keys_shared=False,
+    modes=False,
+    symlinks=False,
+    xattrs=False,
+    mtime_step_ns=10**9,
+)
 """Of a server that was not reached yet: what nearly every one announces."""
 
 
