@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.benches import delta, hydrate, kernel, outside, page, scan, server
+from scripts.benches.delta.results import DeltaReport, read
 from scripts.benches.running import BenchFailedError, ended_in_order
 from scripts.benches.settings import QUICK_RUNS, RUNS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scripts.benches.delta.results import DeltaReport
     from scripts.benches.latency import LatencyReport
     from scripts.benches.report import Report
     from scripts.benches.scan import ScanReport
@@ -45,7 +45,10 @@ def main() -> int:
     parser.add_argument("--runs", type=int, metavar="N", help=f"{RUNS}, with --quick {QUICK_RUNS}")
     parser.add_argument("--dir", type=Path, default=Path(DISK), help=f"a folder on the disk to compare with ({DISK})")
     parser.add_argument(
-        "--only", default="", metavar="PART", help="cases with this in their names (delta, hydrate, kernel, scan)"
+        "--only",
+        default="",
+        metavar="PART",
+        help="cases with this in their names (delta, hydrate, kernel, scan); of delta the others stay in FILE",
     )
     given = parser.parse_args()
     if given.name == REPORT:
@@ -63,6 +66,8 @@ def main() -> int:
         return 1
     print(report.markdown())
     if given.json is not None:
+        if given.only and given.json.exists() and isinstance(report, DeltaReport):
+            report = read(given.json).completed_by(report, given.only)
         report.write_json(given.json)
         given.json.with_suffix(".md").write_text(report.markdown(), encoding="utf-8")
     return 0

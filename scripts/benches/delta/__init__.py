@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from scripts.benches import facts
 from scripts.benches.delta import far
 from scripts.benches.delta.near import Near
-from scripts.benches.delta.results import DeltaReport
+from scripts.benches.delta.results import NOT_MEASURED, DeltaReport
 from scripts.benches.delta.sight import pull_of_many, seen_after
 from scripts.benches.delta.stage import Stage
 from scripts.benches.running import BenchFailedError, scratch
@@ -56,7 +56,7 @@ def run(settings: Settings) -> DeltaReport:
                     part(stack)
             except (BenchFailedError, OSError, subprocess.SubprocessError) as error:
                 settings.say(f"{name}: {error}")
-                report.facts[f"not measured: {name}"] = str(error).strip().splitlines()[-1]
+                report.facts[f"{NOT_MEASURED}{name}"] = str(error).strip().splitlines()[-1]
             except (KeyboardInterrupt, SystemExit):
                 report.facts["ended early"] = f"in {name}"
                 break

@@ -12,7 +12,7 @@ from scripts.benches.delta.changes import Changer
 from scripts.benches.delta.etags import Walk
 from scripts.benches.delta.others import Rclone, find_newer
 from scripts.benches.delta.results import DeltaReport, Measure
-from scripts.benches.delta.stage import Stage, cpu_s
+from scripts.benches.delta.stage import Stage, cpu_s, memory_mib
 from scripts.benches.delta.timing import await_all, deltas, make_and_await, note_spent
 from scripts.benches.running import Program
 from scripts.benches.tools import rclone_program
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from scripts.benches.settings import Settings
 
-LARGE = 300_000  # files: from here on what looks at everything is done once
+LARGE = 300_000  # files: from here on what looks at everything is done once; a run takes minutes
+MIDDLE = 100_000  # from here on twice
 
 
 class Near:
@@ -44,16 +45,19 @@ class Near:
         self._note("told to the client as a whole, s", seeded_s)
 
     def measure(self) -> None:
-        """Start, deltas, then everything that looks at everything."""
+        """Start, deltas, then everything that looks at everything, the bars' own first: a run may be ended early."""
         self._start()
         for changes in self._counts():
             runs = self._settings.runs if changes <= 1000 else min(self._settings.runs, 2)
             self._say(f"{self._items:,} files: delta of {changes:,}")
             deltas(self._stage, self._changer, self._report, changes, runs)
-        self._listing()
+        self._note("memory of the mount after all deltas, MiB", self._stage.memory_mib())
+        self._note("memory of the server then, MiB", memory_mib(self._stage.server.pid, "VmRSS"))
         self._etags()
         self._rclone()
         self._resync()
+        self._listing()
+        self._note("most memory of the mount, with a walk through everything, MiB", self._stage.memory_mib("VmHWM"))
 
     def _say(self, what: str) -> None:
         self._settings.say(what)
@@ -82,7 +86,7 @@ class Near:
 
     @property
     def _scans(self) -> int:
-        return 1 if self._items >= LARGE else min(self._settings.runs, 3)
+        return min(self._settings.runs, 1 if self._items >= LARGE else 2 if self._items >= MIDDLE else 3)
 
     def _timed(self, way: str, act: Callable[[], object], server_pid: int | None = None) -> Measure:
         measure = Measure(way=way, items=self._items, changes=100)

@@ -21,6 +21,7 @@ CHECK = "rclone check (WebDAV)"
 ETAGS = "ETag walk (as Nextcloud clients)"
 SMB = "SMB, find -newer on its mount"
 SMB_LOOK = "SMB, one stat of a file whose name is known"
+NOT_MEASURED = "not measured: "  # begins the name of a fact: which part, and why
 MILLION = 1_000_000  # files: what the bar of a thousand times is about
 _HEADS = ["way", "files", "changes", "RTT", "time", "lowest … highest", "requests", "bytes", "CPU here", "CPU there"]
 
@@ -80,6 +81,15 @@ class DeltaReport:
         """The measure of these, if it was taken."""
         wanted = (way, items, changes, round_trip_ms)
         return next((m for m in self.measures if (m.way, m.items, m.changes, m.round_trip_ms) == wanted), None)
+
+    def completed_by(self, newer: DeltaReport, part: str) -> DeltaReport:
+        """This one with what `newer`, a run of `part` alone, measured anew."""
+        told = {(m.way, m.items, m.changes, m.round_trip_ms): m for m in (*self.measures, *newer.measures)}
+        anew = ", ".join(newer.facts[name] for name in ("made", "machine", "AnchorFS") if name in newer.facts)
+        kept = {name: fact for name, fact in self.facts.items() if part not in name}
+        missing = {name: fact for name, fact in newer.facts.items() if name.startswith(NOT_MEASURED)}
+        facts = kept | missing | {f"measured anew: {part}": anew}
+        return DeltaReport(facts=facts, measures=list(told.values()), figures=self.figures | newer.figures)
 
     def goals(self) -> list[Goal]:
         """The bars that this run can say something about."""

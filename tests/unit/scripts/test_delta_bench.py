@@ -46,6 +46,22 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     assert "| AnchorFS, delta | 1,000" in report.markdown()
 
 
+def test_a_part_that_is_measured_anew_takes_nothing_else_away() -> None:
+    far = Measure(way=results.DELTA, items=1_000, changes=100, round_trip_ms=20.0, seconds=[0.1])
+    kept = DeltaReport(
+        facts={"made": "yesterday", f"{results.NOT_MEASURED}pull": "why", f"{results.NOT_MEASURED}far": "too"},
+        measures=[measured(results.DELTA, 1_000, 0.04), far],
+        figures={"a": 1.0, "b": 2.0},
+    )
+    newer = DeltaReport(facts={"made": "today"}, measures=[measured(results.DELTA, 1_000, 0.03)], figures={"b": 3.0})
+    whole = kept.completed_by(newer, "pull")
+    assert [(m.round_trip_ms, m.seconds) for m in whole.measures] == [(0.0, [0.03]), (20.0, [0.1])]
+    assert whole.figures == {"a": 1.0, "b": 3.0}
+    assert whole.facts == {
+        "made": "yesterday", f"{results.NOT_MEASURED}far": "too", "measured anew: pull": "today",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("count", [1, 10, 100])
 def test_changes_are_as_many_as_asked_and_of_different_files(tmp_path: Path, count: int) -> None:
     build(tmp_path, 1_000)
