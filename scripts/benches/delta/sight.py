@@ -76,7 +76,7 @@ class _OnLooker(threading.Thread):
 
 
 def pull_of_many(settings: Settings, report: DeltaReport, stage: Stage, count: int) -> None:
-    """Every file of a tree changes while the mount hears nothing; then it pulls, in the second of three rounds looked on."""
+    """Every file of a tree changes while the mount hears nothing; then it pulls, three times, once looked on."""
     rates: dict[bool, list[float]] = {False: [], True: []}
     for looked_on in (False, True, False):
         settings.say(f"{count:,} changes at once{', while somebody looks on' if looked_on else ''}")
