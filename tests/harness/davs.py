@@ -206,7 +206,7 @@ class Rclone(DavServer):
 
     def _command(self) -> list[str]:
         config = ["--config", str(self.folder / "rclone.conf"), "--cache-dir", str(self.folder / "cache")]
-        mode = ["--dir-cache-time", "0s"]
+        mode: list[str] = []
         return [
             str(self._program()),
             "serve",

@@ -123,10 +123,13 @@ def propfind_body(properties: Iterable[str] = PLAIN_PROPERTIES) -> bytes:
     return f'{XML}<d:propfind xmlns:d="DAV:"><d:prop>{asked}</d:prop></d:propfind>'.encode()
 
 
-def plain_facts(told: Told) -> Facts:
-    """What the properties of RFC 4918 say; ProtocolViolation for what cannot be a file or folder."""
+def plain_facts(told: Told) -> Facts | None:
+    """What the properties of RFC 4918 say; None: a name that is locked, and nothing more. ProtocolViolation for what
+    cannot be a file or folder."""
     kind_told = told.properties.get(dav("resourcetype"))
     folder = kind_told is not None and kind_told.has(dav("collection"))
+    if not (folder or told.text(dav("getcontentlength")) or told.text(dav("getetag"))):
+        return None
     return Facts(
         kind=Kind.FOLDER if folder else Kind.FILE,
         size=0 if folder else _size(told.text(dav("getcontentlength"))),

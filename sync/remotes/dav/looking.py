@@ -1,7 +1,8 @@
 """Asks what stands at an address, and what a folder holds. Each is one PROPFIND (RFC 4918, section 9.1).
 
 A listing is taken only if it tells of the folder itself: an empty 207 is no empty folder. A child that is told with a
-refusal is there, whatever it is. Our own files on the way (`RESERVED`) are never told.
+refusal is there, whatever it is. A name that is only locked (RFC 2518, section 7.4) holds nothing. Our own files on the
+way (`RESERVED`) are never told.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Listed:
 class Looker:
     """`body` is the PROPFIND to send, `facts_of` reads what is told of one address, given the server's time."""
 
-    def __init__(self, exchange: DavExchange, body: bytes, facts_of: Callable[[Told, float], Facts]) -> None:
+    def __init__(self, exchange: DavExchange, body: bytes, facts_of: Callable[[Told, float], Facts | None]) -> None:
         self._exchange = exchange
         self._body = body
         self._facts_of = facts_of
@@ -58,16 +59,16 @@ class Looker:
         reply = await self._exchange.reply(self._ask(names, "0", folder=folder or not names))
         if reply.status in WITH_SLASH or (reply.status in WITHOUT_SLASH and names):
             other = await self._exchange.reply(self._ask(names, "0", folder=not folder))
-            if other.status in WITH_SLASH | WITHOUT_SLASH:
+            if other.status in WITH_SLASH:
                 raise ProtocolViolation("an address that is neither a file's nor a folder's")
+            if other.status in WITHOUT_SLASH:
+                return None  # below a file
             reply = other
         if reply.status == 404:
             return None
         for told in multistatus_of(reply.body).responses:
             if self._exchange.names_of(told.href) == names:
-                if told.status == 404:
-                    return None
-                return self._facts(told)
+                return None if told.status == 404 else self._facts(told)
         raise ProtocolViolation("what was asked about was not told of")
 
     async def listing(self, names: Names, *, everything: bool = False) -> Listed:
@@ -80,20 +81,19 @@ class Looker:
         if own is None:
             raise ProtocolViolation("a listing does not tell of its folder")
         facts = self._facts(own)
-        if facts.kind is not Kind.FOLDER:
+        if facts is None or facts.kind is not Kind.FOLDER:
             raise Gone("it is no folder")
         inside = {
             found[-1]: told
             for found, told in rows.items()
             if len(found) == len(names) + 1 and found[:-1] == names and (everything or not is_reserved(found[-1]))
         }
-        return Listed(
-            own=facts,
-            children={name: self._facts(told) for name, told in inside.items() if told.status == 200},
-            unclear=frozenset(name for name, told in inside.items() if told.status not in {200, 404}),
-        )
+        found = {name: self._facts(told) for name, told in inside.items() if told.status == 200}
+        children = {name: facts for name, facts in found.items() if facts is not None}
+        unclear = {name for name, told in inside.items() if told.status not in {200, 404}}
+        return Listed(own=facts, children=children, unclear=frozenset(unclear | (found.keys() - children.keys())))
 
-    def _facts(self, told: Told) -> Facts:
+    def _facts(self, told: Told) -> Facts | None:
         if told.status != 200:
             raise Denied(f"the server tells HTTP {told.status} of it")
         return self._facts_of(told, self._exchange.server_s)

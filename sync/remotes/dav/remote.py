@@ -80,9 +80,9 @@ class DavRemote(WithoutExtras):
         """As found out."""
         return capabilities_of(self._server.habits, unsafe=self._server.unsafe)
 
-    def _facts(self, told: Told, server_s: float) -> Facts:
+    def _facts(self, told: Told, server_s: float) -> Facts | None:
         facts = plain_facts(told)
-        if facts.kind is Kind.FOLDER or (self._server.habits.fine_tags and not is_weak(facts.tag)):
+        if facts is None or facts.kind is Kind.FOLDER or (self._server.habits.fine_tags and not is_weak(facts.tag)):
             return facts
         settles_s = facts.mtime_ns / 1e9 + UNSETTLED_S
         return with_(facts, settles_s=settles_s) if settles_s >= server_s else facts
