@@ -146,6 +146,11 @@ _LAWS: Final = (
         broken="contents without a version",
     ),
     _Law(
+        query="SELECT abs(items - (SELECT count(*) FROM items)) + abs(tombstones - (SELECT count(*) FROM tombstones)) "
+        "FROM counts",
+        broken="items or tombstones more or less than counted",
+    ),
+    _Law(
         query="SELECT count(*) FROM intents",
         broken="changes under way; finished or dropped at the next start",
         verdict=Verdict.WORTH_KNOWING,

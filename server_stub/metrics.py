@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-_COUNT_EVERY_S: Final = 60.0  # a full count of a large drive is not for every scrape
 _WATCH_FIGURES: Final = {
     "events": "Events that the kernel told since the start.",
     "doubts": "Entries that were looked at because of them.",
@@ -33,7 +32,6 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        self._counted_s = -_COUNT_EVERY_S
         ProcessCollector(registry=registry)
         self._requests = Counter(
             "anchorfs_requests", "Requests answered.", ("method", "route", "status"), registry=registry
@@ -67,12 +65,6 @@ class Metrics:
         self._sent.inc(sent_bytes)
         if seconds is not None:
             self._seconds.labels(route).observe(seconds)
-
-    def wants_counts(self, now_s: float) -> bool:
-        """Whether items should be counted again; then the caller does and tells."""
-        due = now_s >= self._counted_s + _COUNT_EVERY_S
-        self._counted_s = now_s if due else self._counted_s
-        return due
 
     def note_counts(self, items: int, tombstones: int) -> None:
         """How many there are."""

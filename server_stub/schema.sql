@@ -155,3 +155,26 @@ CREATE TABLE activity (
 ) STRICT;
 CREATE INDEX activity_by_item ON activity (item_id, activity_id);
 CREATE INDEX activity_by_age ON activity (at_ns);
+
+-- How many there are, so that asking costs one row. Kept by the triggers: a REPLACE tells no DELETE trigger, so what is
+-- put counts only where nothing is replaced.
+CREATE TABLE counts (
+    one        INTEGER PRIMARY KEY CHECK (one = 1),
+    items      INTEGER NOT NULL,
+    tombstones INTEGER NOT NULL
+) STRICT;
+INSERT INTO counts VALUES (1, 0, 0);
+CREATE TRIGGER items_put BEFORE INSERT ON items
+WHEN NOT EXISTS (SELECT 1 FROM items WHERE item_id = NEW.item_id) BEGIN
+    UPDATE counts SET items = items + 1;
+END;
+CREATE TRIGGER items_gone AFTER DELETE ON items BEGIN
+    UPDATE counts SET items = items - 1;
+END;
+CREATE TRIGGER tombstones_put BEFORE INSERT ON tombstones
+WHEN NOT EXISTS (SELECT 1 FROM tombstones WHERE item_id = NEW.item_id) BEGIN
+    UPDATE counts SET tombstones = tombstones + 1;
+END;
+CREATE TRIGGER tombstones_gone AFTER DELETE ON tombstones BEGIN
+    UPDATE counts SET tombstones = tombstones - 1;
+END;

@@ -200,6 +200,6 @@ class SqliteView(FeedRows, ActivityRows, WebhookRows, UploadRows, TrashRows, Wal
         return None if row is None else str(row[0])
 
     def counts(self) -> tuple[int, int]:
-        """(live items, tombstones); a full count, for doctor and logs only."""
-        row = self._one("SELECT (SELECT count(*) FROM items), (SELECT count(*) FROM tombstones)", ())
+        """(live items, tombstones)."""
+        row = self._one("SELECT items, tombstones FROM counts", ())
         return (0, 0) if row is None else (int(row[0]), int(row[1]))

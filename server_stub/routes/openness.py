@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -59,8 +58,7 @@ async def metrics(request: Request, service: Service, principal: Principal) -> R
         raise Problem("forbidden", "the figures are for tokens that see the whole drive")
     free_bytes = (await asyncio.to_thread(service.space))["free"]
     figures: Metrics = request.app.state.metrics
-    if figures.wants_counts(time.monotonic()):
-        figures.note_counts(*await service.read(lambda view: view.counts()))
+    figures.note_counts(*await service.read(lambda view: view.counts()))
     figures.note_drive(newest_seq=service.notifier.newest_seq, free_bytes=free_bytes)
     if service.last_scan is not None:
         figures.note_scan(service.last_scan)
