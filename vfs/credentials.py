@@ -1,6 +1,7 @@
-"""Tokens: where they come from, and where `anchorfs login` keeps them.
+"""Tokens and passwords: where they come from, and where `anchorfs login` keeps them.
 
-Looked for in this order: a private file that was named, ANCHORFS_TOKEN, the desktop's keyring, our own private file.
+Looked for in this order: a private file that was named, ANCHORFS_TOKEN (or, for an address with a user,
+ANCHORFS_PASSWORD), the desktop's keyring, our own private file.
 Never in an argument that `ps` shows, in the configuration file, or in a log. A stored credential is a document with a
 `kind`, so that other kinds (a token that is renewed, say) can stand beside it.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sync.remotes.address import parse_address
 from vfs.config import ConfigError, state_home
 
 if TYPE_CHECKING:
@@ -34,21 +36,25 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_token(url: str, token_file: str | None, environment: dict[str, str]) -> str | None:
-    """The token for a drive, or none; ConfigError when a file with tokens can be read by others."""
-    token = read_token(token_file, environment)
+    """The token for a drive, or the password where the address names a user; ConfigError when others can read it."""
+    token = read_token(token_file, environment, password=parse_address(url).user is not None)
     return token if token is not None or token_file is not None else stored_token(url, environment)
 
 
-def read_token(token_file: str | None, environment: dict[str, str]) -> str | None:
-    """The token of the file, else of ANCHORFS_TOKEN, else none; ConfigError when others can read the file."""
+def read_token(token_file: str | None, environment: dict[str, str], *, password: bool = False) -> str | None:
+    """The token of the file, else of the environment, else none; ConfigError when others can read the file.
+
+    `password`: one may hold blanks, and is looked for in ANCHORFS_PASSWORD first.
+    """
     if token_file is None:
-        return environment.get("ANCHORFS_TOKEN", "").strip() or None
+        told = environment.get("ANCHORFS_PASSWORD") if password else None
+        return told or environment.get("ANCHORFS_TOKEN", "").strip() or None
     path = Path(token_file).expanduser()
     try:
-        token = _private(path, f"token file {token_file}").strip()
+        token = _private(path, f"token file {token_file}").strip("\r\n" if password else None)
     except FileNotFoundError as error:
         raise ConfigError(f"token file {token_file}: {error.strerror}") from None
-    if not token or len(token.split()) != 1:
+    if not token or (len(token.splitlines()) if password else len(token.split())) != 1:
         raise ConfigError(f"token file {token_file} holds no token: one line with nothing else is expected")
     return token
 
@@ -129,7 +135,7 @@ def _save(path: Path, credentials: dict[str, Bearer]) -> None:
 def _private(path: Path, named: str) -> str:
     """A text that nobody else can read. ConfigError says why not; FileNotFoundError is left to the caller."""
     try:
-        with path.open(encoding="ascii") as file:
+        with path.open(encoding="utf-8") as file:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read()
     except FileNotFoundError:

@@ -5,6 +5,8 @@ Each serves a folder of this machine on loopback, so that a test is a second wri
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import shutil
 import signal
@@ -36,9 +38,13 @@ User www-data
 Group www-data
 <Directory {folder}/web>
 Dav On
-Require all granted
+{access}
 </Directory>
 """
+_PASSWORD = """AuthType Basic
+AuthName drive
+AuthUserFile {folder}/users
+Require valid-user"""
 
 
 def free_port() -> int:
@@ -134,7 +140,7 @@ class DavServer:
 
 
 class Apache(DavServer):
-    """mod_dav of the Debian package apache2-bin."""
+    """mod_dav of the Debian package apache2-bin; `let_in` has it ask for a password."""
 
     name = "apache"
 
@@ -152,16 +158,26 @@ class Apache(DavServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/drive"
 
+    def let_in(self, user: str, password: str) -> None:
+        """Whoever has not this password is refused from now on; looked at with each request."""
+        digest = base64.b64encode(hashlib.sha1(password.encode(), usedforsecurity=False).digest()).decode()
+        fresh = self.folder / "users.new"
+        fresh.write_text(f"{user}:{{SHA}}{digest}\n")
+        fresh.replace(self.folder / "users")
+
     def own(self) -> None:
         self.folder.chmod(0o755)
         if os.getuid() == 0:
             subprocess.run(["chown", "-R", "www-data:www-data", str(self.folder)], check=True)
 
     def _command(self) -> list[str]:
-        wanted = ("mpm_event", "authz_core", "dav", "dav_fs")
+        wanted = ["mpm_event", "authz_core", "dav", "dav_fs"]
+        asks = (self.folder / "users").exists()
+        wanted += ["authn_core", "authn_file", "auth_basic", "authz_user"] if asks else []
         loads = "\n".join(f"LoadModule {name}_module {_MODULES}/mod_{name}.so" for name in wanted)
         config = self.folder / "httpd.conf"
-        config.write_text(_APACHE_CONFIG.format(folder=self.folder, port=self.port, modules=loads))
+        access = _PASSWORD.format(folder=self.folder) if asks else "Require all granted"
+        config.write_text(_APACHE_CONFIG.format(folder=self.folder, port=self.port, modules=loads, access=access))
         return [str(APACHE), "-f", str(config), "-DFOREGROUND"]
 
 

@@ -251,3 +251,35 @@ def test_how_editors_save(sides: Sides) -> None:
     assert sides.contents() == {"letter.txt": b"three"}
     assert (sides.here / "letter.txt").stat().st_ino != ino
     assert (sides.here / "letter.txt").read_bytes() == b"three"
+
+
+def test_a_password_that_is_not_accepted_any_more_pauses_the_queue_and_says_so(tmp_path: Path) -> None:
+    missing = Apache.missing()
+    if missing is not None:
+        pytest.skip(missing)
+    server = Apache()
+    server.let_in("me", "open sesame: ü")
+    with server:
+        options = ("-o", "write_back_delay=0.05,poll_interval=0.5")
+        secret = {"ANCHORFS_PASSWORD": "open sesame: ü"}
+        url = f"dav+{server.url}".replace("//", "//me@", 1)
+        with Mount(url, tmp_path, arguments=options, environment=secret) as mount:
+            (mount.path / "before").write_bytes(b"1")
+            mount.settle()
+            server.let_in("me", "changed")
+            (mount.path / "after").write_bytes(b"2")
+            until(lambda: status(mount)["connection"] == "signed-out", "the mount to notice")
+            assert status(mount)["queue_pending"] == 1
+            assert "anchorfs login" in mount.command("doctor").stdout
+            assert not (server.root / "after").exists()
+            server.let_in("me", "open sesame: ü")
+            mount.settle()
+            assert (server.root / "after").read_bytes() == b"2"
+            assert "sesame" not in mount.log()
+
+
+def status(mount: Mount) -> dict[str, object]:
+    """As `anchorfs status`."""
+    result = mount.ask(Request(verb=Verb.STATUS)).result
+    assert isinstance(result, dict)
+    return result

@@ -151,7 +151,7 @@ def error_of(ask: Ask, reply: Reply) -> RemoteError:
             414: NameRefused,
             507: QuotaFull,
         }
-        return plain[status](text)
+        return plain[status]("the server does not accept the credential (HTTP 401)" if status == 401 else text)
     if status in {423, 425, 429, 503}:
         return Busy(text, retry_after_s=retry_after_s)
     if status in {409, 412, 424}:
