@@ -118,16 +118,20 @@ def unmount(
     as_json: Json = False,
 ) -> int:
     """Send what is pending, then unmount."""
-    entry = table.mounted_at(options.mountpoint_of(mountpoint))
-    if entry is None:
-        raise Failure("not-mounted", f"no AnchorFS mount at {mountpoint}", hint="`anchorfs status` lists the mounts")
-    record = registry().find(entry.path)
+    path = options.mountpoint_of(mountpoint)
+    entry = table.mounted_at(path)
+    # Unmounted by other means, a mount lives on in the copies that containers took of it, and so does its process.
+    record = registry().find(table.absolute(path) if entry is None else entry.path)
     if record is None:
+        if entry is None:
+            raise Failure(
+                "not-mounted", f"no AnchorFS mount at {mountpoint}", hint="`anchorfs status` lists the mounts"
+            )
         return _unmount_unregistered(entry, as_json=as_json)
-    left = ask(entry.path, Request(verb=Verb.UNMOUNT, flush=not no_flush, timeout_s=timeout))
+    left = ask(record.mountpoint, Request(verb=Verb.UNMOUNT, flush=not no_flush, timeout_s=timeout))
     wait_for_end(record.pid)
     if as_json:
-        print_json({"mountpoint": entry.path, **left})
+        print_json({"mountpoint": record.mountpoint, **left})
     return _status_of(left, record, flushed=not no_flush)
 
 
