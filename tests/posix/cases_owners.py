@@ -197,11 +197,11 @@ def executing(work: Work) -> None:
 def _run(name: str, uid: int) -> int:
     child = os.fork()
     if child == 0:
-        if uid:
-            os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
         try:
+            if uid:
+                os.setgroups([])
+                os.setresgid(uid, uid, uid)
+                os.setresuid(uid, uid, uid)
             os.execv(f"./{name}", [name])
         except OSError as error:
             os._exit(100 + (error.errno or 0))

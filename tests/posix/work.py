@@ -136,7 +136,10 @@ class Work:
 
     @contextmanager
     def person(self, uid: int, gid: int | None = None, groups: tuple[int, ...] = ()) -> Iterator[None]:
-        """Be somebody without privileges for the block."""
+        """Be somebody without privileges for the block; whoever is that already stays who he is."""
+        if (os.getuid(), os.getgid(), groups) == (uid, uid if gid is None else gid, ()):
+            yield
+            return
         before = os.getgroups()
         os.setgroups(list(groups))
         os.setegid(uid if gid is None else gid)
