@@ -51,8 +51,9 @@ def lacks(remote: Remote, what: str, *, has: bool) -> None:
 class Home:
     """A fresh folder on a drive, and two clients of that drive; `there`: the folder's id as the other one knows it."""
 
-    def __init__(self, remote: Remote, other: Remote, folder: ItemId, there: ItemId) -> None:
+    def __init__(self, remote: Remote, other: Remote, folder: ItemId, there: ItemId, prefix: str = "") -> None:
         self.remote, self.other, self.folder, self.there = remote, other, folder, there
+        self._prefix = prefix  # keys of this run: a server may remember those of others
 
     async def seen(self, item: Item) -> Item:
         """What the other client has by that name in the same folder, `folder` or one in it."""
@@ -70,7 +71,7 @@ class Home:
 
     def key(self) -> str:
         """A new idempotency key."""
-        return f"key-{next(numbers)}"
+        return f"{self._prefix}key-{next(numbers)}"
 
     async def put(
         self,

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 PAGE = 1000
 LIST_FROM = 4  # so many of one folder are asked for by a listing
 UNSETTLED_S = 2.0  # a tag made of seconds proves nothing for so long
-POLL_S = 10.0
+POLL_S = 2.0  # after a change; longer and longer while there is none
+POLL_MAX_S = 30.0
 POLL_SHARE = 20  # a walk is to take no more than a twentieth of the time
 UNTOLD_SPACE = Space(total=1 << 50, free=1 << 50)
 _QUOTA = propfind_body(("quota-available-bytes", "quota-used-bytes"))
@@ -119,11 +120,14 @@ class DavRemote(WithoutExtras):
         return ChangePage(changes=[told_of(row) for row in rows[:PAGE]], anchor=newest, has_more=more)
 
     async def hints(self, anchor: Anchor) -> AsyncIterator[None]:
-        """At once, and then from time to time: the longer a walk takes, the more seldom."""
+        """At once, and then from time to time: the longer a walk takes, and nothing changed, the more seldom."""
         self._mirror.position(anchor)
+        pause_s = self._poll_s
         while True:
             yield None
-            await trio.sleep(max(self._poll_s, POLL_SHARE * self._server.walker.walked_s))
+            before = self._mirror.newest()
+            await trio.sleep(max(pause_s, POLL_SHARE * self._server.walker.walked_s))
+            pause_s = min(pause_s * 1.5, POLL_MAX_S) if self._mirror.newest() == before else self._poll_s
 
     async def children(self, folder: ItemId) -> Listing:
         """All children of a folder; Gone."""
