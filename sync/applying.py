@@ -61,7 +61,7 @@ class Applier:
         self._watchers: list[Heard] = []
         self.conflicts = Conflicts.COPY
         self._wanted: set[ItemId] = set()
-        self.observer: Callable[[Sequence[News]], None] = lambda _news: None  # told of all news, after it is true
+        self.observers: list[Callable[[Sequence[News]], None]] = []  # told of all news, after it is true
 
     @contextmanager
     def watch(self) -> Iterator[Heard]:
@@ -142,7 +142,8 @@ class Applier:
         told = tuple(news)
         for each in told:
             self._news.send_nowait(each)
-        self.observer(told)
+        for observer in self.observers:
+            observer(told)
 
     async def begin_edit(self, opened: OpenContent, clock: Clock) -> None:
         """The outbox knows of an edit before its first byte is written; raises NotPermitted, NotFound."""

@@ -69,7 +69,7 @@ class Keeper:
         self._too_many_bytes = 0
         self._paused = False
         self._bringing = trio.CancelScope()
-        applier.observer = self.noticed
+        applier.observers.append(self.noticed)
 
     @property
     def kept(self) -> Kept:

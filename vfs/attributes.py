@@ -67,6 +67,15 @@ class OpenedFile:
     outdated: bool = False  # the kernel may hold the size of another version
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedFolder:
+    """An open folder, and what the kernel may do with its pages: fill and use them, keep what is in them."""
+
+    fh: int
+    fill: bool = False
+    keep: bool = False
+
+
 def of_node(node: Node, disk_bytes: int, nlink: int) -> Attributes:
     """The attributes of `node`. Reading moves no time: that of last access is as it was set, or of the last change."""
     size = node.size if node.symlink_target is None else len(node.symlink_target.encode())

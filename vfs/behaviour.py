@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cache.model import Ino, Kind
     from sync.remote import Space
-    from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile, Person
+    from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile, OpenedFolder, Person
 
 
 class Behaviour(Protocol):
@@ -72,8 +72,8 @@ class Behaviour(Protocol):
     async def fsync(self, fh: int, datasync: bool) -> None:
         """Return when the file is durable on this machine."""
 
-    async def opendir(self, ino: Ino) -> int:
-        """A handle for a listing."""
+    async def opendir(self, ino: Ino) -> OpenedFolder:
+        """A handle for a listing. The kernel does as it says, or `listing_not_kept` is called at once."""
 
     async def readdir(self, fh: int, offset: int) -> Iterable[DirectoryEntry]:
         """The entries after `offset` (0: all), taken one by one without an await in between."""
@@ -101,6 +101,9 @@ class Behaviour(Protocol):
 
     def pages_are_older(self, ino: Ino) -> bool:
         """Whether the kernel's pages are of an older version that somebody still has open: theirs to keep."""
+
+    def listing_not_kept(self, fh: int) -> None:
+        """The kernel has dropped the pages of a folder that was just opened, and fills none."""
 
     def kernel_is(self, knows: Callable[[Ino], bool]) -> None:
         """Before the first call: `knows` tells whether the kernel may still ask for an inode."""

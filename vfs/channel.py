@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import select
 from collections import deque
-from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyfuse3
@@ -21,7 +21,10 @@ import trio
 from vfs.handshake import Handshake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from vfs.answers import Answers
+    from vfs.notifications import Notifications
 
 INSTANT_S = 0.000_05  # about as long as a program takes that is woken on an idle core and asks at once
 STRETCH_S = 0.001
@@ -36,16 +39,26 @@ class Turn:
     waits is woken when it is given back, and looks: it has it as soon as the other awaits something.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answers: Answers) -> None:
         self._held = False
         self._parked: deque[trio.lowlevel.Task] = deque()
+        self._answers = answers
 
     async def __aenter__(self) -> None:
-        while self._held:
-            await self._park(trio.lowlevel.current_task())
+        answers = self._answers
+        if answers.pending:
+            answers.pass_on()
+        answers.workers_waiting += 1
+        try:
+            while self._held:
+                await self._park(trio.lowlevel.current_task())
+        except BaseException:
+            answers.workers_waiting -= 1
+            raise
         self._held = True
 
     async def __aexit__(self, *_how: object) -> None:
+        self._answers.workers_waiting -= 1
         self._held = False
         if self._parked:
             trio.lowlevel.reschedule(self._parked.popleft())
@@ -66,14 +79,18 @@ class Channel:
     current_trio_token = staticmethod(trio.lowlevel.current_trio_token)
     notify_closing = staticmethod(trio.lowlevel.notify_closing)
 
-    def __init__(self, first: type[Handshake] | None = None) -> None:
+    def __init__(
+        self, first: type[Handshake] | None = None, known: Callable[[int], None] = lambda _channel_fd: None
+    ) -> None:
         self._scheduled_at_s = trio.current_time()
+        self._known = known  # told of the channel, before anything is asked on it
         self._first = first  # has the first request, and its answer
         self._answered: Callable[[], None] | None = None
 
     async def wait_readable(self, fd: int) -> None:
         """Return when there is a request on the channel, or it was closed; raises trio.ClosedResourceError."""
         if self._first is not None:
+            self._known(fd)
             handshake, self._first = self._first(fd), None
             self._answered = handshake.finish
             await handshake.begin()
@@ -90,28 +107,29 @@ class Channel:
 class _Trio:
     """What pyfuse3 uses of trio."""
 
-    Lock = Turn
     ClosedResourceError = trio.ClosedResourceError
     open_nursery = staticmethod(trio.open_nursery)
 
-    def __init__(self) -> None:
-        self.lowlevel = Channel(Handshake)
+    def __init__(self, answers: Answers, known: Callable[[int], None]) -> None:
+        self.lowlevel = Channel(Handshake, known)
+        self.Lock = partial(Turn, answers)
 
 
-async def take_requests() -> None:
+async def take_requests(answers: Answers, notifications: Notifications) -> None:
     """Serve the mount that pyfuse3 was initialised with, until it ends."""
-    with _close_by():
-        await pyfuse3.main(max_tasks=MAX_TASKS)
 
+    def known(channel_fd: int) -> None:
+        answers.attach(channel_fd)
+        notifications.attach(channel_fd)
 
-@contextmanager
-def _close_by() -> Iterator[None]:
     module: Any = pyfuse3  # its stub does not tell of `trio`
-    module.trio = _Trio()
+    module.trio = _Trio(answers, known)
     try:
-        yield
+        await pyfuse3.main(max_tasks=MAX_TASKS)
     finally:
         module.trio = trio
+        answers.close()
+        notifications.close()
 
 
 def _is_readable(fd: int) -> bool:

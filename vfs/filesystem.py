@@ -8,17 +8,19 @@ the engine's matter.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from cache import edits, tree
-from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile
+from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile, OpenedFolder
 from vfs.callers import by_root, caller
+from vfs.listings import Listings
 from vfs.naming import Names
 from vfs.xattrs import Xattrs
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from cache.model import Ino, Node
     from cache.store import LocalStore
@@ -35,6 +37,8 @@ class Filesystem(Names):
     def __init__(self, store: LocalStore, engine: Engine, *, uid: int, gid: int, rules: tuple[Rule, ...] = ()) -> None:
         super().__init__(store, engine, uid=uid, gid=gid, rules=rules)
         self._xattrs = Xattrs(store, engine, self.files.programs)
+        self.listings = Listings(engine.applier.tell_soon)
+        engine.applier.observers.append(self.listings.noticed)
 
     # Looking -----------------------------------------------------------------------------------------------------
 
@@ -50,19 +54,34 @@ class Filesystem(Names):
         """Where a symlink points."""
         return self._node(ino).symlink_target or ""
 
-    async def opendir(self, ino: Ino) -> int:
+    async def opendir(self, ino: Ino) -> OpenedFolder:
         """Open a folder: its children are known from here on."""
         self._engine.descender.opened(self._node(ino))
         await self._listed(ino)
-        return self.files.handles.add_folder(ino)
+        fh = self.files.handles.add_folder(ino)
+        keeping = self.listings.opened(ino, self._above(ino), fh)
+        return OpenedFolder(fh, fill=keeping.fill, keep=keeping.keep)
 
-    async def readdir(self, fh: int, offset: int) -> Iterator[DirectoryEntry]:
+    async def readdir(self, fh: int, offset: int) -> Iterable[DirectoryEntry]:
         """Entries beyond a cookie, in inode order: none comes twice, none that stays is left out."""
-        return self._entries(self.files.handles.folder(fh).ino, offset)
+        ino = self.files.handles.folder(fh).ino
+        if offset < 1:
+            self.listings.begun(fh, self._above(ino))
+        entries = self._entries(ino, offset)
+        first = next(entries, None)
+        if first is None:
+            await self.listings.ended(fh)
+            return ()
+        return chain((first,), entries)
 
     async def releasedir(self, fh: int) -> None:
         """Close a folder."""
+        self.listings.closed(fh)
         self.files.handles.remove_folder(fh)
+
+    def listing_not_kept(self, fh: int) -> None:
+        """The kernel dropped what it had of a folder just opened."""
+        self.listings.not_kept(fh)
 
     async def fsyncdir(self, fh: int) -> None:
         """Names changed so far survive power loss."""
@@ -78,10 +97,14 @@ class Filesystem(Names):
         if offset < 1:
             yield DirectoryEntry(name=".", attributes=self._attributes(folder), next_offset=1)
         if offset < _DOT_COOKIES:
-            above = self._node(folder.parent or ino)
+            above = self._node(self._above(ino))
             yield DirectoryEntry(name="..", attributes=self._attributes(above), next_offset=_DOT_COOKIES)
         for node in tree.children(self._store.db.reader, ino, max(offset - _DOT_COOKIES, 0)):
             yield DirectoryEntry(name=node.name, attributes=self._attributes(node), next_offset=node.ino + _DOT_COOKIES)
+
+    def _above(self, ino: Ino) -> Ino:
+        """What ".." leads to; of a folder without a name, and of the root, the folder itself."""
+        return self._node(ino).parent or ino
 
     # Attributes --------------------------------------------------------------------------------------------------
 
@@ -168,6 +191,7 @@ class Filesystem(Names):
     def dropped(self, ino: Ino) -> None:
         """The kernel forgot an inode."""
         self.files.forget(ino)
+        self.listings.forget(ino)
         if ino in self._store.nameless:
             self._store.tidy(())
 

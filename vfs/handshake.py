@@ -10,37 +10,34 @@ offer it is answered as libfuse answers.
 from __future__ import annotations
 
 import os
-import socket
 import struct
 from contextlib import suppress
 
 import trio
 
+from vfs.detour import PACKET_BYTES, Detour
+
 HANDLE_KILLPRIV_V2 = 1 << 28
 _REQUEST_FLAGS_AT = 40 + 12  # struct fuse_in_header; major, minor, max_readahead
 _ANSWER_FLAGS_AT = 16 + 12  # struct fuse_out_header; the same
 _ANSWER_ERROR_AT = 4
-_PACKET_BYTES = 1 << 20  # a request may be as large as the largest write
 
 
 class Handshake:
     """Stands between libfuse and the kernel, from `begin` to `finish`. Raises OSError when the mount is gone."""
 
     def __init__(self, channel_fd: int) -> None:
-        self._channel_fd = channel_fd
+        self._detour = Detour(channel_fd)
+        self._detour.begin()
         self._offered = 0
-        self._kernel_fd = os.dup(channel_fd)
-        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            os.dup2(theirs.fileno(), channel_fd, inheritable=False)
 
     async def begin(self) -> None:
         """The kernel's offer is on the channel when this returns."""
         try:
-            await trio.lowlevel.wait_readable(self._kernel_fd)
-            offer = os.read(self._kernel_fd, _PACKET_BYTES + 4096)
+            await trio.lowlevel.wait_readable(self._detour.kernel_fd)
+            offer = os.read(self._detour.kernel_fd, PACKET_BYTES + 4096)
             (self._offered,) = struct.unpack_from("=I", offer, _REQUEST_FLAGS_AT)
-            self._ours.send(offer)
+            self._detour.ours.send(offer)
         except BaseException:
             self._step_aside()
             raise
@@ -48,16 +45,14 @@ class Handshake:
     def finish(self) -> None:
         """libfuse has answered: the kernel gets that answer, and the channel is the kernel's own again."""
         try:
-            self._ours.setblocking(False)
             with suppress(BlockingIOError):  # not answered: nobody is mounted here
-                os.write(self._kernel_fd, agreed(self._ours.recv(_PACKET_BYTES), self._offered))
+                os.write(self._detour.kernel_fd, agreed(self._detour.taken(), self._offered))
         finally:
             self._step_aside()
 
     def _step_aside(self) -> None:
-        os.dup2(self._kernel_fd, self._channel_fd, inheritable=False)
-        os.close(self._kernel_fd)
-        self._ours.close()
+        self._detour.end()
+        self._detour.close()
 
 
 def agreed(answer: bytes, offered: int) -> bytes:

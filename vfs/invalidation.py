@@ -17,7 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-import pyfuse3
 import trio
 
 from cache.model import EntryChanged, Ino, News, NodeChanged
@@ -37,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 class Kernel(Protocol):
-    """The calls of pyfuse3 that are needed here. Each may block, and raises OSError."""
+    """The notifications that are needed here. Each may block, and raises OSError."""
 
     def invalidate_inode(self, inode: int, attr_only: bool = ...) -> None:
         """Forget attributes, and without `attr_only` the cached pages too."""
@@ -71,7 +70,7 @@ class _Batch:
 class Invalidation:
     """The consumer of `news` for one mount."""
 
-    def __init__(self, news: trio.MemoryReceiveChannel[News], knowledge: Knowledge, kernel: Kernel = pyfuse3) -> None:
+    def __init__(self, news: trio.MemoryReceiveChannel[News], knowledge: Knowledge, kernel: Kernel) -> None:
         self._news = news
         self._knowledge = knowledge
         self._kernel = kernel

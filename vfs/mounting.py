@@ -27,6 +27,7 @@ from vfs.drive import Drive, DriveConfig, open_drive
 from vfs.failure import ExitStatus, Failure
 from vfs.flushing import Flush, Outcome, outcome_of
 from vfs.invalidation import Invalidation
+from vfs.notifications import Notifications
 from vfs.operations import Operations
 from vfs.pages import PageStore
 from vfs.registry import Record, Registry
@@ -35,6 +36,7 @@ from vfs.supervision import ServiceManager, watch_sleep
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cache.model import Ino
     from vfs.config import MountConfig
 
 log = logging.getLogger(__name__)
@@ -111,8 +113,10 @@ class Session:
         self._registry = registry
         self._log_file = log_file
         self._operations = Operations(drive.filesystem, uid=os.getuid(), gid=os.getgid())
-        self._invalidation = Invalidation(drive.news, self._operations)
-        self._pages = PageStore(drive.filesystem.files.pages, self._operations.knows)
+        self._notifications = Notifications()
+        drive.filesystem.listings.drop = self._drop_pages
+        self._invalidation = Invalidation(drive.news, self._operations, self._notifications)
+        self._pages = PageStore(drive.filesystem.files.pages, self._operations.knows, self._notifications)
         drive.engine.prefetcher.pages = self._pages
         self._notifying: trio.CancelScope | None = None
         self._resume, self._paused = trio.Event(), trio.Event()
@@ -178,7 +182,7 @@ class Session:
             nursery.start_soon(watch_sleep, self._engine.nudge)
             if self._config.notify:
                 nursery.start_soon(notices.watch, self._config.mountpoint, self._engine.statistics)
-            await take_requests()
+            await take_requests(self._operations.answers, self._notifications)
             self._ended.set()
             log.info("%s is unmounted", self._config.mountpoint)
             nursery.cancel_scope.cancel()
@@ -191,6 +195,9 @@ class Session:
             self._paused.set()
             await self._resume.wait()
             self._resume, self._paused = trio.Event(), trio.Event()
+
+    async def _drop_pages(self, ino: Ino) -> None:
+        await trio.to_thread.run_sync(self._notifications.invalidate_inode, ino, abandon_on_cancel=True)
 
     async def _announce(self, ready: Callable[[], None]) -> None:
         path = self._config.mountpoint

@@ -16,6 +16,7 @@ import pyfuse3
 
 from cache.errors import NotFound
 from cache.model import Ino
+from vfs.answers import CACHE_DIR, KEEP_CACHE, Answers
 from vfs.attributes import Person
 from vfs.entries import Owner, absent, change_of, entry_of, kind_of, name_of, statvfs_of, target_bytes, text_of
 from vfs.errnos import guarded
@@ -46,6 +47,7 @@ class Operations(pyfuse3.Operations):
         self._filesystem = filesystem
         self._owner = Owner(uid=uid, gid=gid, umask=umask)
         self._inodes = Inodes()
+        self.answers = Answers()
         filesystem.kernel_is(self.knows)
 
     def knows(self, ino: Ino) -> bool:
@@ -191,9 +193,13 @@ class Operations(pyfuse3.Operations):
         await self._filesystem.fsync(fh, datasync)
 
     async def opendir(self, inode: int, ctx: RequestContext) -> int:
-        """A listing's handle."""
+        """A listing's handle, and whether the kernel may keep what it is told by it."""
         del ctx
-        return await self._filesystem.opendir(Ino(inode))
+        opened = await self._filesystem.opendir(Ino(inode))
+        flags = (CACHE_DIR if opened.fill else 0) | (KEEP_CACHE if opened.keep else 0)
+        if flags and not self.answers.flag(flags):
+            self._filesystem.listing_not_kept(opened.fh)
+        return opened.fh
 
     async def readdir(self, fh: int, start_id: int, token: ReaddirToken) -> None:
         """References are counted at the end: after an error the kernel has seen none of the entries."""

@@ -13,7 +13,6 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import pyfuse3
 import trio
 from msgspec.structs import replace
 
@@ -36,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Kernel(Protocol):
-    """The call of pyfuse3 that is needed here; raises OSError."""
+    """The notification that is needed here; raises OSError."""
 
     def notify_store(self, inode: int, offset: int, data: bytes) -> None:
         """Have these bytes in the page cache."""
@@ -149,7 +148,7 @@ class Pages:
 class PageStore:
     """Puts bytes that came ahead of their readers into the kernel's page cache, until it is closed."""
 
-    def __init__(self, pages: Pages, knows: Callable[[Ino], bool], kernel: Kernel = pyfuse3) -> None:
+    def __init__(self, pages: Pages, knows: Callable[[Ino], bool], kernel: Kernel) -> None:
         self._pages = pages
         self._knows = knows
         self._kernel = kernel

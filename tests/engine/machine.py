@@ -39,7 +39,7 @@ class Machine:
 
     async def entries(self, folder: Ino) -> list[DirectoryEntry]:
         """As opendir, readdir to the end, closedir."""
-        fh = await self.filesystem.opendir(folder)
+        fh = (await self.filesystem.opendir(folder)).fh
         found = list(await self.filesystem.readdir(fh, 2))
         await self.filesystem.releasedir(fh)
         return found

@@ -80,7 +80,7 @@ async def main(url: str, state: str, name: str, *rest: str) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(actor.engine.run)
             folder = (await actor.filesystem.lookup(ROOT_INO, name)).ino
-            await actor.filesystem.readdir(await actor.filesystem.opendir(folder), 0)
+            await actor.filesystem.readdir((await actor.filesystem.opendir(folder)).fh, 0)
             if rest:
                 await actor.work(folder)
             assert await actor.engine.settle()

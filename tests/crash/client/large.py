@@ -59,7 +59,7 @@ async def main(url: str, state: str, name: str, what: str = "", *numbers: str) -
         async with trio.open_nursery() as nursery:
             await nursery.start(actor.engine.run)
             folder = (await actor.filesystem.lookup(ROOT_INO, name)).ino
-            await actor.filesystem.readdir(await actor.filesystem.opendir(folder), 0)
+            await actor.filesystem.readdir((await actor.filesystem.opendir(folder)).fh, 0)
             if what:
                 await {"write": write, "edit": edit}[what](actor, folder, *map(int, numbers))
             print("accepted", flush=True)  # noqa: T201

@@ -89,7 +89,7 @@ class Saver:
         await self.machine.filesystem.release(fh)
         await self.machine.filesystem.rename(*temporary, *self.machine.place(f"/{name}"), 0)
         if sync:
-            folder = await self.machine.filesystem.opendir(self.machine.at("").ino)
+            folder = (await self.machine.filesystem.opendir(self.machine.at("").ino)).fh
             await self.machine.filesystem.fsyncdir(folder)
             say("synced", name, number)
 

@@ -11,7 +11,9 @@ import trio
 import trio.testing
 
 from vfs import channel as module
+from vfs.answers import Answers
 from vfs.channel import Channel, Turn, take_requests
+from vfs.notifications import Notifications
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +30,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 async def test_who_comes_back_at_once_has_the_turn_before_those_who_wait() -> None:
     """A switch between tasks for each request is what this is against."""
-    turn, order = Turn(), []
+    turn, order = Turn(Answers()), []
 
     async def other() -> None:
         async with turn:
@@ -45,7 +47,7 @@ async def test_who_comes_back_at_once_has_the_turn_before_those_who_wait() -> No
 
 async def test_who_waits_has_the_turn_when_the_other_awaits_something() -> None:
     """A worker whose request waits for the network leaves the channel to the next."""
-    turn, taken = Turn(), trio.Event()
+    turn, taken = Turn(Answers()), trio.Event()
 
     async def other() -> None:
         async with turn:
@@ -61,7 +63,7 @@ async def test_who_waits_has_the_turn_when_the_other_awaits_something() -> None:
 
 async def test_a_cancelled_wait_for_the_turn_is_forgotten() -> None:
     """Nobody is woken who is gone, and the next one is."""
-    turn, taken = Turn(), trio.Event()
+    turn, taken = Turn(Answers()), trio.Event()
 
     async def other() -> None:
         async with turn:
@@ -160,9 +162,9 @@ async def test_pyfuse3_has_its_own_trio_back_afterwards(monkeypatch: pytest.Monk
 
     async def main(max_tasks: int) -> None:
         assert max_tasks == module.MAX_TASKS
-        assert vars(pyfuse3)["trio"].Lock is Turn
+        assert isinstance(vars(pyfuse3)["trio"].Lock(), Turn)
         await trio.lowlevel.checkpoint()
 
     monkeypatch.setattr(pyfuse3, "main", main)
-    await take_requests()
+    await take_requests(Answers(), Notifications())
     assert vars(pyfuse3)["trio"] is trio

@@ -15,7 +15,7 @@ import pytest
 from cache.errors import Exists, NotFound
 from cache.model import Ino, Kind
 from sync.remote import Space, Unreachable
-from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile, Person
+from vfs.attributes import AttributeChange, Attributes, DirectoryEntry, OpenedFile, OpenedFolder, Person
 from vfs.operations import Operations
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class FakeFilesystem:
 
     def kernel_is(self, knows: Callable[[Ino], bool]) -> None:
         self.knows = knows
+
+    def listing_not_kept(self, fh: int) -> None:
+        self.not_kept = fh
 
     def dropped(self, ino: Ino) -> None:
         if self.raises is not None:
@@ -364,7 +367,7 @@ async def test_what_the_drive_cannot_do(operations: Operations) -> None:
 
 
 async def test_file_calls_pass_through(fake: FakeFilesystem, operations: Operations) -> None:
-    fake.answers = {"read": b"abc", "write": 4, "opendir": 8}
+    fake.answers = {"read": b"abc", "write": 4, "opendir": OpenedFolder(8)}
     assert await operations.read(3, 5, 10) == b"abc"
     assert await operations.write(3, 6, b"data") == 4
     assert await operations.opendir(1, CTX) == 8
