@@ -34,6 +34,7 @@ NAMES = (
 )  # fmt: skip
 FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE = 1, 2, 16
 FICLONE = 0x40049409  # linux/fs.h
+FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IOC_GETVERSION = 0x80086601, 0x40086602, 0x80087601
 OFD_LOCK = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 10, 0)
 
 # Takes a lock that somebody else may hold, and tells whether it got it.
@@ -243,3 +244,19 @@ def test_s9_9_times(one: Path, first: Mount) -> None:
     if shutil.which("stat"):
         told = subprocess.run(["stat", "-c", "%w", path], capture_output=True, text=True, check=True, timeout=30)
         assert told.stdout.strip() == "-"
+
+
+def test_s9_10_no_flags_of_inodes_and_no_access_lists(one: Path) -> None:
+    """[S9.10] `lsattr` and `chattr` get `ENOTTY`; access control lists are `ENOTSUP`."""
+    (one / "f").touch()
+    everybody = 0xFFFFFFFF
+    access_list = struct.pack("<IHHIHHIHHI", 2, 1, 7, everybody, 4, 5, everybody, 32, 5, everybody)  # as 0755
+    with opened(one / "f") as fd:
+        for request in (FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IOC_GETVERSION):
+            with pytest.raises(OSError, match=os.strerror(errno.ENOTTY)):
+                fcntl.ioctl(fd, request, bytes(8))
+    for name in ("system.posix_acl_access", "system.posix_acl_default"):
+        with pytest.raises(OSError, match=os.strerror(errno.ENOTSUP)):
+            os.setxattr(one, name, access_list)
+        with pytest.raises(OSError, match=os.strerror(errno.ENOTSUP)):
+            os.getxattr(one, name)
