@@ -47,6 +47,7 @@ class Naming:
         entry = await self.changing.once(key, f"folder {parent_id} {name}", act)
         if entry is None:
             raise Gone("the folder is gone again", tombstone=True)
+        self.changing.places.ledger.bring_in(entry.id)  # whoever made it takes it for listed
         self.changing.places.ledger.keep(entry.id, mode=mode & 0o7777, mtime_ns=mtime_ns)
         return item_of(self.changing.known(entry))
 

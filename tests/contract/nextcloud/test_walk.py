@@ -64,6 +64,14 @@ async def test_a_moved_folder_is_not_listed_again(cloud: Cloud) -> None:
     assert await cloud.client.archive.path(innermost.item_id) == "moved/c"
 
 
+async def test_a_folder_that_was_made_here_is_followed(cloud: Cloud) -> None:
+    folder = await cloud.make_folder("made")
+    anchor = await cloud.client.newest_anchor()
+    cloud.account.write("made/new", b"y", checksum="SHA1:1")
+    assert names(await cloud.news(anchor)) == {"new"}
+    assert folder.name == "made"
+
+
 async def test_what_moves_to_where_nobody_looked_is_not_gone(cloud: Cloud) -> None:
     folders = await deep(cloud)
     anchor = await cloud.client.newest_anchor()
