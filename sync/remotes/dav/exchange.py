@@ -156,6 +156,6 @@ def error_of(ask: Ask, reply: Reply) -> RemoteError:
         return Busy(text, retry_after_s=retry_after_s)
     if status in {409, 412, 424}:
         return Conflict(text, code=code or "precondition_failed")
-    if 400 <= status < 500 and status != 408:
+    if (400 <= status < 500 and status != 408) or status in {501, 505}:
         return Refused(text, code=code or str(status))
     return (Unknown if ask.mutates else Unreachable)(text, retry_after_s=retry_after_s)

@@ -200,7 +200,7 @@ class Placer:
                 raise Refused("the root stays")
             with server.touched.changing((entry.parent_id, entry.name)):
                 if entry.kind is Kind.FOLDER:
-                    await self._remove_folder(entry, key)
+                    await self._remove_folder(entry, key, in_doubt=in_doubt)
                 else:
                     await self._remove_file(entry, base, in_doubt=in_doubt)
                 self._bury(item_id)
@@ -230,11 +230,13 @@ class Placer:
         else:
             raise Refused("this server honours no condition: it is read-only", code="read_only")
 
-    async def _remove_folder(self, entry: Entry, key: str) -> None:
+    async def _remove_folder(self, entry: Entry, key: str, *, in_doubt: bool = False) -> None:
         """Aside, looked into, gone; or back."""
         server, names = self._server, self._server.names(entry)
         aside = (*names[:-1], f"{RESERVED}rm-{hashlib.sha256(key.encode()).hexdigest()[:20]}")
         if await server.looker.look(aside, folder=True) is None:  # else an earlier attempt got as far as that
+            if await server.looker.look(names, folder=True) is None and in_doubt:
+                return
             await self._require_empty(entry, await server.looker.listing(names, everything=True))
             await server.change("MOVE", names, headers=server.to(aside, folder=True), folder=True)
         held = await server.looker.listing(aside, everything=True)
