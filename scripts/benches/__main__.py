@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.benches import delta, hydrate, kernel, outside, page, scan, server
+from scripts.benches.delta import account
 from scripts.benches.delta.results import DeltaReport, read
 from scripts.benches.running import BenchFailedError, ended_in_order
 from scripts.benches.settings import QUICK_RUNS, RUNS, Settings
@@ -50,7 +52,12 @@ def main() -> int:
         metavar="PART",
         help="cases with this in their names (delta, hydrate, kernel, scan); of delta the others stay in FILE",
     )
+    parser.add_argument(
+        "--remote", metavar="URL", help="delta: an account instead, dav+https://USER@HOST/PATH or nextcloud+https://…"
+    )
     given = parser.parse_args()
+    if given.remote is not None and given.name != "delta":
+        parser.error("--remote is for delta")
     if given.name == REPORT:
         print(page.write())
         return 0
@@ -60,7 +67,8 @@ def main() -> int:
     try:
         with ended_in_order():
             settings = Settings(quick=given.quick, runs=runs, folder=given.dir, only=given.only)
-            report = BENCHES[given.name](settings)
+            run = BENCHES[given.name] if given.remote is None else partial(account.run, url=given.remote)
+            report = run(settings)
     except BenchFailedError as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1
