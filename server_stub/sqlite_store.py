@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 READERS: Final = 2
 _BUSY_TIMEOUT_S: Final = 10.0
+_LOG_KEPT_BYTES: Final = 32 << 20  # of the write-ahead log's file, when it begins anew after a large import
 
 
 class Connection(aiosqlite.Connection):
@@ -107,6 +108,7 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         "synchronous=FULL",
         "foreign_keys=ON",
         "cache_size=-32768",
+        f"journal_size_limit={_LOG_KEPT_BYTES}",
     ]
     if read_only:
         pragmas.append("query_only=ON")

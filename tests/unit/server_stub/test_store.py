@@ -17,6 +17,7 @@ from server_stub.uploads.values import Target, Upload, UploadState, new_upload_i
 from server_stub.values import Item, Kept, Kind, new_id, new_version
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Coroutine
 
     from server_stub.store import Ledger, Store, View
@@ -269,3 +270,26 @@ def test_a_state_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     run_on(tmp_path / "drive.db", scenario)
     with pytest.raises(StateUnusable, match="99"):
         run_on(tmp_path / "drive.db", scenario)
+
+
+def test_the_log_gives_back_what_a_large_transaction_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server_stub.sqlite_store._LOG_KEPT_BYTES", 1 << 20)
+    log = tmp_path / "drive.db-wal"
+
+    async def work(store: Store) -> None:
+        assert isinstance(store, SqliteStore)
+        await store._writer.call(_large)
+        assert log.stat().st_size > 4 << 20
+        for _ in range(2):  # the first begins the log anew
+            await store._writer.call(
+                lambda connection: connection.execute("UPDATE meta SET value = '1' WHERE key = 'seq'")
+            )
+        assert log.stat().st_size <= 1 << 20
+
+    run_on(tmp_path / "drive.db", work)
+
+
+def _large(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN")
+    connection.execute("INSERT INTO meta VALUES ('large', hex(zeroblob(2500000)))")
+    connection.execute("COMMIT")
