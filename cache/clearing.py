@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cache import contents, dropped, tree
-from cache.errors import StateUnusable
+from cache.errors import NoDriveHere
 from cache.model import ContentId, Ino
 from cache.opening import CATALOG
 from cache.store import LocalStore
@@ -37,7 +37,7 @@ class Cleared:
 async def clear(directory: Path) -> Cleared:
     """Delete every clean content that is not pinned; raises CacheInUse, StateUnusable, OSError."""
     if not (directory / CATALOG).is_file():
-        raise StateUnusable("no state file there", path=str(directory / CATALOG))
+        raise NoDriveHere("no state file there", path=str(directory))
     store = LocalStore(directory)
     try:
         return _clear(store.db, store.blobs, store.pins)

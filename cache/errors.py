@@ -20,6 +20,7 @@
      ├─ NotKept           the remote has no such things (kind)
      ├─ CacheInUse        another process owns the cache directory (path, pid)
      └─ StateUnusable     a state file from a newer version, or damaged (path)
+         └─ NoDriveHere   a folder without one                  (path)
 
 Errors carry facts as fields; nobody parses their text. `vfs.errnos` holds the one table to errno.
 """
@@ -113,3 +114,7 @@ class CacheInUse(LocalError):
 
 class StateUnusable(LocalError):
     """A state file is damaged or was written by a newer version."""
+
+
+class NoDriveHere(StateUnusable):
+    """A folder that holds no drive's state."""

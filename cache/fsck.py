@@ -16,7 +16,7 @@ from cache import bundles, contents, items, lock, ranges, tree
 from cache.blobs import Blobs
 from cache.db import SCHEMA_VERSION
 from cache.digest import digest_of_part
-from cache.errors import StateUnusable
+from cache.errors import NoDriveHere, StateUnusable
 from cache.invariants import LAWS
 from cache.model import Content, ContentId
 
@@ -63,7 +63,7 @@ def check(directory: Path, *, deep: bool = False) -> list[Finding]:
     """
     path = directory / "state.db"
     if not path.is_file():
-        raise StateUnusable("no state file there", path=str(path))
+        raise NoDriveHere("no state file there", path=str(path.parent))
     held = lock.take(directory)
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cache import contents, fsck, tree
 from cache.blobs import Blobs
 from cache.db import SCHEMA_VERSION, get_meta
-from cache.errors import StateUnusable
+from cache.errors import NoDriveHere, StateUnusable
 from cache.model import ContentId, Ino
 from cache.pinfile import PinFile
 from cache.rescue import kept_files
@@ -52,7 +52,7 @@ def inspect(directory: Path, *, verify: bool = False) -> Inspection:
     """Look; `verify` also hashes every whole clean content. Raises StateUnusable."""
     path = directory / "state.db"
     if not path.is_file():
-        raise StateUnusable("no state file there", path=str(path))
+        raise NoDriveHere("no state file there", path=str(path.parent))
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()

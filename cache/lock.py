@@ -7,13 +7,16 @@ import os
 from typing import TYPE_CHECKING
 
 from cache.errors import CacheInUse
+from cache.private import make_private
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def take(directory: Path) -> int:
-    """Lock the directory until the returned descriptor is closed, also by the process's death; raises CacheInUse."""
+    """Lock the directory, made where it is missing, until the returned descriptor is closed, also by the process's
+    death; raises CacheInUse."""
+    make_private(directory)
     path = directory / "lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cache import contents, dropped, fsck, lock
 from cache.blobs import Blobs
-from cache.errors import StateUnusable
+from cache.errors import NoDriveHere, StateUnusable
 from cache.fsck import Finding
 from cache.opening import CATALOG, move_damaged_aside
 from cache.rescue import Rescue
@@ -31,7 +31,7 @@ async def repair(directory: Path, *, deep: bool = False) -> list[Finding]:
     """Returns what was wrong. Raises CacheInUse, StateUnusable for what is no drive's folder or a newer version's,
     OSError."""
     if not (directory / "blobs").is_dir():
-        raise StateUnusable("no drive's folder", path=str(directory))
+        raise NoDriveHere("no drive's folder", path=str(directory))
     try:
         found = fsck.check(directory, deep=deep)
     except StateUnusable as error:  # the opening below sees that too, and knows what to do

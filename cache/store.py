@@ -52,7 +52,6 @@ class LocalStore:
     """The opened state directory. Raises CacheInUse, StateUnusable, OSError."""
 
     def __init__(self, directory: Path, *, write_back_delay_s: float = 1.0, runner: Runner = in_worker) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory = directory
         self.write_back_delay_s = write_back_delay_s
         self._lock = lock.take(directory)

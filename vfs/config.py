@@ -60,6 +60,7 @@ class MountConfig(msgspec.Struct, frozen=True, kw_only=True):
     allow_other: bool = False
     notify: bool = False  # tell the desktop
     kernel_options: tuple[str, ...] = ()
+    fuse_fd: int | None = None  # a device that is mounted already
     hydration: Policy = Policy.PROGRESSIVE
     conflicts: Conflicts = Conflicts.COPY
     push: PushMode = PushMode.AUTO

@@ -44,8 +44,9 @@ class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
         """By name; ConfigError tells which there are."""
         if name not in self.mounts:
             known = ", ".join(self.mounts) or "none"
+            near = f"; did you mean https://{name}, or http://{name}?" if {".", ":"} & set(name) else ""
             raise ConfigError(
-                f"{name!r} is no address (http://… or https://…) and no mount of {self.path}, which has: {known}"
+                f"{name!r} is no address (http://… or https://…) and no mount of {self.path}, which has: {known}{near}"
             )
         return self.mounts[name]
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cache.private import make_private
 from sync.remotes.address import parse_address
 from vfs.config import ConfigError, state_home
 
@@ -122,7 +123,7 @@ def _load(path: Path) -> dict[str, Bearer]:
 
 def _save(path: Path, credentials: dict[str, Bearer]) -> None:
     """Whole or not at all, and 0600 from its first moment on."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path.parent)
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:

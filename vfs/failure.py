@@ -11,7 +11,7 @@ from enum import IntEnum
 
 import msgspec
 
-from cache.errors import CacheInUse, LocalError, NoSpaceLeft, StateUnusable
+from cache.errors import CacheInUse, LocalError, NoDriveHere, NoSpaceLeft, StateUnusable
 from sync.remote import Busy, Denied, Gone, NotSignedIn, ProtocolViolation, Refused, RemoteError, Unreachable
 from vfs.config import ConfigError
 
@@ -76,11 +76,12 @@ def _of_remote(error: RemoteError, kind: str, about: str) -> Failure:
             return Failure(
                 kind,
                 f"{about} does not accept the token, or wants one",
-                hint="give a valid token with --token-file FILE or in ANCHORFS_TOKEN",
+                hint=f"`anchorfs login {about}` asks for a token and keeps it; or --token-file FILE, or ANCHORFS_TOKEN",
                 status=ExitStatus.NOT_PERMITTED,
             )
         case Denied():
-            return Failure(kind, text, hint="this account may not do that", status=ExitStatus.NOT_PERMITTED)
+            hint = "is the address right, and the token for it?" if "://" in about else "this account may not do that"
+            return Failure(kind, text, hint=hint, status=ExitStatus.NOT_PERMITTED)
         case Unreachable() | Busy():
             return Failure(
                 kind,
@@ -114,6 +115,13 @@ def _of_local(error: LocalError, kind: str, about: str) -> Failure:
                 kind,
                 f"{about} does not fit: {needed:.1f} MiB are missing, and there is room for {fits:.1f} MiB",
                 hint="give a larger --cache-size, make room on the disk, or ask for less",
+            )
+        case NoDriveHere():
+            return Failure(
+                kind,
+                f"no drive is kept in {error.facts.get('path', about)}",
+                hint="give a mount point, a drive's address, or its folder (what --cache-dir said)",
+                status=ExitStatus.CONFIGURATION,
             )
         case StateUnusable():
             return Failure(kind, str(error), hint="see `anchorfs doctor`", status=ExitStatus.CONFIGURATION)

@@ -18,6 +18,8 @@ from typing import TextIO
 
 import msgspec
 
+from cache.private import make_private
+
 FILE_BYTES_MAX = 5 << 20
 FILES_KEPT = 3
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -107,7 +109,7 @@ def _is_journal(stream: TextIO) -> bool:
 
 def private_file_handler(log_file: Path) -> logging.Handler:
     """A rotating log file that only its owner can read, whatever the umask says."""
-    log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(log_file.parent)
     os.close(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
     log_file.chmod(0o600)
     return PrivateRotatingFileHandler(log_file, maxBytes=FILE_BYTES_MAX, backupCount=FILES_KEPT, encoding="utf-8")

@@ -7,6 +7,7 @@ read elsewhere.
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any
 
 from vfs.config import (
@@ -52,6 +53,29 @@ _VALUES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "log_level": ("log_level", parse_log_level),
     "log_format": ("log_format", parse_log_format),
 }
+
+MEANINGS: Mapping[str, str] = {
+    "ro": "nothing can be changed through the mount (rw: it can)",
+    "allow_other": "other users of this machine see it, too",
+    "notify": "a word on the desktop when a mount needs somebody",
+    "noexec": "no program is run from it",
+    "unsafe_writes": "write also where the server compares nothing, so that others' changes may be overwritten",
+    "insecure_http": "send a password over a connection that others can read",
+    "token_file=FILE": "a private file (0600) with the token",
+    "cache_dir=DIR": "where bytes and unsent changes are kept",
+    "cache_size=10G": "how much may be kept",
+    "free_space=256M": "room to leave on that disk; 0: none",
+    "hydration_rules=FILE": "which programs may fetch; else ~/.config/anchorfs/hydration.rules",
+    "hydration=progressive": "when bytes come: progressive, partial, full or always-full",
+    "conflicts=copy": "who keeps the name: copy (both stay), server-wins or client-wins",
+    "push=auto": "auto, or review: changes wait for `anchorfs approve`",
+    "poll_interval=30": "seconds between two questions to a server that tells nothing by itself",
+    "write_back_delay=1": "seconds after a change until it is sent",
+    "flush_timeout=60": "seconds that an unmount waits for what is not sent",
+    "bwlimit=1M": "bytes per second each way; 512K:4M: up and down; off: no limit",
+    "log_level=info": "debug, info, warning or error",
+    "log_format=text": "text, or json",
+}  # each with what holds when it is not given, or an example
 
 
 def parse_words(words: Iterable[str]) -> dict[str, Any]:
@@ -100,8 +124,12 @@ def words_of_environment(environment: Mapping[str, str]) -> list[str]:
 def _valued(key: str, value: str) -> tuple[str, object]:
     if key == "token":
         raise ConfigError("token=… would show the token to every user of this machine; use token_file=FILE")
-    if key not in _VALUES or not value:
+    if key in _VALUES and not value:
+        raise ConfigError(f"{key} wants a value: {key}=…")
+    if key not in _VALUES:
+        near = difflib.get_close_matches(key, [*_VALUES, *_FLAGS], n=1)
         known = ", ".join([*_FLAGS, *(f"{each}=" for each in _VALUES)])
-        raise ConfigError(f"{key}: unknown option, or one without its value; AnchorFS knows {known}")
+        guess = f"did you mean {near[0]}?" if near else f"AnchorFS knows {known}"
+        raise ConfigError(f"{key} is no mount option; {guess}")
     name, parse = _VALUES[key]
     return name, parse(value)

@@ -27,6 +27,7 @@ from vfs.drive import Drive, DriveConfig, open_drive
 from vfs.failure import ExitStatus, Failure
 from vfs.flushing import Flush, Outcome, outcome_of
 from vfs.invalidation import Invalidation
+from vfs.kernel_mount import fuse_options, fuse_place
 from vfs.notifications import Notifications
 from vfs.operations import Operations
 from vfs.pages import PageStore
@@ -46,17 +47,6 @@ BUSY_PATIENCE_S = 2.0  # a shell that just left, a file that is just being close
 LINGER_S = 3.0  # the kernel has said everything long before
 SWITCH_INTERVAL_S = 0.0005  # a worker that ends must not wait 5 ms for this thread: copying trees takes 10 % less
 READ_AHEAD_KIB = 16 << 10  # a network drive lives from long requests; the kernel's default is 128 KiB
-
-
-def fuse_options(config: MountConfig) -> set[str]:
-    """Options of the kernel mount. No program of a drive gains privileges here, not even for root."""
-    options = {"fsname=anchorfs", "subtype=anchorfs", "default_permissions", "nosuid", "nodev"}
-    options.update(config.kernel_options)
-    if config.read_only:
-        options.add("ro")
-    if config.allow_other:
-        options.add("allow_other")
-    return options
 
 
 def drive_config(config: MountConfig) -> DriveConfig:
@@ -166,7 +156,7 @@ class Session:
 
     def _mount(self) -> None:
         try:
-            pyfuse3.init(self._operations, self._config.mountpoint, fuse_options(self._config))
+            pyfuse3.init(self._operations, fuse_place(self._config), fuse_options(self._config))
         except RuntimeError as error:
             raise Failure(
                 "mount-refused",
@@ -201,9 +191,10 @@ class Session:
 
     async def _announce(self, ready: Callable[[], None]) -> None:
         path = self._config.mountpoint
-        health = await trio.to_thread.run_sync(table.probe, path, ANSWER_TIMEOUT_S, abandon_on_cancel=True)
-        if health is not table.Health.ALIVE:
-            raise Failure("mount-silent", f"{path} was mounted, but does not answer ({health})")
+        if self._config.fuse_fd is None or table.mounted_at(path) is not None:
+            health = await trio.to_thread.run_sync(table.probe, path, ANSWER_TIMEOUT_S, abandon_on_cancel=True)
+            if health is not table.Health.ALIVE:
+                raise Failure("mount-silent", f"{path} was mounted, but does not answer ({health})")
         await trio.to_thread.run_sync(table.raise_read_ahead, path, READ_AHEAD_KIB, abandon_on_cancel=True)
         self._registry.add(self._record())
         self._answered = True
@@ -245,6 +236,10 @@ class Session:
 
     async def _unmount(self, *, force: bool) -> None:
         path = self._config.mountpoint
+        if self._config.fuse_fd is not None:  # who mounted it unmounts it
+            self._detached = True
+            pyfuse3.terminate()
+            return
         if self._notifying is not None:
             self._notifying.cancel()
             await self._paused.wait()

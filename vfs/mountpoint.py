@@ -133,7 +133,8 @@ def detach(path: str, *, lazy: bool) -> str | None:
         return "fusermount3 did not come back"
     if done.returncode == 0 or mounted_at(path) is None:
         return None
-    return done.stderr.strip().removeprefix("fusermount3: ") or f"fusermount3 ended with {done.returncode}"
+    reason = done.stderr.strip().removeprefix("fusermount3: ").removeprefix(f"failed to unmount {path}: ")
+    return reason or f"fusermount3 ended with {done.returncode}"
 
 
 def clear_dead(entry: MountEntry) -> str | None:

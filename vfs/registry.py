@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cache.private import make_private
 from vfs.config import short_hash, state_home
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 def runtime_folder(environment: dict[str, str]) -> Path:
     """The private folder, made when missing; PermissionError when it is another user's."""
     folder = _runtime_base(environment)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(folder)
     status = folder.stat(follow_symlinks=False)
     if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
         raise PermissionError(1, "is not ours", str(folder))

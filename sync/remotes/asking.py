@@ -67,6 +67,14 @@ def translated(ask: Ask) -> Iterator[None]:
     try:
         yield
     except _NOT_SENT as error:
-        raise Unreachable(f"{ask}: {type(error).__name__}: {error}") from None
+        raise Unreachable(f"{ask}: {_cause(error)}") from None
     except (httpx.HTTPError, httpx.StreamError) as error:
-        raise lost(ask, f"{type(error).__name__}: {error}") from None
+        raise lost(ask, _cause(error)) from None
+
+
+def _cause(error: Exception) -> str:
+    """Its kind and words; where it has none, those of what led to it."""
+    told: BaseException | None = error
+    while told is not None and not str(told):
+        told = told.__cause__ or told.__context__
+    return f"{type(error).__name__}: {told or 'no word'}"

@@ -40,6 +40,8 @@ def test_log_in_once_and_mount_by_name(server: ServerProcess, new_mount: NewMoun
     )
     mount.environment |= {"ANCHORFS_CONFIG": str(file), "ANCHORFS_CACHE_SIZE": "1G"}
     assert told(mount, "mount", "drive", "--daemon", status=77)["error"]["kind"] == "not-signed-in"
+    asked = told(mount, "login", "drive", status=2)["error"]
+    assert "--token-stdin" in asked["hint"]
     told(mount, "login", "drive", "--token-stdin", typed="wrong\n", status=77)
     kept = told(mount, "login", "drive", "--token-stdin", typed=f"{server.token}\n")
     assert (kept["url"], kept["kept_in"].endswith("credentials.json")) == (server.url, True)

@@ -57,7 +57,7 @@ def _credential(url: str, *, from_stdin: bool) -> tuple[str, str]:
     if nextcloud and address.user is None and not from_stdin:
         return trio.run(signing_in.with_browser, url)
     word = "token" if address.user is None else f"password of {address.user}"
-    told = sys.stdin.readline().strip("\r\n") if from_stdin else getpass.getpass(f"{word} for {url}: ")
+    told = sys.stdin.readline().strip("\r\n") if from_stdin else _asked(url, word)
     told = told if address.user is not None else told.strip()
     if not told:
         raise Failure("usage", f"no {word} was given", status=ExitStatus.USAGE)
@@ -79,6 +79,15 @@ def logout(drive: Drive, as_json: Json = False) -> int:
     else:
         out.print(f"{escape(url)}: {'forgotten' if found else 'no token is kept'}")
     return ExitStatus.DONE
+
+
+def _asked(url: str, word: str) -> str:
+    if not sys.stdin.isatty():
+        raise Failure(
+            "usage", f"there is no terminal on which to ask for the {word}",
+            hint=f"anchorfs login {url} --token-stdin < FILE", status=ExitStatus.USAGE,
+        )  # fmt: skip
+    return getpass.getpass(f"{word} for {url}: ")
 
 
 def _address(drive: str, environment: dict[str, str]) -> str:

@@ -83,16 +83,32 @@ def records() -> list[Record]:
 
 
 def the_mount(mountpoint: str | None) -> str:
-    """The named mount, else the only one there is."""
-    if mountpoint is not None:
-        return mount_of(mountpoint)
+    """The named mount, else the one that we are in, else the only one there is."""
+    if mountpoint is not None or _in_a_mount():
+        return mount_of(mountpoint or ".")
     running = records()
     if len(running) == 1:
         return running[0].mountpoint
     if not running:
         raise Failure("not-mounted", "no AnchorFS mount is running", hint="anchorfs mount URL MOUNTPOINT")
     names = ", ".join(record.mountpoint for record in running)
-    raise Failure("which-mount", f"several mounts are running: {names}", hint="name one", status=ExitStatus.USAGE)
+    hint = "name one, or be in one"
+    raise Failure("which-mount", f"several mounts are running: {names}", hint=hint, status=ExitStatus.USAGE)
+
+
+def mounts_meant(mountpoint: str | None) -> list[str]:
+    """The named mount, else the one that we are in, else all of them; Failure when there is none."""
+    running = [record.mountpoint for record in records()]
+    if mountpoint is not None or len(running) < 2 or _in_a_mount():
+        return [the_mount(mountpoint)]
+    return running
+
+
+def _in_a_mount() -> bool:
+    try:
+        return table.containing(".") is not None
+    except FileNotFoundError:  # the folder that we are in was deleted
+        return False
 
 
 def ask_about(

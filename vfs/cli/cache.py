@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from cache.errors import LocalError, StateUnusable
+from cache.errors import LocalError, NoDriveHere
 from cache.model import ROOT_INO
 from vfs import mountpoint as table
 from vfs.cli.asking import ask, registry, the_mount
@@ -139,7 +139,7 @@ def _place(where: str | None) -> Place:
 
 def _of_folder(folder: Path) -> Place:
     if not (folder / "state.db").is_file():
-        raise describe(StateUnusable("no drive is kept there", path=str(folder)), about=str(folder))
+        raise describe(NoDriveHere("no drive is kept there", path=str(folder)), about=str(folder))
     real = os.path.realpath(folder)
     mounted = [record.mountpoint for record in registry().all() if os.path.realpath(record.cache_dir) == real]
     return Place(folder, mounted[0] if mounted else None)

@@ -8,6 +8,7 @@ from typer.main import get_command
 
 from vfs.cli.printing import out, reporting
 from vfs.failure import ExitStatus
+from vfs.mount_options import MEANINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,9 @@ def page(app: typer.Typer) -> Iterator[str]:
     yield from (".SH SYNOPSIS", r"\fBanchorfs\fR \fICOMMAND\fR [\fIOPTIONS\fR] [\fIARGUMENTS\fR]")
     yield ".SH COMMANDS"
     yield from _commands(top, "anchorfs")
+    yield ".SH MOUNT OPTIONS"
+    for option, meaning in MEANINGS.items():
+        yield from (".TP", f"\\fB{_text(option)}\\fR", _text(meaning))
     yield ".SH EXIT STATUS"
     for status, meaning in _STATUSES.items():
         yield from (".TP", f"\\fB{status}\\fR", _text(meaning))

@@ -132,6 +132,8 @@ def unmount(
     wait_for_end(record.pid)
     if as_json:
         print_json({"mountpoint": record.mountpoint, **left})
+    elif out.is_terminal:
+        out.print(f"{escape(record.mountpoint)} is unmounted")
     return _status_of(left, record, flushed=not no_flush)
 
 

@@ -22,9 +22,10 @@ from vfs.config import (
     short_hash,
     state_home,
 )
-from vfs.config_file import ConfiguredMount, read_config
+from vfs.config_file import ConfiguredMount, config_path, read_config
 from vfs.credentials import find_token
 from vfs.failure import ExitStatus, Failure
+from vfs.kernel_mount import passed_fd, place_of
 from vfs.mount_options import parse_words, split_words, words_of, words_of_environment
 from vfs.mountpoint import absolute
 from vfs.rulefile import read_rules
@@ -38,7 +39,7 @@ Url = Annotated[
 ]
 MountOptions = Annotated[
     list[str] | None,
-    typer.Option("-o", help="Options as in fstab: ro,allow_other,token_file=F,cache_size=10G …"),
+    typer.Option("-o", help="Options as in fstab, like ro,cache_size=20G; `anchorfs config options` tells all."),
 ]
 CacheDir = Annotated[str | None, typer.Option(help="Where bytes and unsent changes are kept.", metavar="DIR")]
 CacheSize = Annotated[str | None, typer.Option(help="How much may be kept, like 10G.", metavar="SIZE")]
@@ -91,21 +92,39 @@ def layers(given: Given, environment: dict[str, str]) -> tuple[ConfiguredMount, 
 
 def _config(given: Given, environment: dict[str, str]) -> MountConfig:
     mount, told = layers(given, environment)
-    said = parse_words(word for _, words in told for word in words) | _flags(given)
+    said = _said(told, environment) | _flags(given)
     url = parse_url(mount.url)
     check_exposure(url, insecure_http=bool(said.get("insecure_http")))
     mountpoint = given.mountpoint or mount.mountpoint
     if mountpoint is None:
-        raise ConfigError(f"where is {given.url} to be mounted? give a MOUNTPOINT")
+        raise ConfigError(f"where is it to be mounted? anchorfs mount {given.url} MOUNTPOINT")
     folder, token_file, rules = (said.pop(name, None) for name in ("cache_dir", "token_file", "hydration_rules"))
+    cache_dir = _absolute_dir(folder) if folder else str(default_cache_dir(url, environment))
+    fuse_fd = passed_fd(mountpoint)
+    place = os.path.expanduser(mountpoint) if fuse_fd is None else place_of(fuse_fd)  # noqa: PTH111
     return MountConfig(
         url=url,
-        mountpoint=absolute(os.path.expanduser(mountpoint)),  # noqa: PTH111
-        cache_dir=_absolute_dir(folder) if folder else str(default_cache_dir(url, environment)),
+        mountpoint=absolute(place) if place else f"{mountpoint} ({cache_dir})",  # one name for each mount
+        cache_dir=cache_dir,
+        fuse_fd=fuse_fd,
         rules=read_rules(rules, environment),
         token=find_token(url, token_file, environment),
         **said,
     )
+
+
+def _said(told: list[tuple[str, list[str]]], environment: dict[str, str]) -> dict[str, Any]:
+    """What all places say, the later ones over the earlier; ConfigError names the place."""
+    said: dict[str, Any] = {}
+    for place, words in told:
+        try:
+            said |= parse_words(words)
+        except ConfigError as error:
+            where = {"-o": "-o", "environment": "an ANCHORFS_ variable"}.get(
+                place, f"{config_path(environment)}: {place}"
+            )
+            raise ConfigError(f"{where}: {error}") from None
+    return said
 
 
 def _flags(given: Given) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vfs import mountpoint as table
 from vfs.failure import ExitStatus, Failure
+from vfs.kernel_mount import is_fuse
 
 if TYPE_CHECKING:
     from vfs.config import MountConfig
@@ -22,15 +23,29 @@ FUSE_DEVICE = Path("/dev/fuse")
 
 def check(config: MountConfig, registry: Registry) -> list[str]:
     """Raise Failure when a mount cannot work; returns what was cleaned up, as lines for the user."""
-    _check_fuse(config)
-    cleaned = _check_mounted(config.mountpoint, registry)
-    _check_folder(config.mountpoint)
+    cleaned = []
+    if config.fuse_fd is not None:
+        _check_passed(config.fuse_fd)
+    else:
+        _check_fuse(config)
+        cleaned = _check_mounted(config.mountpoint, registry)
+        _check_folder(config.mountpoint)
     _check_apart(config)
+    _check_cache(Path(config.cache_dir))
     return cleaned
 
 
 def _configuration(kind: str, message: str, hint: str) -> Failure:
     return Failure(kind, message, hint=hint, status=ExitStatus.CONFIGURATION)
+
+
+def _check_passed(fd: int) -> None:
+    if not is_fuse(fd):
+        raise _configuration(
+            "fuse-fd",
+            f"descriptor {fd} is no open FUSE device",
+            "open /dev/fuse, mount it with fd=N, and leave that descriptor to this program",
+        )
 
 
 def _check_fuse(config: MountConfig) -> None:
@@ -134,4 +149,22 @@ def _check_apart(config: MountConfig) -> None:
             "cache-inside-mount",
             f"the cache directory {config.cache_dir} lies inside the mount point",
             "give a --cache-dir elsewhere",
+        )
+    if (drive := table.containing(config.cache_dir)) is not None:
+        raise _configuration(
+            "cache-inside-mount",
+            f"the cache directory {config.cache_dir} lies in the drive that is mounted on {drive.path}",
+            "give a --cache-dir on a disk of this machine",
+        )
+
+
+def _check_cache(folder: Path) -> None:
+    """That it can be written, or made."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        what = "is not a folder" if not there.is_dir() else "may not be written by this user"
+        raise _configuration(
+            "cache-unusable",
+            f"the cache directory {folder} cannot be used: {there} {what}",
+            "give a --cache-dir of yours",
         )

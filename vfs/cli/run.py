@@ -63,6 +63,8 @@ def run(
         )
         environment = dict(os.environ)
         config = options.make_config(given, environment)
+        if config.fuse_fd is not None:
+            raise Failure("usage", "run makes a mount of its own, not on a descriptor", status=ExitStatus.USAGE)
         preflight.check(config, registry())
         child = starting.start(config, options.log_file_for(config, environment), lifeline=True)
         try:

@@ -10,14 +10,14 @@ import typer
 from rich.markup import escape
 
 from vfs.cli.options import Given, layers, make_config
-from vfs.cli.printing import Json, columns, out, print_json, reporting
+from vfs.cli.printing import Json, columns, out, print_json, reporting, show_bytes
 from vfs.config import MountConfig
 from vfs.config_file import config_path, read_config
 from vfs.failure import ExitStatus
-from vfs.mount_options import parse_words
+from vfs.mount_options import MEANINGS, parse_words
 
 app = typer.Typer(help="What is configured.", no_args_is_help=True)
-_UNSHOWN = frozenset(("url", "mountpoint", "token", "rules", "kernel_options"))
+_UNSHOWN = frozenset(("url", "mountpoint", "token", "rules", "kernel_options", "fuse_fd"))
 
 
 @app.command()
@@ -46,6 +46,21 @@ def show(
         table.add_row(escape(each), escape(mount.mountpoint or ""), escape(mount.url))
     if mounts:
         out.print(table)
+    return ExitStatus.DONE
+
+
+@app.command("options")
+@reporting
+def list_options(as_json: Json = False) -> int:
+    """What `-o`, fstab, config.toml and ANCHORFS_… variables take."""
+    if as_json:
+        print_json({"options": [{"option": option, "meaning": meaning} for option, meaning in MEANINGS.items()]})
+        return ExitStatus.DONE
+    table = columns("option", "what it does")
+    for option, meaning in MEANINGS.items():
+        table.add_row(escape(option), escape(meaning))
+    out.print(table)
+    out.print(escape('in config.toml: cache_size = "20G", ro = true; in the environment: ANCHORFS_CACHE_SIZE=20G'))
     return ExitStatus.DONE
 
 
@@ -84,5 +99,13 @@ def _print(shown: dict[str, object]) -> None:
     table = columns("setting", "from", "value")
     settings = shown["settings"]
     for row in settings if isinstance(settings, list) else []:
-        table.add_row(row["name"], escape(row["from"]), escape(str(row["value"])))
+        table.add_row(row["name"], escape(row["from"]), escape(_for_people(row["name"], row["value"])))
     out.print(table)
+
+
+def _for_people(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):  # rates
+        return ", ".join(f"{show_bytes(each)}/s {way}" for way, each in value.items() if each) or "no limit"
+    return show_bytes(value) if name.endswith("_bytes") and isinstance(value, int) else str(value)

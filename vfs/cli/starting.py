@@ -34,6 +34,7 @@ def start(config: MountConfig, log_file: Path, *, lifeline: bool) -> subprocess.
             stderr=errors,
             env={name: value for name, value in os.environ.items() if name != "ANCHORFS_TOKEN"},
             start_new_session=True,
+            pass_fds=() if config.fuse_fd is None else (config.fuse_fd,),
         )
     try:
         report = _converse(child, errand)

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from cache.rescue import kept_files
 from vfs import mountpoint as table
-from vfs.cli.asking import ask, records, registry, the_mount
-from vfs.cli.printing import Json, Mountpoint, columns, out, print_json, reporting, show_bytes
+from vfs.cli.asking import ask, mounts_meant, records, registry, the_mount
+from vfs.cli.printing import Json, Mountpoint, columns, out, print_json, reporting, rows_of, show_bytes
 from vfs.failure import ExitStatus, Failure
 from vfs.requests import Request, Verb
 
@@ -142,8 +142,11 @@ def _pins_line(told: object) -> str:
 @reporting
 def queue(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
     """Local changes that the server does not have yet."""
-    rows = ask(the_mount(mountpoint), Request(verb=Verb.QUEUE))["result"]
-    changes = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    changes = [
+        {"mountpoint": where, **row}
+        for where in mounts_meant(mountpoint)
+        for row in rows_of(ask(where, Request(verb=Verb.QUEUE)), "result")
+    ]
     if as_json:
         print_json({"changes": changes})
         return ExitStatus.DONE
@@ -155,6 +158,7 @@ def queue(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
     for row in changes:
         waiting = f"{max(0, now_s - float(row.get('queued_at_s') or now_s)):.0f} s"
         name = str(row.get("path") or row.get("base_name") or f"inode {row.get('ino')}")
+        name = f"{row['mountpoint']}{name}" if name.startswith("/") else name
         grid.add_row(str(row["state"]), str(row["aspect"]), escape(name), waiting, escape(_why(row)))
     out.print(grid)
     return ExitStatus.DONE
@@ -184,6 +188,8 @@ def sync(
         raise _not_in_step(where, result)
     if as_json:
         print_json(result)
+    elif out.is_terminal:
+        out.print(f"{escape(where)} and its server agree")
     return ExitStatus.DONE
 
 

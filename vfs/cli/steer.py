@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from sync.steering import Keep  # noqa: TC001 - typer reads the annotation
-from vfs.cli.asking import ask, ask_about, split, the_mount
+from vfs.cli.asking import ask, ask_about, mounts_meant, split, the_mount
 from vfs.cli.printing import Json, Mountpoint, columns, out, print_json, reporting, rows_of, show_time
 from vfs.failure import ExitStatus, Failure
 from vfs.requests import Request, Verb
@@ -83,23 +83,31 @@ def conflicts(
         return _resolve(path, keep, as_json=as_json)
     if action != "list":
         raise Failure("usage", f"conflicts {action}: it is `list` or `resolve`", status=ExitStatus.USAGE)
-    where = the_mount(path)
-    rows = rows_of(ask(where, Request(verb=Verb.CONFLICTS)), "conflicts")
+    rows = [
+        {"mountpoint": where, **row}
+        for where in mounts_meant(path)
+        for row in rows_of(ask(where, Request(verb=Verb.CONFLICTS)), "conflicts")
+    ]
     if as_json:
         print_json({"conflicts": rows})
     elif not rows:
         out.print("no conflict is open")
     else:
-        grid = columns("copy", "original", "since")
+        grid = columns("since", "original", "copy")
         for row in rows:
-            grid.add_row(escape(row["copy"]), escape(row["original"] or "(gone)"), show_time(row["at_s"]))
+            copy, original = row["mountpoint"] + row["copy"], row["original"]
+            there = row["mountpoint"] + original if original else "(gone)"
+            grid.add_row(show_time(row["at_s"]), escape(there), escape(copy))
         out.print(grid)
+        out.print("to settle one: anchorfs conflicts resolve COPY --keep original|copy|both")
     return ExitStatus.DONE
 
 
 def _resolve(path: str | None, keep: Keep | None, *, as_json: bool) -> int:
     if path is None or keep is None:
-        raise Failure("usage", "conflicts resolve PATH --keep original|copy|both", status=ExitStatus.USAGE)
+        named = f"'{path}'" if path else "PATH"
+        hint = f"anchorfs conflicts resolve {named} --keep original|copy|both"
+        raise Failure("usage", "which conflict is to be settled, and what stays?", hint=hint, status=ExitStatus.USAGE)
     result = ask_about(path, Request(verb=Verb.RESOLVE, keep=keep))
     if as_json:
         print_json(result)

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 Paths = Annotated[list[str], typer.Argument(help="Files and folders in a mount.")]
 Told = dict[str, object]
+_MEANING = {
+    PinState.PINNED: "pinned: what is missing is fetched now; `anchorfs status` tells how far it is",
+    PinState.EXCLUDED: "not pinned, even below a pinned folder",
+    PinState.UNPINNED: "not pinned, and its room is given back",
+    PinState.INHERIT: "not pinned; what is here stays until its room is needed",
+}
 
 
 @reporting
@@ -102,6 +108,8 @@ def _set(paths: list[str], state: PinState, *, as_json: bool) -> int:
     def say(path: str, told: Told) -> None:
         if told.get("pinned") and state is PinState.INHERIT:
             out.print(f"{escape(path)}: a folder above is pinned, so this stays pinned; see --exclude")
+        elif out.is_terminal:
+            out.print(f"{escape(path)}: {_MEANING[state]}")
 
     return _each(paths, ask_one, say, as_json=as_json)
 

@@ -46,3 +46,17 @@ def test_a_policy_of_the_administrator_stays(tmp_path: Path) -> None:
     (tmp_path / "policy").write_text("#!/bin/sh\nexit 0\n")
     assert install(tmp_path, "samba") == 0
     assert (tmp_path / "policy").read_text() == "#!/bin/sh\nexit 0\n"
+
+
+def test_a_demo_asks_for_no_package_that_only_the_tests_need(tmp_path: Path) -> None:
+    text = SETUP.read_text()
+    functions = re.findall(r"^missing_\w+\(\) \{\n.*?^\}", text, re.MULTILINE | re.DOTALL)
+    assert len(functions) == 3
+    bare = f"command() {{ return 1; }}\ncompgen() {{ return 1; }}\nvenv={tmp_path}\n"
+    asked = {}
+    for scope in ("run", "all"):
+        script = "\n".join((bare, *functions, f"scope={scope}", "missing_packages ''"))
+        done = subprocess.run(["bash", "-c", script], check=False, capture_output=True, text=True)
+        asked[scope] = set(done.stdout.split())
+    assert asked["run"] == {"fuse3", "gcc", "pkg-config", "libfuse3-dev"}
+    assert asked["run"] | {"strace", "iproute2", "smbclient"} <= asked["all"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 import httpx
@@ -74,6 +75,13 @@ async def test_what_was_sent_is_unknown_to_a_mutation(kind: type[httpx.Transport
     with pytest.raises(Unknown):
         await remote.remove(ItemId("i"), Version("v"), key="k")
     assert transport.timeouts == {"connect": 10, "read": 30, "write": 30, "pool": 60}
+
+
+async def test_a_failure_without_words_is_told_in_those_of_its_cause() -> None:
+    wordless = httpx.ConnectError("")
+    wordless.__cause__ = ssl.SSLError(1, "[SSL] record layer failure")
+    with pytest.raises(Unreachable, match=r"GET root: ConnectError: .*record layer failure"):
+        await AnchorRemote("https://drive", None, transport=Failing(wordless)).root()
 
 
 async def test_a_dripping_answer_ends_at_its_deadline(autojump_clock: trio.testing.MockClock) -> None:

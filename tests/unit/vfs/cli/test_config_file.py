@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +11,6 @@ from vfs.config import ConfigError
 from vfs.config_file import read_config
 from vfs.failure import Failure
 from vfs.mount_options import words_of, words_of_environment
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FILE = """
 [defaults]
@@ -89,12 +86,27 @@ def test_a_wrong_file_is_told_with_its_place(tmp_path: Path, text: str, told: st
     [
         (Given(url="home", mountpoint="/m"), "no mount of .*work"),
         (Given(url="http://h", mountpoint=None), "MOUNTPOINT"),
-        (Given(url="http://h", mountpoint="/m", mount_options=["nonsense"]), "nonsense: unknown"),
+        (
+            Given(url="http://h", mountpoint="/m", mount_options=["nonsense"]),
+            "-o: nonsense is no mount option; A",
+        ),
+        (Given(url="http://h", mountpoint="/m", mount_options=["cach_size=1G"]), "did you mean cache_size"),
+        (Given(url="http://h", mountpoint="/m", mount_options=["cache_size="]), "cache_size wants a value"),
+        (Given(url="127.0.0.1:8420", mountpoint="/m"), "did you mean https://127.0.0.1:8420"),
     ],
 )
 def test_what_cannot_be_meant_is_told(environment: dict[str, str], given: Given, told: str) -> None:
     with pytest.raises(Failure, match=told):
         make_config(given, environment)
+
+
+def test_a_wrong_setting_is_told_with_its_place(environment: dict[str, str]) -> None:
+    file = Path(environment["HOME"]) / ".config/anchorfs/config.toml"
+    file.write_text(file.read_text().replace("[defaults]", "[defaults]\nfree_spice = 1", 1))
+    with pytest.raises(Failure, match=r"toml: defaults: free_spice is no mount option; did you mean free_space"):
+        make_config(Given(url="work", mountpoint=None), environment)
+    with pytest.raises(Failure, match="an ANCHORFS_ variable: size 'much'"):
+        make_config(Given(url="http://h", mountpoint="/m"), {"ANCHORFS_CACHE_SIZE": "much"})
 
 
 def test_values_of_other_kinds_are_refused() -> None:

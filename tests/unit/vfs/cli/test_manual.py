@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from vfs.cli.app import COMMANDS, make_app
 from vfs.cli.manual import page
+from vfs.config import ConfigError
+from vfs.mount_options import MEANINGS, parse_words
 
 app = make_app()
 
@@ -65,3 +67,13 @@ def test_the_manual_is_well_formed() -> None:
 def test_completion_is_offered(shell: str) -> None:
     told = CliRunner().invoke(app, [], env={"_ANCHORFS_COMPLETE": f"source_{shell}"}, prog_name="anchorfs")
     assert "_ANCHORFS_COMPLETE" in told.output
+
+
+def test_every_mount_option_is_told_and_every_told_one_is_taken() -> None:
+    for option in MEANINGS:
+        assert parse_words([option.replace("FILE", "/f").replace("DIR", "/d")]), option
+    with pytest.raises(ConfigError, match="AnchorFS knows") as caught:
+        parse_words(["quux"])
+    known = str(caught.value).partition("AnchorFS knows ")[2].split(", ")
+    assert {each.rstrip("=") for each in known} - {"rw"} == {each.partition("=")[0] for each in MEANINGS} - {"noexec"}
+    assert "\\fBconflicts=copy\\fR" in "\n".join(page(app))

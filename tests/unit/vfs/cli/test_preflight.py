@@ -78,6 +78,24 @@ def test_a_cache_inside_the_mount_is_refused(tmp_path: Path) -> None:
     assert caught.value.told.kind == "cache-inside-mount"
 
 
+def test_a_cache_in_another_drive_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, drive = tmp_path / "mnt", tmp_path / "drive"
+    folder.mkdir()
+    monkeypatch.setattr(table, "mounts", lambda: [_entry(drive)])
+    with pytest.raises(Failure) as caught:
+        preflight.check(_config(folder, str(drive / "cache")), Registry(tmp_path))
+    assert caught.value.told.kind == "cache-inside-mount"
+    assert str(drive) in caught.value.told.message
+
+
+def test_a_cache_that_cannot_be_made_is_told_before_anything_is_tried(tmp_path: Path) -> None:
+    (tmp_path / "mnt").mkdir()
+    with pytest.raises(Failure) as caught:
+        preflight.check(_config(tmp_path / "mnt", str(_file(tmp_path) / "cache")), Registry(tmp_path))
+    assert (caught.value.told.kind, caught.value.told.exit_status) == ("cache-unusable", 78)
+    assert "--cache-dir" in caught.value.told.hint
+
+
 def test_a_missing_device_is_told_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "FUSE_DEVICE", tmp_path / "none")
     with pytest.raises(Failure) as caught:
