@@ -191,8 +191,9 @@ def item_of(wire: WireItem) -> Item:
 def _check(wire: WireItem) -> None:
     folder = wire.kind is Kind.FOLDER
     words = f"{wire.item_id}{wire.parent_id}{wire.content_version}{wire.metadata_version}"
+    if not (words.isascii() and words.isprintable()) or " " in words or '"' in words:
+        raise ProtocolViolation(f"item {wire.item_id!a}: an id or a version is no token")
     wrong = (
-        (not (words.isascii() and words.isprintable()) or " " in words or '"' in words, "an id or version is no token"),
         (wire.item_id in _DOTS or wire.parent_id in _DOTS, "an id that is a path segment"),
         (wire.parent_id == wire.item_id, "its own parent"),
         (wire.parent_id is not None and not wire.name, "no name"),

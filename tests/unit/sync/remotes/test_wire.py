@@ -59,6 +59,15 @@ def test_any_field_is_a_value_or_a_violation(field: str, value: object) -> None:
     assert item.item_id.isprintable()
 
 
+@pytest.mark.parametrize("field", ["item_id", "parent_id", "content_version", "metadata_version"])
+@pytest.mark.parametrize("value", ["", "a b", 'a"b', "a\nb", "a\x7fb", "\u00e9", "\u2028", "a" * 513])
+def test_what_travels_in_paths_and_headers_is_a_token(field: str, value: str) -> None:
+    with pytest.raises(ProtocolViolation) as violation:
+        item_of(decode(WireItem, json.dumps(FIELDS | {field: value}).encode()))
+    assert str(violation.value).isprintable()
+    assert str(violation.value).isascii()
+
+
 def told(xattrs: object) -> Item:
     """An item with these extended attributes."""
     return item_of(decode(WireItem, json.dumps(FIELDS | {"xattrs": xattrs}).encode()))
