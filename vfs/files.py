@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 AHEAD_MIN_BYTES = 64 << 10  # a page that a program waits for is asked for alone
 AHEAD_PATIENCE_S = 3.0
 SEQUENCE_MIN_BYTES = 256 << 10
-DISK_AHEAD_BYTES = 4 << 20  # from the disk into memory, ahead of a reader
 OPEN_PUSH_DELAY_S = 30.0  # a file that stays open for writing is pushed as it stands this long after its first change
 
 
@@ -255,10 +254,8 @@ async def _read(fd: int, offset: int, size: int) -> bytes | memoryview:
 
 
 def _read_from_disk(fd: int, offset: int, size: int) -> bytes:
-    """In a worker. Several read one file at once, so its own read-ahead sees no sequence: it is told what follows.
-
-    The kernel asks for much at a time only in a sequence.
-    """
+    """In a worker. Several read one file at once, so its own read-ahead sees no sequence: it is told to take all of a
+    large request at once. Not more: where requests overlap, each waits for the others' (490 instead of 1,700 MB/s)."""
     if size >= SEQUENCE_MIN_BYTES:
-        os.posix_fadvise(fd, offset, size + DISK_AHEAD_BYTES, os.POSIX_FADV_WILLNEED)
+        os.posix_fadvise(fd, offset, size, os.POSIX_FADV_WILLNEED)
     return os.pread(fd, size, offset)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SMALL_BYTES = 4096
 SPARSE_BYTES = 4 << 30
+RANDOM_BYTES = 1 << 30  # also when little is asked for: of a smaller file whoever reads ahead has all of it by chance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,7 @@ LAYOUTS: dict[str, Callable[[Path, Scale], None]] = {
     "many": _many,
     "large.bin": lambda path, scale: _write(path, scale.large_bytes),
     "curled.bin": lambda path, scale: _write(path, scale.large_bytes),
-    "random.bin": lambda path, scale: _write(path, scale.large_bytes),
+    "random.bin": lambda path, _scale: _write(path, RANDOM_BYTES),
     "held.bin": lambda path, scale: _write(path, scale.held_bytes),
     "memory": _memory,
     "first.sparse": _hole,

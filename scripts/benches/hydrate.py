@@ -79,8 +79,8 @@ def run(settings: Settings) -> Report:
         facts=facts.of_machine()
         | facts.of_rclone(program, places.RCLONE_MOUNT_OPTIONS)
         | {"data": str(scale), "runs": str(settings.runs), "the long way": f"{FAR_MS:.0f} ms there and back"},
-        places=[places.ANCHORFS, places.RCLONE, cold.CURL],
-        compared=[(places.ANCHORFS, places.RCLONE), (places.ANCHORFS, cold.CURL)],
+        places=[places.ANCHORFS, places.RCLONE, cold.CURL, cold.DISK],
+        compared=[(places.ANCHORFS, places.RCLONE), (places.ANCHORFS, cold.CURL), (places.ANCHORFS, cold.DISK)],
         series=[*_series(picked, samples), *memory],
     )
 
@@ -124,7 +124,7 @@ def _hold(session: Session, base: Path, servers: Servers, settings: Settings, sa
 
 def _mounted(stack: ExitStack, base: Path, servers: Servers, session: Session) -> list[tuple[Place, Link]]:
     base.mkdir()
-    stack.callback(cold.remove_caches, base)
+    stack.callback(cold.empty_caches, base)
     ours, theirs = base / "ours", base / "theirs"
     ours.mkdir()
     theirs.mkdir()
