@@ -15,6 +15,7 @@ import httpcore
 import httpx
 
 from sync.remote import ProtocolViolation
+from sync.remotes.passing import pass_bodies_on
 
 if TYPE_CHECKING:
     import ssl
@@ -37,6 +38,7 @@ def _proxy_for(scheme: str, host: str) -> str | None:
 def transport_to(url: str, *, limits: httpx.Limits, tls: ssl.SSLContext | None) -> httpx.AsyncBaseTransport:
     """A pool of connections to one server."""
     httpcore.AsyncHTTP11Connection.READ_NUM_BYTES = RECEIVE_BYTES
+    pass_bodies_on()
     parts = urlsplit(url)
     return httpx.AsyncHTTPTransport(
         verify=tls or True,
