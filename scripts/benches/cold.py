@@ -129,8 +129,11 @@ def held(scale: Scale) -> tuple[Case, ...]:
 def peaks(place: Place, scale: Scale) -> list[float]:
     """Read one large file after the other; MiB that the client held at most, after each."""
     found = []
-    for number in range(scale.memory_files):
-        work.read(place.path / memory_file(number), MIB)
+    for number in range(scale.memory_reads):
+        path = place.path / memory_file(number % scale.memory_files)
+        if number >= scale.memory_files:
+            place.forget_pages(path)
+        work.read(path, MIB)
         status = Path(f"/proc/{place.pid}/status").read_text(encoding="utf-8")
         found.append(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024)
     return found

@@ -31,13 +31,14 @@ class Scale:
     large_bytes: int = 1024 * MIB
     held_bytes: int = 256 * MIB
     pieces: int = 64  # of each of the random readers
-    memory_files: int = 10
-    memory_cache: str = "3G"
+    memory_files: int = 4
+    memory_reads: int = 10  # of one after the other, round and round: what comes again was evicted
+    memory_cache: str = "2G"
 
 
 FULL = Scale()
 QUICK = Scale(small_files=300, held_files=1000, many_folders=200, large_bytes=256 * MIB, held_bytes=64 * MIB,
-              pieces=16, memory_files=4, memory_cache="600M")  # fmt: skip
+              pieces=16, memory_files=4, memory_reads=4, memory_cache="600M")  # fmt: skip
 
 
 def build(root: Path, scale: Scale, names: Iterable[str]) -> None:

@@ -144,7 +144,7 @@ def _memory(base: Path, servers: Servers, scale: Scale, settings: Settings) -> l
         options = ("--cache-size", scale.memory_cache)
         place = places.mounted_anchorfs(stack, base / "memory", servers.drive, servers.ours, options)
         peaks = cold.peaks(place, scale)
-    name = f"memory at most, hydrating {scale.memory_files} x {scale.large_bytes >> 20} MiB"
+    name = f"memory at most, hydrating {scale.memory_reads} x {scale.large_bytes >> 20} MiB"
     limit = Limit(place=places.ANCHORFS, at_most=200.0)
     first = Series(name="the same, after the first file", unit=Unit.MEBIBYTES, seconds={places.ANCHORFS: peaks[:1]})
     return [Series(name=name, unit=Unit.MEBIBYTES, seconds={places.ANCHORFS: peaks[-1:]}, bar=limit), first]
