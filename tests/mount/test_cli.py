@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.mount.test_documents import members
 from vfs import mountpoint as table
 from vfs.registry import is_alive
 
@@ -253,6 +254,15 @@ def test_run_gives_the_command_a_mount_and_its_status_back(idle: Mount, server: 
     assert content == "made"
     assert (server.root / "made.txt").read_text() == "made\n"
     assert not os.path.exists(folder)  # noqa: PTH110
+
+
+def test_run_tells_how_it_ended_apart_from_what_the_command_prints(idle: Mount) -> None:
+    words = ("run", idle.url, "--json", "--cache-dir", str(idle.cache_dir), "--", "sh", "-c", "echo said; exit 4")
+    done = idle.command(*words)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["exit_status"], told["command_status"], told["pending"]) == (4, 4, 4, 0)
+    assert told.keys() == members("run")[0]
+    assert "said" in done.stderr
 
 
 def test_run_is_75_when_changes_could_not_be_sent_and_the_next_run_sends_them(

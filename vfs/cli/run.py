@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -16,7 +18,7 @@ from vfs.cli import options, preflight, starting
 from vfs.cli.asking import ask, registry
 from vfs.cli.leaving import wait_for_end
 from vfs.cli.mount import say_left
-from vfs.cli.printing import Json, err, reporting
+from vfs.cli.printing import Json, err, print_json, reporting
 from vfs.failure import ExitStatus, Failure
 from vfs.requests import Request, Verb
 
@@ -27,6 +29,16 @@ if TYPE_CHECKING:
     from vfs.config import MountConfig
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """Changes that the server does not have at the end, and 75 when there are some."""
+
+    pending: int
+    parked: int
+    held: int
+    exit_status: int
 
 
 @reporting
@@ -45,9 +57,12 @@ def run(
     read_only: options.ReadOnly = False,
     push: options.Push = None,
     log_level: options.LogLevel = None,
-    as_json: Json = False,  # noqa: ARG001 - read by `reporting`
+    as_json: Json = False,
 ) -> int:
-    """Run COMMAND inside a mount of URL; 75 when its changes could not all be sent."""
+    """Run COMMAND inside a mount of URL; 75 when its changes could not all be sent.
+
+    With --json what COMMAND prints goes to standard error, so that standard output is one document.
+    """
     with _folder(mountpoint) as folder:
         given = options.Given(
             url=url,
@@ -68,10 +83,13 @@ def run(
         preflight.check(config, registry())
         child = starting.start(config, options.log_file_for(config, environment), lifeline=True)
         try:
-            status = _command(command, config.mountpoint)
+            status = _command(command, config.mountpoint, out=sys.stderr.fileno() if as_json else None)
         finally:
             left = _leave(config, child)
-    return left or status
+    if as_json:
+        told = {**asdict(left), "exit_status": left.exit_status or status}
+        print_json({"url": config.url, "command_status": status, **told})
+    return left.exit_status or status
 
 
 @contextmanager
@@ -89,12 +107,12 @@ def _folder(mountpoint: str | None) -> Iterator[str]:
             err.print(f"anchorfs: {folder} is left behind: {error.strerror}")
 
 
-def _command(command: list[str], folder: str) -> int:
+def _command(command: list[str], folder: str, *, out: int | None) -> int:
     environment = {**os.environ, "PWD": folder, "ANCHORFS_MOUNTPOINT": folder}
     environment.pop("ANCHORFS_TOKEN", None)  # the command works with files and needs no credential
     with Forwarding() as forwarding:
         try:
-            child = subprocess.Popen(command, cwd=folder, env=environment)  # noqa: S603 - what the user asked for
+            child = subprocess.Popen(command, cwd=folder, env=environment, stdout=out)  # noqa: S603 - what the user asked for
         except FileNotFoundError:
             raise Failure("command-missing", f"{command[0]}: command not found", status=127) from None
         except PermissionError as error:
@@ -138,8 +156,8 @@ class Forwarding:
             self._child.send_signal(number)
 
 
-def _leave(config: MountConfig, child: subprocess.Popen[bytes]) -> int:
-    """Flush and unmount; 0, or 75 when changes stay behind."""
+def _leave(config: MountConfig, child: subprocess.Popen[bytes]) -> Left:
+    """Flush and unmount; what stays behind, with 0, or 75 when something does."""
     try:
         left = ask(config.mountpoint, Request(verb=Verb.UNMOUNT))
     except Failure as failure:
@@ -152,7 +170,7 @@ def _leave(config: MountConfig, child: subprocess.Popen[bytes]) -> int:
         child.stdin.close()
     pending, parked, held = (int(str(left.get(word, 0))) for word in ("pending", "parked", "held"))
     status = say_left(pending, parked, config.cache_dir, held)
-    if status or ended == ExitStatus.DONE:
-        return status
-    err.print(f"anchorfs: the mount's process ended with {ended}; what was not sent stays in {config.cache_dir}")
-    return ExitStatus.TRY_AGAIN
+    if not status and ended != ExitStatus.DONE:
+        err.print(f"anchorfs: the mount's process ended with {ended}; what was not sent stays in {config.cache_dir}")
+        status = ExitStatus.TRY_AGAIN
+    return Left(pending=pending, parked=parked, held=held, exit_status=int(status))
