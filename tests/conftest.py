@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
+    """Give every test the signals and the mounts that it may count on, however the tests were started."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for a job in a script's background; children inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _mounts_of_its_own()
+
+
+def _mounts_of_its_own() -> None:
     """Files that run side by side do not see each other's mounts, so `status` and `doctor` find only their own.
 
     Root can have a mount namespace per process (unshare(2)); what a test leaves mounted goes with its process.
