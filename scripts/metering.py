@@ -1,8 +1,9 @@
 """What a process takes over time, told in windows, and whether it grew: scripts/soak's judgement.
 
 Flat is a process whose memory in the last window of the second half is beyond that in its first by no more than
-5 % or 4 MiB, whichever is more, and whose fewest descriptors in a window are no more. What fills to a bound, as
-caches do, has the first half for it.
+5 % or 4 MiB, whichever is more, and whose fewest descriptors in the last window are no more than in some window of the
+first half: kept connections come and go, what is lost does not come back. What fills to a bound, as caches do, has the
+first half for it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Of one process, from two windows of its second half."""
+    """Of one process."""
 
     name: str
     grown_mib: float
@@ -59,7 +60,8 @@ class Verdict:
     def __str__(self) -> str:
         return (
             f"{self.name}: over the second half memory {self.grown_mib:+.1f} MiB (at most {self.allowed_mib:+.1f}),"
-            f" fewest descriptors {self.grown_descriptors:+d}: {'flat' if self.is_flat else 'NOT FLAT'}"
+            f" fewest descriptors {self.grown_descriptors:+d} against the first half:"
+            f" {'flat' if self.is_flat else 'NOT FLAT'}"
         )
 
 
@@ -97,14 +99,7 @@ class Meter:
 
     def verdict(self) -> Verdict:
         """Whether it was flat over the second half."""
-        windows = self.windows()
-        first, last = windows[len(windows) // 2], windows[-1]
-        return Verdict(
-            name=self.name,
-            grown_mib=last.memory_mib - first.memory_mib,
-            allowed_mib=max(GROWTH_MAX_MIB, GROWTH_MAX_SHARE * first.memory_mib),
-            grown_descriptors=last.fewest_descriptors - first.fewest_descriptors,
-        )
+        return judged(self.name, self.windows())
 
     def table(self) -> str:
         """Markdown."""
@@ -115,6 +110,18 @@ class Meter:
             for each in self.windows()
         ]
         return "\n".join((head, "|---|---|---|---|---|", *rows))
+
+
+def judged(name: str, windows: list[Window]) -> Verdict:
+    """See the module."""
+    half = len(windows) // 2
+    first, last = windows[half], windows[-1]
+    return Verdict(
+        name=name,
+        grown_mib=last.memory_mib - first.memory_mib,
+        allowed_mib=max(GROWTH_MAX_MIB, GROWTH_MAX_SHARE * first.memory_mib),
+        grown_descriptors=last.fewest_descriptors - max(each.fewest_descriptors for each in windows[: half or 1]),
+    )
 
 
 def _window(samples: list[Sample], from_s: float, length_s: float) -> Window:

@@ -50,6 +50,8 @@ def test_memory(tmp_path: Path, memory_mib: Callable[[float], float], is_flat: b
         (lambda t: 20 + int(t * 12), False),
         (lambda t: 20 + (t > 0.9), False),  # one that is not given back
         (lambda t: 25 - int(t * 3), True),
+        (lambda t: 23 + 2 * (int(t * 12) % 2), True),  # kept connections
+        (lambda t: 23 + 2 * (int(t * 12) % 2) + int(t * 4), False),
     ],
 )
 def test_descriptors(tmp_path: Path, descriptors: Callable[[float], int], is_flat: bool) -> None:
