@@ -23,6 +23,7 @@ from sync.remote import (
     UploadGone,
     VersionGone,
 )
+from sync.retrying import Retrying
 from sync.sessions import Announced, Over, UploadId
 from tests.contract.homes import MTIME_NS, content, facts, lacks
 from tests.fakes.sources import BytesSource
@@ -127,9 +128,10 @@ async def test_what_arrived_before_a_break_is_kept_and_the_rest_is_sent(home: Ho
         await home.remote.append(upload_id, BreakingSource(data), 0)
     stands = await home.remote.uploaded(upload_id)
     assert 0 <= stands < len(data)
-    with pytest.raises(Unknown):
-        await home.remote.append(upload_id, BytesSource(data), stands + 1)
-    assert await home.remote.uploaded(upload_id) == stands
+    if not isinstance(home.remote, Retrying):  # which asks where it stands, and sends the rest
+        with pytest.raises(Unknown):
+            await home.remote.append(upload_id, BytesSource(data), stands + 1)
+        assert await home.remote.uploaded(upload_id) == stands
     assert await home.remote.append(upload_id, BytesSource(data), stands) == len(data)
     item = await commit(home, upload_id, whole(data), new_file(home, "f"))
     assert await content(home.remote, item) == data
