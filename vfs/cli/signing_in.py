@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import trio
 from rich.markup import escape
 
-from sync.remote import RemoteError
+from sync.remote import NotSignedIn, RemoteError
 from sync.remotes.address import Address, parse_address
 from vfs.cli.printing import err
 from vfs.failure import ExitStatus, Failure
@@ -31,9 +31,17 @@ ANSWER_S = 30.0
 async def with_password(url: str, password: str) -> str:
     """The app password for an address with a user; a given app password is kept as it is. Raises RemoteError."""
     address = parse_address(url)
-    with _patience(url):
-        async with _door(address, password) as door:
-            return await door.app_password() or password
+    try:
+        with _patience(url):
+            async with _door(address, password) as door:
+                return await door.app_password() or password
+    except NotSignedIn as error:
+        raise Failure(
+            "not-signed-in",
+            f"{url} does not accept the password",
+            hint="where a second factor is needed the browser signs in: give the address without a user",
+            status=ExitStatus.NOT_PERMITTED,
+        ) from error
 
 
 async def with_browser(url: str) -> tuple[str, str]:

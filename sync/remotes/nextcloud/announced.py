@@ -12,7 +12,6 @@ import msgspec
 from sync.remote import ProtocolViolation
 from sync.remotes.nextcloud.names import NameRules
 
-PATH = "ocs/v2.php/cloud/capabilities"
 OCS_HEADERS = {"ocs-apirequest": "true", "accept": "application/json"}
 
 

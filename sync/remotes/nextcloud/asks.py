@@ -53,7 +53,7 @@ def with_ids(file_ids: Iterable[str]) -> str:
     each = "".join(
         f"<d:eq><d:prop><oc:fileid/></d:prop><d:literal>{file_id}</d:literal></d:eq>" for file_id in file_ids
     )
-    return f"<d:or>{each}</d:or>"
+    return f"<d:or>{each}</d:or>" if each.count("<d:eq>") > 1 else each
 
 
 def with_name(text: str) -> str:

@@ -125,7 +125,7 @@ class Door:
         return self._exchange.path_of(self._exchange.names_of(urlsplit(address).path))
 
     async def _ocs(self, method: str, *names: str) -> bytes:
-        path = self._exchange.path_of(("ocs", "v2.php", *names))
+        path = self._exchange.path_of(("ocs", "v2.php", *names)) + "?format=json"
         return await self._body(Ask(method=method, path=path, headers=OCS_HEADERS))
 
     async def _body(self, ask: Ask) -> bytes:

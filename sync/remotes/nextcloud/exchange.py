@@ -45,7 +45,9 @@ class NextcloudExchange(DavExchange):
         super()._noted(answer)
         for told in answer.headers.get_list("set-cookie"):
             found = _COOKIE.match(told)
-            if found is not None and len(self._kept()) < COOKIES_MAX:
+            if found is not None and found[2] == "deleted":  # as PHP takes one back
+                self._kept().pop(found[1], None)
+            elif found is not None and len(self._kept()) < COOKIES_MAX:
                 self._kept()[found[1]] = found[2]
 
     def _error_of(self, ask: Ask, reply: Reply) -> RemoteError:
