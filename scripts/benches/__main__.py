@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from scripts.benches import delta, hydrate, kernel, outside, page, scan, server
 from scripts.benches.delta import account
 from scripts.benches.delta.results import DeltaReport, read
+from scripts.benches.report import Report, joined
 from scripts.benches.running import BenchFailedError, ended_in_order
 from scripts.benches.settings import QUICK_RUNS, RUNS, Settings
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scripts.benches.latency import LatencyReport
-    from scripts.benches.report import Report
     from scripts.benches.scan import ScanReport
 
 BENCHES: dict[str, Callable[[Settings], Report | LatencyReport | ScanReport | DeltaReport]] = {
@@ -44,6 +44,7 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="less data, fewer runs: within five minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every sample here, and the table beside it")
+    parser.add_argument("--add", action="store_true", help="to what that file keeps of other cases (hydrate, kernel)")
     parser.add_argument("--runs", type=int, metavar="N", help=f"{RUNS}, with --quick {QUICK_RUNS}")
     parser.add_argument("--dir", type=Path, default=Path(DISK), help=f"a folder on the disk to compare with ({DISK})")
     parser.add_argument(
@@ -72,6 +73,8 @@ def main() -> int:
     except BenchFailedError as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1
+    if given.add and given.json is not None and given.json.exists() and isinstance(report, Report):
+        report = joined(report, given.json)
     print(report.markdown())
     if given.json is not None:
         if given.only and given.json.exists() and isinstance(report, DeltaReport):

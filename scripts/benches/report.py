@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from scripts.benches.samples import Limit, Series, Summary, rounded, shown, spread_percent
+from scripts.benches.samples import Bar, Limit, Series, Summary, Unit, rounded, shown, spread_percent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +57,27 @@ def write_json(report: Report, path: Path) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def joined(report: Report, path: Path) -> Report:
+    """With the measures and facts that a file keeps of earlier runs, but for those that were made anew."""
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if kept["bench"] != report.bench:
+        raise ValueError(f"{path} is of another bench")
+    anew = {series.name: series for series in report.series}
+    series = [anew.pop(each["name"], None) or _series_of(each) for each in kept["measures"]]
+    facts = {key: _both(kept["facts"].get(key, value), value) for key, value in report.facts.items()}
+    return replace(report, facts=facts, series=[*series, *anew.values()])
+
+
+def _both(before: str, now: str) -> str:
+    return before if now in before else f"{before}; {now}"
+
+
+def _series_of(measure: dict[str, Any]) -> Series:
+    told = measure["bar"] and {key: value for key, value in measure["bar"].items() if key != "met"}
+    bar = None if told is None else Bar(**told) if "than" in told else Limit(**told)
+    return Series(name=measure["name"], unit=Unit(measure["unit"]), seconds=measure["seconds"], bar=bar)
 
 
 def _row(report: Report, series: Series) -> list[str]:

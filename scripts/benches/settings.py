@@ -16,7 +16,7 @@ QUICK_RUNS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`folder` is on the disk that is compared with; `only` picks cases by a part of their names ("": all)."""
+    """`folder` is on the disk that is compared with; `only` picks cases by parts of their names, "|" between them ("": all)."""
 
     quick: bool
     runs: int
@@ -30,4 +30,4 @@ class Settings:
 
     def picks(self, case: str) -> bool:
         """Whether a case of this name is to be taken."""
-        return self.only.casefold() in case.casefold()
+        return any(part in case.casefold() for part in self.only.casefold().split("|"))

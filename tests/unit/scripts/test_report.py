@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scripts.benches.report import Report, markdown, write_json
+from scripts.benches.report import Report, joined, markdown, write_json
 from scripts.benches.samples import Bar, Limit, Series, Unit
 
 if TYPE_CHECKING:
@@ -50,6 +51,20 @@ def test_json_keeps_every_sample(tmp_path: Path) -> None:
     assert told["measures"][0]["seconds"] == REPORT.series[0].seconds
     assert told["measures"][0]["time_ratios"]["AnchorFS/ext4"]["median"] == 1.2
     assert [measure["bar"]["met"] for measure in told["measures"]] == [True, False]
+
+
+def test_what_was_measured_before_is_kept_but_for_what_is_made_anew(tmp_path: Path) -> None:
+    kept = tmp_path / "kernel.json"
+    write_json(REPORT, kept)
+    again = Series(name="ls", unit=Unit.MILLISECONDS, seconds={"ext4": [1e-3, 1e-3], "AnchorFS": [2e-3, 2e-3]})
+    new = Series(
+        name="find", unit=Unit.SECONDS, seconds={"AnchorFS": [0.5, 0.5]}, bar=Limit(place="AnchorFS", at_most=1.0)
+    )
+    report = joined(replace(REPORT, facts={"machine": "another one"}, series=[again, new]), kept)
+    assert report.series == [REPORT.series[0], again, new]
+    assert report.facts == {"machine": "a small one; another one"}
+    write_json(report, kept)
+    assert joined(replace(REPORT, series=[]), kept).series == report.series
 
 
 def test_a_place_that_took_no_part_leaves_its_cells_empty() -> None:
