@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from scripts.benches.latency import LatencyReport
     from scripts.benches.scan import ScanReport
 
-BENCHES: dict[str, Callable[[Settings], Report | LatencyReport | ScanReport | DeltaReport]] = {
+    AnyReport = Report | LatencyReport | ScanReport | DeltaReport
+
+BENCHES: dict[str, Callable[[Settings], AnyReport]] = {
     "delta": delta.run,
     "hydrate": hydrate.run,
     "kernel": kernel.run,
@@ -44,14 +46,13 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="less data, fewer runs: within five minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every sample here, and the table beside it")
-    parser.add_argument("--add", action="store_true", help="to what that file keeps of other cases (hydrate, kernel)")
     parser.add_argument("--runs", type=int, metavar="N", help=f"{RUNS}, with --quick {QUICK_RUNS}")
     parser.add_argument("--dir", type=Path, default=Path(DISK), help=f"a folder on the disk to compare with ({DISK})")
     parser.add_argument(
         "--only",
         default="",
-        metavar="PART",
-        help="cases with this in their names (delta, hydrate, kernel, scan); of delta the others stay in FILE",
+        metavar="PART[|PART]",
+        help="cases with one of these in their names (delta: one); of delta, hydrate, kernel the others stay in FILE",
     )
     parser.add_argument(
         "--remote", metavar="URL", help="delta: an account instead, dav+https://USER@HOST/PATH or nextcloud+https://…"
@@ -73,15 +74,20 @@ def main() -> int:
     except BenchFailedError as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1
-    if given.add and given.json is not None and given.json.exists() and isinstance(report, Report):
-        report = joined(report, given.json)
     print(report.markdown())
     if given.json is not None:
-        if given.only and given.json.exists() and isinstance(report, DeltaReport):
-            report = read(given.json).completed_by(report, given.only)
+        if given.only and given.json.exists():
+            report = _completed(report, given.json, given.only)
         report.write_json(given.json)
         given.json.with_suffix(".md").write_text(report.markdown(), encoding="utf-8")
     return 0
+
+
+def _completed(report: AnyReport, kept: Path, only: str) -> AnyReport:
+    """With what is kept of the cases that were not picked."""
+    if isinstance(report, DeltaReport):
+        return read(kept).completed_by(report, only)
+    return joined(report, kept) if isinstance(report, Report) else report
 
 
 if __name__ == "__main__":

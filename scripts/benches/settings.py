@@ -16,7 +16,8 @@ QUICK_RUNS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`folder` is on the disk that is compared with; `only` picks cases by parts of their names, "|" between them ("": all)."""
+    """`folder` is on the disk that is compared with; `only` picks cases by parts of their names,
+    "|" between them ("": all)."""
 
     quick: bool
     runs: int
