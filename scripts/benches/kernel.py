@@ -241,11 +241,56 @@ def _naming(names: int, where: str = "", bar: float | None = None) -> list[Measu
 
     return [
         row("mkdir", lambda path: path.mkdir(), "folder"),
-        row("create and close", lambda path: path.open("xb", buffering=0).close(), "file"),
-        row("rename", lambda path: path.rename(path.with_name("renamed-" + path.name)), "file"),
-        row("unlink", lambda path: path.with_name("renamed-" + path.name).unlink(), "file"),
+        _of_new(f"create and close{where}", names, "created", bar=bar),
+        *(
+            _of_new(f"{name} of a file just made{where}", names, name, change)
+            for name, change in (("rename", _rename), ("unlink", Path.unlink))
+        ),
+        *(
+            _of_known(f"{name} of a file on the server{where}", change, slice(start, start + names), bar)
+            for name, change, start in (("rename", _rename, 0), ("unlink", Path.unlink, names))
+        ),
         row("rmdir", lambda path: path.rmdir(), "folder"),
     ]
+
+
+def _of_new(
+    name: str, names: int, kind: str, change: Callable[[Path], object] | None = None, *, bar: float | None = None
+) -> Measure:
+    """Files made an instant ago, which nobody can have sent yet: making them, or a change of them. Gone afterwards."""
+
+    def make_and_change(place: Place, number: int) -> float:
+        paths = [place.path / "work" / f"{kind}-{number}-{each}" for each in range(names)]
+        seconds = work.each(_create, paths)
+        if change is not None:
+            seconds = work.each(change, paths)
+        for left in (place.path / "work").iterdir():
+            if left.is_file():
+                left.unlink()
+        return seconds
+
+    at_most = None if bar is None else (places.RCLONE, bar)
+    return Measure(name=name, unit=Unit.MICROSECONDS, take=make_and_change, at_most=at_most)
+
+
+def _of_known(name: str, change: Callable[[Path], object], part: slice, bar: float | None) -> Measure:
+    """Files that lie at the server, in a folder that was listed: what people have."""
+
+    def list_and_change(place: Place, number: int) -> float:
+        folder = place.path / f"there-{number}"
+        work.scan(folder)
+        return work.each(change, sorted(folder.iterdir())[part])
+
+    at_most = None if bar is None else (places.RCLONE, bar)
+    return Measure(name=name, unit=Unit.MICROSECONDS, take=list_and_change, at_most=at_most)
+
+
+def _create(path: Path) -> None:
+    path.open("xb", buffering=0).close()
+
+
+def _rename(path: Path) -> None:
+    path.rename(path.with_name("zz-renamed-" + path.name))  # sorted behind all others
 
 
 def _warm(name: str, unit: Unit, take: Look, path: str, *, at_most: tuple[str, float] | None = None) -> Measure:

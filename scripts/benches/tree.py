@@ -48,6 +48,8 @@ def build(root: Path, scale: Scale, runs: int) -> None:
     (root / "warm.bin").write_bytes(content.randbytes(MIB) * (scale.warm_bytes // MIB))
     for run in range(runs):
         (root / f"first-{run}.bin").write_bytes(content.randbytes(scale.read_bytes))
+    for run in range(runs):
+        _fill(root / f"there-{run}", 2 * scale.names, b"")
     (root / "work").mkdir()
     _repository(root / "repository", scale.repository_files)
 
