@@ -26,7 +26,7 @@ PROPERTIES = (
     f"{DAV}resourcetype", f"{DAV}getetag", f"{DAV}getlastmodified", f"{DAV}getcontentlength",
     f"{OC}fileid", f"{OC}permissions", f"{OC}checksums", f"{NC}upload_time",
 )  # fmt: skip
-ROOT_PROPERTIES = (*PROPERTIES, f"{OC}data-fingerprint", f"{DAV}quota-available-bytes", f"{DAV}quota-used-bytes")
+ROOT_PROPERTIES = (*PROPERTIES, f"{OC}data-fingerprint")
 GRACE_S = 2
 _SHA256 = re.compile(r"(?:^|\s)SHA256:([0-9a-f]{64})(?:\s|$)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 from cache.model import ItemId, Kind
 from sync.remote import Busy, Conflict, Gone, ProtocolViolation
 from sync.remotes.nextcloud.asks import SEARCH_MAX, look, search, with_ids
-from sync.remotes.nextcloud.entries import PROPERTIES, Seen, seen
+from sync.remotes.nextcloud.entries import OC, PROPERTIES, ROOT_PROPERTIES, Seen, seen
 from sync.remotes.nextcloud.rows import Entry, item_of
 
 if TYPE_CHECKING:
@@ -57,6 +57,17 @@ class Places:
             except Gone:
                 return None
             return await self._recorded(told, now_s, looking)
+
+    async def root(self) -> tuple[Entry, str]:
+        """The root now, and the fingerprint of the server's data."""
+        with self.ledger.looking() as looking:
+            told, now_s = await self.exchange.looked(look(self.path(""), ROOT_PROPERTIES, depth=0))
+            if len(told.responses) != 1:
+                raise ProtocolViolation("an answer about something else than was asked for")
+            self.clock_s = max(self.clock_s, now_s)
+            row = told.responses[0]
+            entry = await self._recorded(seen(row, self._base_path), now_s, looking)
+        return entry, row.text(f"{OC}data-fingerprint") or ""
 
     async def current(self, item_id: ItemId) -> Entry | None:
         """An item as it is now, wherever it is; None: nowhere."""

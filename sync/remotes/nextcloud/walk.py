@@ -13,8 +13,7 @@ import trio
 
 from cache.model import ItemId, Kind
 from sync.remote import AnchorExpired, Conflict, Gone
-from sync.remotes.nextcloud.asks import look
-from sync.remotes.nextcloud.entries import GRACE_S, OC, ROOT_PROPERTIES
+from sync.remotes.nextcloud.entries import GRACE_S
 
 if TYPE_CHECKING:
     from sync.remotes.nextcloud.places import Places
@@ -24,17 +23,13 @@ LISTED_AT_ONCE = 4
 
 
 async def root_of(places: Places) -> Entry:
-    """The root as it is now; AnchorExpired when the server's data were put back to an older state."""
+    """The root as it is now. When the server's data were put back to an older state, another epoch begins."""
     ledger = places.ledger
-    told, _ = await places.exchange.looked(look(places.path(""), ROOT_PROPERTIES, depth=0))
-    fingerprint = told.responses[0].text(f"{OC}data-fingerprint") or "" if told.responses else ""
+    root, fingerprint = await places.root()
     if ledger.fingerprint is None:
         ledger.note_fingerprint(fingerprint)
     elif ledger.fingerprint != fingerprint:
         ledger.begin_epoch(fingerprint)
-    root = await places.at("")
-    if root is None:
-        raise Gone("the account has no files")
     return root
 
 
