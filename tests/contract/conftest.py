@@ -9,13 +9,12 @@ import pytest
 
 from sync.remotes.anchor import AnchorRemote
 from sync.remotes.nextcloud import NextcloudRemote
-from tests.contract.davs import RunningDav
+from tests.contract.davs import SERVERS, RunningDav
 from tests.contract.homes import Home, elsewhere, numbers
 from tests.fakes.drive import FakeDrive
 from tests.fakes.nextcloud import FakeNextcloud
 from tests.fakes.nextcloud.server import PASSWORD
 from tests.fakes.remote import FakeRemote
-from tests.harness.davs import SERVERS
 from tests.harness.server import ServerProcess
 
 if TYPE_CHECKING:

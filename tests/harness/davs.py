@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from sync.remotes.dav.signing import Credential
+
 START_WITHIN_S = 20.0
 CHECKOUT = Path(__file__).resolve().parents[2]
 APACHE = Path("/usr/sbin/apache2")
@@ -58,6 +60,7 @@ class DavServer:
     """`with Apache() as server:` serves `server.root` at `server.url`; reaped however the block ends."""
 
     name: ClassVar[str]
+    credential: ClassVar[Credential | None] = None
 
     def __init__(self) -> None:
         # Not below pytest's folder, which is closed to others: Apache serves as a user of its own.
@@ -233,6 +236,3 @@ class Rclone(DavServer):
             *config,
             *mode,
         ]
-
-
-SERVERS: dict[str, type[DavServer]] = {each.name: each for each in (Apache, Wsgidav, Rclone)}

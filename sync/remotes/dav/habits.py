@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from sync.capabilities import Capabilities, Delta, Guard, Names, Push
-from sync.remote import Busy, Denied, Permanent, Refused, RemoteError
+from sync.remote import Busy, Denied, Permanent, ProtocolViolation, Refused, RemoteError, Unknown
 from sync.remotes.asking import Ask
 from sync.remotes.dav.facts import is_weak, opaque
 from sync.remotes.dav.looking import RESERVED
@@ -32,6 +32,7 @@ STALE = '"anchorfs-stale"'
 DONE = frozenset({200, 201, 204})
 TELLING = DONE | {400, 403, 404, 405, 409, 412, 423, 424, 501}
 REWRITES = 6
+LOCK_S = 60
 FINE_FROM = 3  # tags of whole seconds make two at most; a clock that ticks every 4 ms makes a pair alike at times
 DIFFICULT = "%?#;\\\n"
 
@@ -40,7 +41,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     """What was found out; the defaults are those of a server that honours nothing."""
 
     writes: bool = False  # a file can be made and removed at all
-    locks: bool = False  # a lock keeps other clients of the server out
+    locks: bool = False  # a lock keeps other clients of the server out, and can be given back
     if_match: bool = False
     if_none_match: bool = False
     overwrite_f: bool = False  # a move does not replace when told so
@@ -119,10 +120,13 @@ class Prober:
         names = (f"{self._at[0]}{text}x",)
         await self._put(self._at, b"name")
         destination = {"overwrite": "F", "destination": self._exchange.url_of(names)}
-        status = await self._status("MOVE", self._at, destination)
-        found = status in DONE and await self._looker.look(names) is not None
-        for end in range(len(text) + 2 if status in DONE else 0):  # wherever it was cut
-            await self._status("DELETE", (f"{self._at[0]}{text}x"[: len(self._at[0]) + end],), {})
+        found = False
+        with suppress(Unknown, ProtocolViolation):  # a newline that came back in a header, an address told unquoted
+            moved = await self._status("MOVE", self._at, destination) in DONE
+            found = moved and await self._looker.look(names) is not None
+        for end in range(len(text) + 2):  # wherever it was cut
+            with suppress(Unknown, ProtocolViolation):
+                await self._status("DELETE", (f"{names[0][: len(self._at[0]) + end]}",), {})
         return found
 
     async def _has_fine_tags(self) -> bool:
@@ -134,14 +138,24 @@ class Prober:
         return None not in tags and len(tags) >= FINE_FROM
 
     async def _has_locks(self) -> bool:
-        """A locked file must be kept from who has no token, and given to who has."""
+        """A locked file must be kept from who has no token, be given to who has, and be free again afterwards."""
+        names = (f"{self._at[0]}-3",)
+        await self._put(names, b"8")
+        headers: dict[str, str] = {}
         try:
-            async with self._locks.held(self._at, size=0, patient=False) as lock:
-                kept = await self._status("PUT", self._at, {}, b"8") == 423
-                ours = lock.headers(self._exchange.url_of(self._at))
-                return kept and await self._status("PUT", self._at, ours, b"9") in DONE
+            lock = await self._locks.taken(names, LOCK_S, tries=1)
+            headers = lock.headers(self._exchange.url_of(names))
+            kept = await self._status("PUT", names, {}, b"9") == 423
+            given = await self._status("PUT", names, headers, b"9") in DONE
+            free = await self._status("UNLOCK", names, {"lock-token": f"<{lock.token}>"}) in DONE
         except (Permanent, Busy):
             return False
+        else:
+            headers = {} if free else headers
+            return kept and given and free
+        finally:
+            with suppress(RemoteError):
+                await self._status("DELETE", names, headers)
 
     async def _takes_right_tag(self) -> bool:
         """A tag that is weak yet is left for later: a server that makes a difference knows what it does."""

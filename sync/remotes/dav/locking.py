@@ -53,16 +53,17 @@ class Locks:
         self._chance = chance or random.Random()  # noqa: S311  # jitter, not a secret
 
     @asynccontextmanager
-    async def held(self, names: Names, *, size: int, patient: bool = True) -> AsyncIterator[Lock]:
+    async def held(self, names: Names, *, size: int) -> AsyncIterator[Lock]:
         """Hold a file for as long as sending `size` bytes may take; Busy when others hold it."""
-        lock = await self._taken(names, HELD_MIN_S + size // SLOWEST_BYTES_PER_S, TRIES if patient else 1)
+        lock = await self.taken(names, HELD_MIN_S + size // SLOWEST_BYTES_PER_S)
         try:
             yield lock
         finally:
             with trio.move_on_after(5, shield=True), suppress(RemoteError):
                 await self._exchange.reply(self._unlock(names, lock))
 
-    async def _taken(self, names: Names, seconds: int, tries: int) -> Lock:
+    async def taken(self, names: Names, seconds: int, tries: int = TRIES) -> Lock:
+        """A lock that ends after so many seconds; Busy, Gone."""
         ask = Ask(
             method="LOCK",
             path=self._exchange.path_of(names),

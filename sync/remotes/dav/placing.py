@@ -43,6 +43,9 @@ class Placer:
 
         async def act(in_doubt: bool) -> Item:
             names = server.place(parent_id, name)
+            known = server.mirror.child(parent_id, name)
+            if known is not None and known.kind is not Kind.FOLDER and (now := await server.seen(known)) is not None:
+                raise Conflict("taken", current=now.item, code="name_taken")  # servers exist that have both then
             with server.touched.changing((parent_id, name)):
                 reply = await server.change("MKCOL", names, folder=True, also=NOT_MADE)
                 told = await server.looker.look(names, folder=True)
@@ -177,8 +180,9 @@ class Placer:
             if known is not None and known.item_id != entry.item_id:
                 mirror.bury(known)
             moved = mirror.change(self._server.known(entry.item_id), parent_id=move.parent_id, name=move.name)
-            if moved.size == told.size and moved.server_mtime_ns == told.mtime_ns and moved.kind is told.kind:
-                return mirror.note(moved, tag=told.tag)
+            as_before = moved.server_mtime_ns == told.mtime_ns or not self._server.habits.tags_move
+            if moved.size == told.size and as_before and moved.kind is told.kind:
+                return mirror.note(moved, tag=told.tag, server_mtime_ns=told.mtime_ns)
             same = same_content(moved, told)
             return mirror.refresh(moved, with_(told, mtime_ns=moved.server_mtime_ns) if same else told)
 

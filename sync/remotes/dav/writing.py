@@ -1,6 +1,7 @@
 """New contents, so that no half of one is ever seen and none that was not seen is overwritten.
 
-A new file is sent under a name of our own and moved to its own by a move that never replaces. An overwrite happens
+A new file is sent under a name of our own and moved to its own by a move that never replaces (or at once under
+`If-None-Match: *`, where a move would change its tag). An overwrite happens
 under a lock: what stands there is looked at, compared with what was seen, and replaced, while no other client of the
 server can write. Without locks `If-Match` does, where it is honoured and uploads are whole or nothing. What stands
 there afterwards is believed to be ours only if its size and tag say so.
@@ -67,18 +68,31 @@ class Writer:
             if known is not None:
                 server.mirror.bury(known)
         with server.touched.changing(place):
-            staged = await way.stage(names[:-1])
             try:
-                await way.move(staged.names, names)
+                told = await self._sent(names, way)
             except Conflict as error:
                 told = await server.looker.look(names)
                 if told is not None:
                     raise await self._taken(place, names, told, way.source) from error
                 raise
-            told = await way.landed(names, staged)
             if told is None:
                 raise Conflict("it was changed at once", current=await self._now(place, names))
             return self._stands(place, told, way.ours)
+
+    async def _sent(self, names: Names, way: _Way) -> Facts | None:
+        """Under a passing name and moved, or at once where that is as safe and a move makes another tag; what stands
+        there then, if it is ours."""
+        habits = self._server.habits
+        if habits.tags_move or not (habits.if_none_match and habits.whole_puts):
+            staged = await way.stage(names[:-1])
+            await way.move(staged.names, names)
+            return await way.landed(names, staged)
+        reply = await way.send(names, {"if-none-match": "*"})
+        told, tag = await self._server.looker.look(names), reply.headers.get("etag")
+        if told is None or told.size != way.source.size:
+            return None
+        proven = told.size == 0 or tag is None or opaque(told.tag) == opaque(tag)
+        return told if proven else None
 
     def _stands(self, place: tuple[str, str], told: Facts, ours: Ours) -> Entry:
         mirror = self._server.mirror
