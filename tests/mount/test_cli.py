@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -254,6 +255,18 @@ def test_run_gives_the_command_a_mount_and_its_status_back(idle: Mount, server: 
     assert content == "made"
     assert (server.root / "made.txt").read_text() == "made\n"
     assert not os.path.exists(folder)  # noqa: PTH110
+
+
+def test_a_folder_of_our_name_where_the_user_is_is_not_run(idle: Mount, tmp_path: Path) -> None:
+    (tmp_path / "vfs").mkdir()
+    (tmp_path / "vfs/__init__.py").write_text("raise SystemExit('another program was run')")
+    words = ["mount", idle.url, str(idle.path), "--daemon", "--cache-dir", str(idle.cache_dir)]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "vfs.cli", *words], cwd=tmp_path, env=idle.environment, capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert idle.command("unmount", str(idle.path)).returncode == 0
 
 
 def test_run_tells_how_it_ended_apart_from_what_the_command_prints(idle: Mount) -> None:

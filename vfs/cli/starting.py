@@ -26,9 +26,9 @@ STOP_TIMEOUT_S = 20.0
 def start(config: MountConfig, log_file: Path, *, lifeline: bool) -> subprocess.Popen[bytes]:
     """Start the mount and wait until it answers; Failure as the child told it. `lifeline` keeps its stdin."""
     errand = Errand(config=config, log_file=str(log_file), lifeline=lifeline)
-    with private_log(log_file) as errors:
+    with private_log(log_file) as errors:  # -P: a folder `vfs` where the user happens to be is no part of this program
         child = subprocess.Popen(
-            [sys.executable, "-m", "vfs.daemon"],
+            [sys.executable, "-P", "-m", "vfs.daemon"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
