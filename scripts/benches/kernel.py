@@ -8,40 +8,29 @@ this mount has never shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.benches import facts, places, tree, work
 from scripts.benches.links import lengthened
-from scripts.benches.places import Place
+from scripts.benches.measure import Look, Measure, Take
+from scripts.benches.naming import naming
 from scripts.benches.report import Report
 from scripts.benches.running import scratch
 from scripts.benches.samples import MIB, Bar, Limit, Series, Unit
 from scripts.benches.tools import rclone_program
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from scripts.benches.places import Place
     from scripts.benches.settings import Settings
 
 KIB = 1 << 10
 FAR_MS = 20.0
-Take = Callable[[Place, int], float]
-Look = Callable[[Path], float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
-    """One row: what to do at a place in a run, and what to do there once before."""
-
-    name: str
-    unit: Unit
-    take: Take
-    prepare: Callable[[Place], object] = field(default=lambda _place: None)
-    at_most: tuple[str, float] | None = None  # our time, divided by that of the place named ("" is the disk)
-    at_most_s: float | None = None  # our time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +102,7 @@ def sessions(scale: tree.Scale, settings: Settings) -> list[Session]:
     far = f", {FAR_MS:.0f} ms from the server"
     every = [
         Session(name="near", measures=measures(scale), others=True),
-        Session(name="far", measures=_naming(scale.far_names, far, bar=0.1), round_trip_ms=FAR_MS),
+        Session(name="far", measures=naming(scale.far_names, far, bar=0.1), round_trip_ms=FAR_MS),
     ]
     picked = (replace(each, measures=[row for row in each.measures if settings.picks(row.name)]) for each in every)
     return [each for each in picked if each.measures]
@@ -122,7 +111,7 @@ def sessions(scale: tree.Scale, settings: Settings) -> list[Session]:
 def measures(scale: tree.Scale) -> list[Measure]:
     """All rows on the loopback, in the order in which they are taken: what must be new comes before what makes it
     known."""
-    return [*_looking(), *_reading(), *_writing(scale), *_naming(scale.names)]
+    return [*_looking(), *_reading(), *_writing(scale), *naming(scale.names)]
 
 
 def _taken(session: Session, base: Path, servers: Servers, settings: Settings) -> list[Series]:
@@ -227,70 +216,6 @@ def _write(name: str, scale: tree.Scale, block: int, at_most: float) -> Measure:
         name=name, unit=Unit.THROUGHPUT, at_most=(places.RCLONE, at_most),
         take=lambda place, number: work.write(place.path / "work" / f"{block}-{number}", block, total),
     )  # fmt: skip
-
-
-def _naming(names: int, where: str = "", bar: float | None = None) -> list[Measure]:
-    def paths(place: Place, kind: str, number: int) -> list[Path]:
-        return [place.path / "work" / f"{kind}-{number}-{each}" for each in range(names)]
-
-    def row(name: str, change: Callable[[Path], object], kind: str) -> Measure:
-        return Measure(
-            name=name + where, unit=Unit.MICROSECONDS, at_most=None if bar is None else (places.RCLONE, bar),
-            take=lambda place, number: work.each(change, paths(place, kind, number)),
-        )  # fmt: skip
-
-    return [
-        row("mkdir", lambda path: path.mkdir(), "folder"),
-        _of_new(f"create and close{where}", names, "created", bar=bar),
-        *(
-            _of_new(f"{name} of a file just made{where}", names, name, change)
-            for name, change in (("rename", _rename), ("unlink", Path.unlink))
-        ),
-        *(
-            _of_known(f"{name} of a file on the server{where}", change, slice(start, start + names), bar)
-            for name, change, start in (("rename", _rename, 0), ("unlink", Path.unlink, names))
-        ),
-        row("rmdir", lambda path: path.rmdir(), "folder"),
-    ]
-
-
-def _of_new(
-    name: str, names: int, kind: str, change: Callable[[Path], object] | None = None, *, bar: float | None = None
-) -> Measure:
-    """Files made an instant ago, which nobody can have sent yet: making them, or a change of them. Gone afterwards."""
-
-    def make_and_change(place: Place, number: int) -> float:
-        paths = [place.path / "work" / f"{kind}-{number}-{each}" for each in range(names)]
-        seconds = work.each(_create, paths)
-        if change is not None:
-            seconds = work.each(change, paths)
-        for left in (place.path / "work").iterdir():
-            if left.is_file():
-                left.unlink()
-        return seconds
-
-    at_most = None if bar is None else (places.RCLONE, bar)
-    return Measure(name=name, unit=Unit.MICROSECONDS, take=make_and_change, at_most=at_most)
-
-
-def _of_known(name: str, change: Callable[[Path], object], part: slice, bar: float | None) -> Measure:
-    """Files that lie at the server, in a folder that was listed: what people have."""
-
-    def list_and_change(place: Place, number: int) -> float:
-        folder = place.path / f"there-{number}"
-        work.scan(folder)
-        return work.each(change, sorted(folder.iterdir())[part])
-
-    at_most = None if bar is None else (places.RCLONE, bar)
-    return Measure(name=name, unit=Unit.MICROSECONDS, take=list_and_change, at_most=at_most)
-
-
-def _create(path: Path) -> None:
-    path.open("xb", buffering=0).close()
-
-
-def _rename(path: Path) -> None:
-    path.rename(path.with_name("zz-renamed-" + path.name))  # sorted behind all others
 
 
 def _warm(name: str, unit: Unit, take: Look, path: str, *, at_most: tuple[str, float] | None = None) -> Measure:
