@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -36,6 +37,7 @@ from sync.remote import (
     RemoteError,
     UploadGone,
 )
+from sync.rounds import LOOK_ON_S, Rounds
 from sync.sending import Sender
 from sync.slots import Slots
 from sync.transfers import Transfers
@@ -73,6 +75,7 @@ class Uploader:
         self._applier = applier
         self._chance = chance
         self._slots = Slots()
+        self._rounds = Rounds()
         self._busy = self._slots.busy
         self._transfers = Transfers(store, remote)
         self.files = FileSender(store, remote, self._transfers)
@@ -116,32 +119,30 @@ class Uploader:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._leftovers.run)
             while True:
-                self._wake = trio.Event()
+                changed, self._wake = self._wake.is_set(), trio.Event()
                 if self._hurry:
                     self._hurry = False
                     await self._write_down(pacing.hurry)
                 now_ms = self._store.clock(0).push_after_ms  # one for both: nothing becomes due in between
                 if self._online and not self.paused:
-                    self._start_due(nursery, now_ms)
+                    look = partial(self._start_page, nursery, now_ms)
+                    self._slots.begin_look()
+                    self._rounds.look(look, lambda: bool(self._busy), changed=changed)
                 pause_s = self._pause_s(now_ms)
                 self._sleeping_until = trio.current_time() + pause_s
                 with trio.move_on_after(pause_s):
                     await self._wake.wait()
 
-    def _start_due(self, nursery: trio.Nursery, now_ms: int) -> None:
+    def _start_page(self, nursery: trio.Nursery, now_ms: int, after: int) -> int | None:
         """Start what may be sent now. No await: nothing changes between the plan and the mark in `_busy`."""
-        self._slots.begin_look()
-        reader, after = self._store.db.reader, -1
-        while not self._slots.all_taken():
-            rows = journal.due(reader, now_ms, PASS_ROWS, after_seq=after)
-            for change in rows:
-                if self._slots.all_taken():
-                    return
-                if change.ino not in self._busy and self._takes_slot(change.ino, push.plan(reader, change)):
-                    nursery.start_soon(self._push, change)
-            if len(rows) < PASS_ROWS:
-                return
-            after = rows[-1].seq
+        reader = self._store.db.reader
+        rows = [] if self._slots.all_taken() else journal.due(reader, now_ms, PASS_ROWS, after_seq=after)
+        for change in rows:
+            if self._slots.all_taken():
+                return None
+            if change.ino not in self._busy and self._takes_slot(change.ino, push.plan(reader, change)):
+                nursery.start_soon(self._push, change)
+        return rows[-1].seq if len(rows) == PASS_ROWS else None
 
     def _takes_slot(self, ino: Ino, action: requests.Push) -> bool:
         if isinstance(action, requests.Wait):
@@ -152,6 +153,8 @@ class Uploader:
     def _pause_s(self, now_ms: int) -> float:
         if self.paused or not self._online:
             return 3600.0  # `wake` ends it
+        if self._rounds.unfinished:
+            return LOOK_ON_S
         if (quiet_in_s := self._slots.quiet_in_s()) is not None:
             return quiet_in_s
         when_ms = journal.next_due_ms(self._store.db.reader, now_ms)

@@ -22,6 +22,7 @@ import cache.store
 import sync.delta
 import sync.transfers
 import sync.upload_source
+import sync.uploader
 from cache import holding
 from cache.holding import PushMode
 from sync.remote import RemoteError
@@ -48,6 +49,7 @@ SMALL: dict[tuple[ModuleType, str], object] = {  # what the program does with fi
     (sync.transfers, "DELTA_WORTH"): 100.0,  # the numbers in a delta alone are longer than these files
     (sync.delta, "BLOCK_MIN_BYTES"): 2,
     (sync.upload_source, "CHUNK_BYTES"): 3,
+    (sync.uploader, "PASS_ROWS"): 2,
 }
 NAMES = ("ann", "bob", "cyd")
 ROUNDS = 40
