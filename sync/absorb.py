@@ -97,6 +97,7 @@ class Absorber(Showing):
         known = items.get(self.connection, told.item_id)
         kept = xattrs.keep(self.connection, node, known)
         items.delete(self.connection, told.item_id)
+        self.after.doubts.update(items.below(self.connection, told.item_id))  # what a name here hides goes with it
         self.clear_of_local_kinds(node)
         if self._survives(node):
             self.after.news += settle.put_back(self.connection, node, known, self.clock, self.host)

@@ -45,6 +45,7 @@ class Machine:
         self.anchors: list[Anchor] = []  # how far it was told, from pull to pull
         self.conflicts = Conflicts.COPY
         self.begun = False
+        self.interleaved = False  # what a program does and what the engine does go on step by step, in turn
         self.open()
 
     def open(self) -> None:

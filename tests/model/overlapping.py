@@ -37,8 +37,10 @@ async def overlapped(
         if fault in machine.remote._faults:
             machine.remote._faults.remove(fault)  # no request was made
         nursery.start_soon(whole, beside, done)
-        with trio.move_on_after(20):  # it may itself wait for what is held
+        with trio.move_on_after(20) as waiting:  # it may itself wait for what is held
             await done.wait()
+        machine.interleaved = waiting.cancelled_caught
         if dies:
             nursery.cancel_scope.cancel()
         gate.set()
+    machine.interleaved = False

@@ -273,6 +273,17 @@ FOUND = {
         Step("program", {"who": 0, "kind": "chmod", "picks": (0, 0, 0, 0)}),
         Step("decide", {"who": 0, "what": "reject", "which": 0}),
     ],
+    "what a name hides in a folder goes with that folder": [
+        Step("program", {"who": 1, "kind": "create", "picks": (7, 5, 11, 3)}),
+        Step("push_one", {"who": 1, "which": 5}),
+        Step("on_the_server", {"kind": "retype", "picks": (8, 8, 5, 10)}),
+        Step("program", {"who": 0, "kind": "symlink", "picks": (5, 7, 8, 10)}),
+        Step("program", {"who": 0, "kind": "rename", "picks": (7, 7, 8, 5)}),
+        Step("on_the_server", {"kind": "create", "picks": (1, 11, 3, 6)}),
+        Step("push_one", {"who": 0, "which": 4}),
+        Step("restore", {}),
+        Step("pull", {"who": 0}),
+    ],
 }  # fmt: skip
 ALONE = {
     "what was made before the right to make it was lost is still our own",

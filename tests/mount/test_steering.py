@@ -123,7 +123,7 @@ def test_conflicts_are_listed_and_resolved(drive: Drive, one: Path, two: Path) -
         assert {each.read_bytes() for each in one.iterdir() if each.name.startswith(keep)} == contents
         assert (two / keep).read_bytes() == (b"mine" if keep == "copy" else b"theirs")
         assert attribute(two / keep, "sync") == "synced"
-    assert asked(second, "conflicts", "list", second.path) == {"conflicts": []}
+    assert asked(second, "conflicts", second.path) == {"conflicts": []}
 
 
 def test_activity_tells_who_changed_what(drive: Drive, one: Path, two: Path) -> None:

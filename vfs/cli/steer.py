@@ -81,7 +81,9 @@ def conflicts(
     """List conflict copies, or settle one."""
     if action == "resolve":
         return _resolve(path, keep, as_json=as_json)
-    if action != "list":
+    if action != "list" and path is None:
+        path = action  # as of any other command: the mount
+    elif action != "list":
         raise Failure("usage", f"conflicts {action}: it is `list` or `resolve`", status=ExitStatus.USAGE)
     rows = [
         {"mountpoint": where, **row}
