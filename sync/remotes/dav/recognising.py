@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sync.remotes.dav.mirror import Mirror
 
 CANDIDATES_MAX = 8  # more that look alike are not told apart
+_ALIKE = """gone = 0 AND kind = 'file' AND size = ? AND (tag IN (?, ?)
+    OR (server_mtime_ns = ? AND (name = ? OR parent_id = ?))) LIMIT 10"""
 
 
 class Recogniser:
@@ -50,7 +52,7 @@ class Recogniser:
 
     async def _candidates(self, parent_id: ItemId, name: str, told: Facts) -> list[Entry]:
         if told.kind is Kind.FILE:
-            alike = self._mirror.entries("gone = 0 AND kind = 'file' AND size = ? LIMIT 200", told.size)
+            alike = self._mirror.entries(_ALIKE, told.size, *_tags(told), told.mtime_ns, name, parent_id)
             return [each for each in alike if _evident(each, parent_id, name, told)]
         if not self._mirror.entries("gone = 0 AND kind = 'folder' AND parent_id IS NOT NULL AND listed = 1 LIMIT 1"):
             return []
@@ -84,6 +86,12 @@ class Recogniser:
     async def _is_away(self, entry: Entry) -> bool:
         names = self._mirror.names(entry.item_id)
         return names is not None and await self._looker.look(names, folder=entry.kind is Kind.FOLDER) is None
+
+
+def _tags(told: Facts) -> tuple[str | None, str | None]:
+    """How a row may bear the tag."""
+    plain = opaque(told.tag)
+    return plain, None if plain is None else f"W/{plain}"
 
 
 def _evident(entry: Entry, parent_id: ItemId, name: str, told: Facts) -> bool:

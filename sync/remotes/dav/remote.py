@@ -95,7 +95,7 @@ class DavRemote(WithoutExtras):
             raise Gone("the address is no folder of the server")
         known = self._mirror.root()
         entry = self._mirror.add(None, "", told) if known is None else self._mirror.refresh(known, told)
-        if self._mirror.fact("habits") is None:
+        if self._mirror.fact("habits") is None or not self._server.habits.writes:  # it may have been no leave to write
             self._server.habits = await Prober(self._exchange, self._server.looker, self._server.locks).habits()
             self._mirror.set_fact("habits", msgspec.json.encode(self._server.habits).decode())
         return entry.item
