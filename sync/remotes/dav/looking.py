@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import trio
+
 from cache.model import Kind
 from sync.remote import Denied, Gone, ProtocolViolation
 from sync.remotes.asking import Ask
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from sync.remotes.dav.facts import Facts
 
 RESERVED = ".anchorfs-"  # names of what is on its way to its own
+HERE_MAX_BYTES = 64 << 10  # a millisecond or two
 Names = tuple[str, ...]
 TOLD = frozenset({207, 404})
 WITH_SLASH = frozenset({301, 302, 307, 308})  # of a server that insists on a folder's slash
@@ -76,7 +79,7 @@ class Looker:
         reply = await self._exchange.reply(self._ask(names, "1", folder=True))
         if reply.status != 207:
             raise Gone("no such folder")
-        rows = {self._exchange.names_of(told.href): told for told in multistatus_of(reply.body).responses}
+        rows = await self._rows(reply.body)
         own = rows.pop(names, None)
         if own is None:
             raise ProtocolViolation("a listing does not tell of its folder")
@@ -92,6 +95,14 @@ class Looker:
         children = {name: facts for name, facts in found.items() if facts is not None}
         unclear = {name for name, told in inside.items() if told.status not in {200, 404}}
         return Listed(own=facts, children=children, unclear=frozenset(unclear | (found.keys() - children.keys())))
+
+    async def _rows(self, body: bytes) -> dict[Names, Told]:
+        """A long one is read elsewhere: programs wait for this thread."""
+
+        def read() -> dict[Names, Told]:
+            return {self._exchange.names_of(told.href): told for told in multistatus_of(body).responses}
+
+        return await trio.to_thread.run_sync(read) if len(body) > HERE_MAX_BYTES else read()
 
     def _facts(self, told: Told) -> Facts | None:
         if told.status != 200:
