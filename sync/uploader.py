@@ -86,6 +86,7 @@ class Uploader:
         self._online = True
         self._hurry = False
         self._sleeping_until = math.inf
+        self._due_ms = math.inf  # when a row that was put off may be sent
         self.paused = False
         self.statistics = PushStatistics()
 
@@ -119,7 +120,7 @@ class Uploader:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._leftovers.run)
             while True:
-                changed, self._wake = self._wake.is_set(), trio.Event()
+                woken, self._wake = self._wake.is_set(), trio.Event()
                 if self._hurry:
                     self._hurry = False
                     await self._write_down(pacing.hurry)
@@ -127,7 +128,7 @@ class Uploader:
                 if self._online and not self.paused:
                     look = partial(self._start_page, nursery, now_ms)
                     self._slots.begin_look()
-                    self._rounds.look(look, lambda: bool(self._busy), changed=changed)
+                    self._rounds.look(look, lambda: bool(self._busy), changed=woken or now_ms >= self._due_ms)
                 pause_s = self._pause_s(now_ms)
                 self._sleeping_until = trio.current_time() + pause_s
                 with trio.move_on_after(pause_s):
@@ -153,11 +154,12 @@ class Uploader:
     def _pause_s(self, now_ms: int) -> float:
         if self.paused or not self._online:
             return 3600.0  # `wake` ends it
+        when_ms = journal.next_due_ms(self._store.db.reader, now_ms)
+        self._due_ms = math.inf if when_ms is None else when_ms
         if self._rounds.unfinished:
             return LOOK_ON_S
         if (quiet_in_s := self._slots.quiet_in_s()) is not None:
             return quiet_in_s
-        when_ms = journal.next_due_ms(self._store.db.reader, now_ms)
         return 3600.0 if when_ms is None else max((when_ms - now_ms) / 1000, 0.001)
 
     async def drained(self) -> bool:

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 import trio
 
 from cache.changing import Clock
+from sync import uploader
+from sync.rounds import LOOK_ON_S
 from tests.fakes.drive import FakeDrive
+from tests.fakes.faults import Fault
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+    from trio.testing import MockClock
 
 STEP_MS = 40
 
@@ -44,5 +48,47 @@ async def test_a_row_that_becomes_due_during_the_look_is_pushed(
                 await machine.engine.uploader._idle.wait()
                 nursery.cancel_scope.cancel()
         assert drive.tree() == {"/n": b"mine"}
+    finally:
+        machine.remove()
+
+
+async def test_a_row_that_becomes_due_behind_a_look_that_goes_on_is_pushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    """Something is under way for long, a wall of rows waits, and of those that were looked at one becomes due."""
+    del autojump_clock
+    drive = FakeDrive()
+    machine = Machine("ann", drive, tmp_path / "ann")
+    monkeypatch.setattr(uploader, "PASS_ROWS", 2)
+
+    def clock(delay_s: float | None = None) -> Clock:
+        now_ms = int(trio.current_time() * 1000)
+        return Clock(now_ns=now_ms * 1_000_000, push_after_ms=now_ms + int((delay_s or 0) * 1000))
+
+    try:
+        await machine.begin()
+        await machine.list_all()
+        for path in ("/held", "/parked", *[f"/parked/{number}" for number in range(3)], "/late"):
+            await machine.filesystem.mkdir(*machine.place(path), 0o755)
+        for number in range(3, 43):
+            await machine.filesystem.mkdir(*machine.place(f"/parked/{number}"), 0o755)
+        monkeypatch.setattr(machine.store, "clock", clock)
+        late, parked = machine.at("/late").ino, machine.at("/parked").ino
+        due_ms = clock(10 * LOOK_ON_S).push_after_ms  # a row of the third page; the look takes twenty
+        await machine.store.db.write(lambda c: c.execute("UPDATE journal SET not_before_ms = ?", (0,)))
+        await machine.store.db.write(
+            lambda c: c.execute("UPDATE journal SET not_before_ms = ? WHERE ino = ?", (due_ms, late))
+        )
+        await machine.store.db.write(
+            lambda c: c.execute("UPDATE journal SET state = 'parked' WHERE ino = ?", (parked,))
+        )
+        held = machine.remote.inject(Fault(operation="make_folder", gate=trio.Event()))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(machine.engine.uploader.run)
+            await held.reached.wait()
+            with trio.move_on_after(60):
+                await machine.engine.uploader._idle.wait()
+            assert drive.tree() == {"/late": None}
+            nursery.cancel_scope.cancel()
     finally:
         machine.remove()
