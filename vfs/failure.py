@@ -118,8 +118,8 @@ def _of_local(error: LocalError, kind: str, about: str) -> Failure:
             )
         case NoDriveHere():
             return Failure(
-                kind,
-                f"no drive is kept in {error.facts.get('path', about)}",
+                _kebab(StateUnusable.__name__),  # what scripts look at stays what it was
+                f"no drive is kept there: {error.facts.get('path', about)}",
                 hint="give a mount point, a drive's address, or its folder (what --cache-dir said)",
                 status=ExitStatus.CONFIGURATION,
             )

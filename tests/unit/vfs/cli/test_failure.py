@@ -19,7 +19,7 @@ from vfs.failure import Failure, Told, describe
         (ProtocolViolation("html"), "protocol-violation", 78),
         (Unknown("cut"), "unknown", 1),
         (StateUnusable("newer", path="/c"), "state-unusable", 78),
-        (NoDriveHere("none", path="/c"), "no-drive-here", 78),
+        (NoDriveHere("none", path="/c"), "state-unusable", 78),
         (NotFound("x"), "not-found", 1),
         (FileNotFoundError(2, "No such file", "/x"), "os-error", 1),
         (RuntimeError("bug"), "internal", 1),
@@ -40,7 +40,7 @@ def test_a_cache_in_use_names_the_process_and_the_folder() -> None:
 
 def test_a_refusal_tells_the_command_that_mends_it() -> None:
     assert "anchorfs login http://h" in describe(NotSignedIn("401"), about="http://h").told.hint
-    assert describe(NoDriveHere("none", path="/c"), about="x").told.message == "no drive is kept in /c"
+    assert describe(NoDriveHere("none", path="/c"), about="x").told.message == "no drive is kept there: /c"
 
 
 def test_a_lone_error_in_nested_groups_is_told_as_itself() -> None:
