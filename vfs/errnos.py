@@ -51,6 +51,7 @@ ERRNOS: dict[type[BaseException], int] = {
     local.NoAttribute: errno.ENODATA,
     local.CacheInUse: errno.EBUSY,
     local.StateUnusable: errno.EIO,
+    local.NoDriveHere: errno.EIO,
     remote.RemoteError: errno.EIO,
     remote.Transient: errno.EHOSTUNREACH,
     remote.Unreachable: errno.EHOSTUNREACH,
