@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sync.remotes.dav.signing import Credential
 
 START_WITHIN_S = 20.0
+DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")  # also when the tests are killed
 CHECKOUT = Path(__file__).resolve().parents[2]
 APACHE = Path("/usr/sbin/apache2")
 _MODULES = Path("/usr/lib/apache2/modules")
@@ -104,7 +105,12 @@ class DavServer:
         """On the port that it had before."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=CHECKOUT, start_new_session=True
+                [*DIES_WITH_US, *self._command()],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=CHECKOUT,
+                start_new_session=True,
             )
 
     def _answers(self) -> bool:
