@@ -78,6 +78,7 @@ async def home(clients: list[Remote]) -> AsyncIterator[Home]:
         for client in clients:
             stack.push_async_callback(client.aclose)
         root = await clients[0].root()
+        await clients[0].children(root.item_id)  # as the engine: nothing is made in a folder that was never listed
         name = f"home-{next(numbers)}"
         folder = await clients[0].make_folder(root.item_id, name, mode=0o755, mtime_ns=0, key=name)
         yield Home(clients[0], clients[1], folder.item_id, await elsewhere(clients[1], folder))

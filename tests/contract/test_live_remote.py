@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 URL = os.environ.get("ANCHORFS_LIVE_URL", "")
 TOP = f"anchorfs-contract-{secrets.token_hex(6)}"
 PATIENCE_S = 60.0
+if not URL:
+    pytest.skip("ANCHORFS_LIVE_URL is not set: no account to test with", allow_module_level=True)
 
 
 def _secret() -> str | None:
@@ -58,8 +60,6 @@ def _client(state: Path) -> Remote:
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
     """Where each of two clients keeps what it knows; at the end the folder is taken away."""
-    if not URL:
-        pytest.skip("ANCHORFS_LIVE_URL is not set: no account to test with")
     made = [tmp_path_factory.mktemp(name) for name in ("one", "two")]
     trio.run(_make_top, made[0])
     yield made

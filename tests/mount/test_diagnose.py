@@ -55,7 +55,7 @@ def test_doctor_says_what_is_wrong_and_the_way_out(mount: Mount, server: ServerP
     assert "free for its cache" in well
     (tmp_path / "config.toml").write_text("[defaults]\nnonsense = 1\n")
     mount.environment["ANCHORFS_CONFIG"] = str(tmp_path / "config.toml")
-    assert "False nonsense: unknown option" in texts(1)
+    assert "False nonsense is no mount option" in texts(1)
     del mount.environment["ANCHORFS_CONFIG"]
     server.stop()
     until(lambda: "offline" in mount.command("status", str(mount.path)).stdout, "the mount to know")

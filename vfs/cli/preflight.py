@@ -5,6 +5,7 @@ A mount that a dead daemon left is cleaned up here; a living one is never touche
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -162,7 +163,12 @@ def _check_cache(folder: Path) -> None:
     """That it can be written, or made."""
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        what = "is not a folder" if not there.is_dir() else "may not be written by this user"
+        if not there.is_dir():
+            what = "is not a folder"
+        elif os.statvfs(there).f_flag & os.ST_RDONLY:
+            what = f"cannot be written: {os.strerror(errno.EROFS)}"
+        else:
+            what = "may not be written by this user"
         raise _configuration(
             "cache-unusable",
             f"the cache directory {folder} cannot be used: {there} {what}",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sync.remotes.dav.multistatus import Told
     from sync.remotes.nextcloud.places import Places
+    from sync.remotes.nextcloud.rows import Entry
 
 _NS = 10**9
 KEPT_S = 30 * 86_400
@@ -51,8 +52,12 @@ class NextcloudArchive:
         told, _ = await places.exchange.looked(look(path, VERSION_PROPERTIES, depth=1, asked=item_id))
         rows = [row for row in told.responses if row.text(f"{DAV}getcontentlength") is not None]  # not the folder
         older = sorted(
-            ((second, row) for row in rows if (second := _second(_name(row))) not in {None, entry.mtime_s}),
-            key=lambda each: -(each[0] or 0),
+            (
+                (second, row)
+                for row in rows
+                if (second := _second(_name(row))) is not None and not _is(row, second, entry)
+            ),
+            key=lambda each: -each[0],
         )
         current = ContentVersion(
             content_version=entry.version or Version(""),
@@ -60,10 +65,8 @@ class NextcloudArchive:
             mtime_ns=entry.mtime_s * _NS,
             replaced_ns=None,
         )
-        replaced = [entry.upload_s or entry.mtime_s, *(second or 0 for second, _ in older)]
-        return [current, *(_old(second or 0, row, at) for (second, row), at in zip(older, replaced, strict=False))][
-            :limit
-        ]
+        replaced = [entry.upload_s or entry.mtime_s, *(second for second, _ in older)]
+        return [current, *(_old(second, row, at) for (second, row), at in zip(older, replaced, strict=False))][:limit]
 
     async def restore_version(self, item_id: ItemId, base: Version, wanted: Version, *, key: str) -> Item:  # noqa: ARG002
         """Under `content_version == base`; Conflict, VersionGone."""
@@ -183,6 +186,12 @@ def _number(text: str | None) -> int:
     if text is None or not text.isdecimal():
         raise ProtocolViolation("the trash tells no number where one has to be")
     return int(text)
+
+
+def _is(row: Told, second: int, entry: Entry) -> bool:
+    """The current content, which stands among its versions: a version is named by the second of its mtime, and two
+    contents of one second have two sizes, by the mtimes that we send (`storing`)."""
+    return (second, _number(row.text(f"{DAV}getcontentlength"))) == (entry.mtime_s, entry.size)
 
 
 def _old(second: int, row: Told, replaced_s: int) -> ContentVersion:
