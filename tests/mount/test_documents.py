@@ -64,3 +64,18 @@ def test_the_table_is_what_is_printed(drive: Drive, first: Mount, one: Path, two
             assert all(rows <= row.keys() for row in listed), command
     line = json.loads(first.command("activity", where, "--json").stdout.splitlines()[0])
     assert line.keys() == members("activity")[0]
+
+
+def test_the_table_is_what_is_printed_by_commands_that_act(first: Mount, one: Path, tmp_path: Path) -> None:
+    where = str(first.path)
+    (one / "sent").write_text("x")
+    asked = {
+        "sync --wait": ("sync", where, "--wait"), "pause": ("pause", where), "cache clear": ("cache", "clear", where),
+        "diagnose": ("diagnose", "--output", str(tmp_path / "bundle.tar.gz")),
+    }  # fmt: skip
+    for command, words in asked.items():
+        document = printed(first, *words)
+        if command == "pause":
+            assert printed(first, "resume", where) == {"paused": False}
+        told, _ = members(command)
+        assert told & document.keys() == told - {"status"}, command
