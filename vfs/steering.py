@@ -81,6 +81,6 @@ class SteeringAnswers:
 
 def _told(done: list[Reviewed], request: Request) -> object:
     if not done:
-        where = f"at {', '.join(request.paths)}" if request.paths else "in this mount"
+        where = f"at {', '.join(request.paths)}" if any(request.paths) else "in this mount"
         raise Failure("nothing-held", f"no change is held {where}", hint="`anchorfs queue` shows what waits and why")
     return msgspec.to_builtins(done)

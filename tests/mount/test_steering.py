@@ -93,9 +93,9 @@ def test_approve_and_reject(held: Mount, careful: Path, one: Path, served: Path,
     assert (careful / "doubtful").read_bytes() == b"old"
     held.sync()
     assert not (served / "bad").exists()
-    nothing = asked(held, "reject", careful, status=1)["error"]
+    nothing = asked(held, "reject", held.path, status=1)["error"]
     assert isinstance(nothing, dict)
-    assert nothing["kind"] == "nothing-held"
+    assert (nothing["kind"], nothing["message"]) == ("nothing-held", "no change is held in this mount")
 
 
 def test_conflicts_are_listed_and_resolved(drive: Drive, one: Path, two: Path) -> None:
