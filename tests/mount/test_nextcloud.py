@@ -323,10 +323,12 @@ def test_a_lost_answer_is_no_conflict(sides: Sides, server: FakeNextcloud, metho
 
 
 def test_trash_versions_and_search(sides: Sides) -> None:
-    sides.give("Unusual name", b"one")
-    (sides.here / "Unusual name").write_bytes(b"second")
-    sides.mount.settle()
-    path = str(sides.here / "Unusual name")
+    file = sides.here / "Unusual name"
+    for data in (b"one", b"second"):  # of one second: the server names a version by that
+        file.write_bytes(data)
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+        sides.mount.settle()
+    path = str(file)
 
     def told(*words: str) -> dict[str, list[dict[str, object]]]:
         done = sides.mount.command(*words, "--json")

@@ -232,8 +232,8 @@ class Account:
     def roll_back(self, node: Node, old: OldContent) -> None:
         """An older content becomes the newest."""
         with self.lock:
+            self.versions[node.file_id].remove(old)  # first: what is kept takes the place of one of its second
             self._keep(node)
-            self.versions[node.file_id].remove(old)
             node.data, node.checksum, node.mtime_s, node.upload_s = old.data, old.checksum, self.now(), self.now()
             self.touched(node.parent)
 
