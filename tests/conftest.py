@@ -8,6 +8,9 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from trio.testing import MockClock
+
+from tests.model.clock import threads_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,3 +58,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("fuse") is not None:
             item.add_marker(skip)
+
+
+@pytest.fixture
+def autojump_clock(monkeypatch: pytest.MonkeyPatch) -> MockClock:
+    """pytest-trio's, under which no deadline passes because a thread is slow: there are no threads."""
+    threads_in_place(monkeypatch)
+    return MockClock(autojump_threshold=0)

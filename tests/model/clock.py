@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
+import pytest
 import trio
 import trio.testing
 
@@ -62,12 +63,14 @@ class VirtualTime:
 
         self._asked = 0
         clock = trio.testing.MockClock(autojump_threshold=0)
-        before = trio.to_thread.run_sync
-        trio.to_thread.run_sync = _in_place  # type: ignore[assignment]
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            threads_in_place(patch)
             return trio.run(whole, clock=clock)
-        finally:
-            trio.to_thread.run_sync = before
+
+
+def threads_in_place(patch: pytest.MonkeyPatch) -> None:
+    """What would run in a thread runs where it is asked for: virtual time does not wait for threads."""
+    patch.setattr(trio.to_thread, "run_sync", _in_place)
 
 
 async def _in_place(function: Callable[..., T], *arguments: object) -> T:
