@@ -89,3 +89,20 @@ class Capabilities:
 
 
 EVERYTHING = Capabilities()
+
+FILES_AND_FOLDERS = Capabilities(
+    features=frozenset(),
+    delta=Delta.SCAN,
+    push=Push.NONE,
+    folder_moves=Guard.LOOKED,
+    strong_versions=False,
+    old_versions_readable=False,
+    digests=False,
+    digests_verified=False,
+    keys_shared=False,
+    modes=False,
+    symlinks=False,
+    xattrs=False,
+    mtime_step_ns=0,
+)
+"""What is left where contents and names are all that is kept, as a WebDAV server does."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import urllib.request
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sync.remotes.asking import Ask
 
 CONNECT_S, WRITE_S, POOL_S = 10.0, 30.0, 60.0
+RETRY_AFTER_MAX_S = 3600.0
 RECEIVE_BYTES = 1 << 20  # at a time: each piece of a body passes eight layers, and httpcore's default is 64 KiB
 LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30.0)
 
@@ -52,6 +54,21 @@ def transport_to(url: str, *, limits: httpx.Limits, tls: ssl.SSLContext | None) 
 def timeouts(ask: Ask) -> dict[str, Any]:
     """How long each step of a request may take, as httpx's transport wants it told."""
     return {"timeout": {"connect": CONNECT_S, "read": ask.read_s, "write": WRITE_S, "pool": POOL_S}}
+
+
+def retry_after_of(text: str | None) -> float | None:
+    """Seconds of a Retry-After header, bounded; a date is not read: no decision depends on the wall clock."""
+    if text is None or not text.isascii() or not text.isdigit():
+        return None
+    return min(float(text[:9]), RETRY_AFTER_MAX_S)
+
+
+def clock_of(headers: httpx.Headers) -> float | None:
+    """The server's clock as the Date of an answer tells it, seconds since the epoch; None: not at all."""
+    try:
+        return parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 class Answer:

@@ -15,10 +15,29 @@ from sync.remotes.answers import Answer, require_identity
 from sync.remotes.asking import Ask, translated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from cache.model import ItemId
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 _LENGTH = re.compile(r"\d{1,19}", re.ASCII)
+
+
+def content_ask(
+    path: str,
+    start: int,
+    stop: int,
+    *,
+    query: Sequence[tuple[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+    asked: ItemId | None = None,
+) -> Ask:
+    """A GET of bytes [start, stop); an empty range asks for the whole content."""
+    fields, expect = {"accept": "*/*", **(headers or {})}, {200}
+    if stop > start:
+        fields["range"] = f"bytes={start}-{stop - 1}"
+        expect.add(206)
+    return Ask(method="GET", path=path, query=query, headers=fields, asked=asked, expect=frozenset(expect))
 
 
 class ContentReader:

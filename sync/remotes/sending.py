@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from sync.closing import closing
@@ -11,6 +12,7 @@ from sync.remotes.asking import READ_S
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from sync.remote import Source
     from sync.sessions import Stream
 
 _DURABLE_BYTES_PER_S = 20 << 20  # a slow server disk: the answer comes after the server's fsync
@@ -43,3 +45,19 @@ async def exactly(stream: Stream, start: int = 0) -> AsyncGenerator[bytes, None]
             yield chunk
     if left:
         raise BadDigest("the source changed its size while it was sent")
+
+
+async def proven(source: Source) -> AsyncGenerator[bytes, None]:
+    """The bytes of `source`, for a server that does not compare them with a digest: the last piece only once all of
+    them were what was announced, else BadDigest, and the server has no whole content."""
+    digest, held = hashlib.sha256(), b""
+    async with closing(exactly(source)) as pieces:
+        async for piece in pieces:
+            digest.update(piece)
+            if held:
+                yield held
+            held = piece
+    if f"sha-256:{digest.hexdigest()}" != source.digest:
+        raise BadDigest("the source holds other bytes than it announced")
+    if held:
+        yield held

@@ -8,6 +8,7 @@ import pytest
 
 from cache.model import Item, ItemId
 from sync.remote import Busy, Conflict, NewFile, Overwrite, ProtocolViolation, Refused, Replaced, Tombstone, Unknown
+from sync.remotes.channel import BODY_MAX_BYTES
 from sync.remotes.dav.exchange import DavExchange
 from sync.remotes.dav.mirror import Mirror
 from sync.remotes.dav.remote import DavRemote
@@ -231,6 +232,12 @@ async def test_an_empty_207_is_no_empty_folder() -> None:
     made.server.manners = Manners()
     assert (await made.remote.changes(anchor)).changes == []
     assert (await made.remote.get_many([item.item_id]))[item.item_id] == item
+
+
+async def test_a_listing_may_be_as_long_as_one_of_the_largest_folders() -> None:
+    made = await client(Manners(blanks=BODY_MAX_BYTES))
+    item = await made.put("f", b"x", "k1")
+    assert (await made.remote.children(made.root)).items == [item]
 
 
 async def test_a_missing_file_is_gone_only_when_its_own_address_says_so() -> None:

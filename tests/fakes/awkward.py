@@ -31,6 +31,7 @@ class Manners:
     seconds: bool = False  # tags are made of whole seconds and the size
     whole_ranges: bool = False  # any range is answered with everything, as a 206
     empty_listings: bool = False  # a 207 without a single response
+    blanks: int = 0  # bytes of white space in each listing
 
 
 @dataclass(slots=True)
@@ -188,7 +189,8 @@ class AwkwardDav(httpx.AsyncBaseTransport):
         if headers.get("depth") == "1":
             told += [each for each in self.below(names) if len(each) == len(names) + 1]
         rows = "" if self.manners.empty_listings and headers.get("depth") == "1" else "".join(map(self._row, told))
-        body = f'<?xml version="1.0"?><d:multistatus xmlns:d="DAV:">{rows}</d:multistatus>'
+        blanks = " " * (self.manners.blanks if headers.get("depth") == "1" else 0)
+        body = f'<?xml version="1.0"?><d:multistatus xmlns:d="DAV:">{rows}{blanks}</d:multistatus>'
         return 207, {"content-type": "application/xml"}, body.encode()
 
     def _row(self, names: Names) -> str:

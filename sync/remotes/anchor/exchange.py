@@ -10,9 +10,9 @@ import httpx
 import trio
 
 from sync.remote import RemoteError
-from sync.remotes.anchor.problems import Refusal, error_of, problem_of, retry_after_of
+from sync.remotes.anchor.problems import Refusal, error_of, problem_of
 from sync.remotes.anchor.wire import decode
-from sync.remotes.answers import timeouts, transport_to
+from sync.remotes.answers import retry_after_of, timeouts, transport_to
 from sync.remotes.channel import Channel, Reply
 
 if TYPE_CHECKING:

@@ -34,7 +34,6 @@ from sync.remotes.anchor.wire import WireItem, WireProblem, WireTombstone, ancho
 if TYPE_CHECKING:
     from cache.model import Item, ItemId
 
-RETRY_AFTER_MAX_S = 3600.0
 _DETAIL_MAX = 200  # of text that a stranger wrote: enough for a log line
 
 
@@ -161,10 +160,3 @@ def problem_of(body: bytes) -> WireProblem:
         return decode(WireProblem, body)
     except ProtocolViolation:
         return WireProblem()
-
-
-def retry_after_of(text: str | None) -> float | None:
-    """Seconds of a Retry-After header, bounded; a date is not read: no decision depends on the wall clock."""
-    if text is None or not text.isascii() or not text.isdigit():
-        return None
-    return min(float(text[:9]), RETRY_AFTER_MAX_S)

@@ -48,7 +48,7 @@ from sync.remotes.anchor.wire import (
 )
 from sync.remotes.answers import LIMITS, Answer
 from sync.remotes.asking import Ask, segment, translated
-from sync.remotes.reading import ContentReader, bounds_of
+from sync.remotes.reading import ContentReader, bounds_of, content_ask
 from sync.remotes.sending import checked_name, exactly
 
 if TYPE_CHECKING:
@@ -180,14 +180,8 @@ class AnchorRemote(AnchorSessions):
     @contextlib.asynccontextmanager
     async def read(self, item_id: ItemId, version: Version, start: int, stop: int) -> AsyncIterator[Reader]:
         """Open bytes [start, stop) of exactly this version; an empty range asks for the whole content."""
-        ask = Ask(
-            method="GET",
-            path=f"items/{segment(item_id)}/content",
-            query=(("version", version),),
-            headers={"range": f"bytes={start}-{stop - 1}", "accept": "*/*"} if stop > start else {"accept": "*/*"},
-            asked=item_id,
-            expect=frozenset({200, 206}) if stop > start else frozenset({200}),
-        )
+        path, query = f"items/{segment(item_id)}/content", (("version", version),)
+        ask = content_ask(path, start, stop, query=query, asked=item_id)
         async with self._exchange.opened(ask) as answer:
             yield ContentReader(answer, ask, bounds_of(answer, f'"{version}"', start, stop))
 

@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from sync.remote import Gone, ProtocolViolation, VersionGone
-from sync.remotes.asking import Ask
 from sync.remotes.dav.facts import opaque
-from sync.remotes.reading import ContentReader, bounds_of
+from sync.remotes.reading import ContentReader, bounds_of, content_ask
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,13 +28,7 @@ async def downloaded(server: Server, item_id: ItemId, version: Version, start: i
     entry = server.known(item_id)
     if entry.content_version != version:
         raise VersionGone("it has another content now", current=entry.item)
-    headers = {"range": f"bytes={start}-{stop - 1}"} if stop > start else {}
-    ask = Ask(
-        method="GET",
-        path=server.exchange.path_of(server.names(entry)),
-        headers={"accept": "*/*", **headers},
-        expect=frozenset({200, 206}) if headers else frozenset({200}),
-    )
+    ask = content_ask(server.exchange.path_of(server.names(entry)), start, stop)
     async with server.exchange.opened(ask) as answer:
         tag = answer.headers.get("etag")
         if tag is not None and opaque(tag) != opaque(entry.tag):

@@ -6,11 +6,11 @@ whoever the answer names. A refusal's named condition (RFC 4918, section 16) is 
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx
+import trio
 
 from sync.remote import (
     Busy,
@@ -27,20 +27,22 @@ from sync.remote import (
     Unknown,
     Unreachable,
 )
-from sync.remotes.anchor.problems import retry_after_of
-from sync.remotes.answers import LIMITS, Answer, timeouts, transport_to
+from sync.remotes.answers import LIMITS, Answer, clock_of, retry_after_of, timeouts, transport_to
 from sync.remotes.channel import Channel, Reply
 from sync.remotes.dav.multistatus import Multistatus, condition_of, multistatus_of
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sync.remotes.asking import Ask
     from sync.remotes.dav.signing import Credential
 
 LISTING_MAX_BYTES = 256 << 20  # a folder of 200,000
+HERE_MAX_BYTES = 64 << 10  # of XML: a millisecond or two
 SAFE = "!$&'()*+,;=:@-._~"  # what a segment of a path may hold as it is (RFC 3986, section 3.3)
+
+T = TypeVar("T")
 
 _PLAIN: dict[int, type[Permanent]] = {
     401: NotSignedIn,
@@ -122,19 +124,18 @@ class DavExchange(Channel):
         )
 
     def _noted(self, answer: Answer) -> None:
-        told = answer.headers.get("date")
-        if told is not None:
-            try:
-                self.server_s = parsedate_to_datetime(told).timestamp()
-            except (ValueError, OverflowError):
-                return
+        told = clock_of(answer.headers)
+        self.server_s = self.server_s if told is None else told
 
     def _error_of(self, ask: Ask, reply: Reply) -> RemoteError:
         return error_of(ask, reply)
 
-    async def multistatus(self, ask: Ask) -> Multistatus:
-        """A 207 answer, read."""
-        return multistatus_of((await self.reply(ask, LISTING_MAX_BYTES)).body)
+
+async def parsed(body: bytes, read: Callable[[Multistatus], T]) -> T:
+    """What `read` makes of a 207 body; of a long one elsewhere: programs wait for this thread."""
+    if len(body) <= HERE_MAX_BYTES:
+        return read(multistatus_of(body))
+    return await trio.to_thread.run_sync(lambda: read(multistatus_of(body)))
 
 
 def error_of(ask: Ask, reply: Reply) -> RemoteError:
@@ -142,16 +143,8 @@ def error_of(ask: Ask, reply: Reply) -> RemoteError:
     status, code = reply.status, condition_of(reply.body)
     text = f"HTTP {status} {code}".rstrip()
     retry_after_s = retry_after_of(reply.headers.get("retry-after"))
-    if status in {401, 403, 404, 410, 414, 507}:
-        plain: dict[int, type[Permanent]] = {
-            401: NotSignedIn,
-            403: Denied,
-            404: Gone,
-            410: Gone,
-            414: NameRefused,
-            507: QuotaFull,
-        }
-        return plain[status]("the server does not accept the credential (HTTP 401)" if status == 401 else text)
+    if status in _PLAIN:
+        return _PLAIN[status]("the server does not accept the credential (HTTP 401)" if status == 401 else text)
     if status in {423, 425, 429, 503}:
         return Busy(text, retry_after_s=retry_after_s)
     if status in {409, 412, 424}:

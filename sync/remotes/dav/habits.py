@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
+from dataclasses import replace as with_
 from typing import TYPE_CHECKING
 
 import msgspec
 import trio
 
-from sync.capabilities import Capabilities, Delta, Guard, Names, Push
+from sync.capabilities import FILES_AND_FOLDERS, Guard, Names
 from sync.remote import Busy, Denied, Permanent, ProtocolViolation, Refused, RemoteError, Unknown
 from sync.remotes.asking import Ask
 from sync.remotes.dav.facts import is_weak, opaque
@@ -22,6 +23,7 @@ from sync.remotes.dav.looking import RESERVED
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from sync.capabilities import Capabilities
     from sync.remotes.dav.exchange import DavExchange
     from sync.remotes.dav.facts import Facts
     from sync.remotes.dav.locking import Locks
@@ -209,24 +211,13 @@ class _BrokenOffError(Exception):
 def capabilities_of(habits: Habits, *, unsafe: bool) -> Capabilities:
     """What a server of these habits can keep and promise."""
     missing = Guard.LOOKED if unsafe and habits.writes else Guard.REFUSED
-    return Capabilities(
-        features=frozenset(),
-        delta=Delta.SCAN,
-        push=Push.NONE,
+    return with_(
+        FILES_AND_FOLDERS,
         create=Guard.ATOMIC if habits.creates_safely else missing,
         overwrite=Guard.ATOMIC if habits.overwrites_safely else missing,
         file_moves=Guard.ATOMIC if habits.if_match else Guard.LOOKED,
-        folder_moves=Guard.LOOKED,
         atomic_replace=False,
         native_ids=False,
         strong_versions=habits.fine_tags,
-        old_versions_readable=False,
-        digests=False,
-        digests_verified=False,
-        keys_shared=False,
-        modes=False,
-        symlinks=False,
-        xattrs=False,
-        mtime_step_ns=0,
         names=Names(refused=frozenset(habits.refused)),
     )

@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import trio
-
 from cache.model import Kind
 from sync.remote import Denied, Gone, ProtocolViolation
 from sync.remotes.asking import Ask
+from sync.remotes.dav.exchange import LISTING_MAX_BYTES, parsed
 from sync.remotes.dav.multistatus import Told, multistatus_of
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from sync.remotes.dav.facts import Facts
 
 RESERVED = ".anchorfs-"  # names of what is on its way to its own
-HERE_MAX_BYTES = 64 << 10  # a millisecond or two
 Names = tuple[str, ...]
 TOLD = frozenset({207, 404})
 WITH_SLASH = frozenset({301, 302, 307, 308})  # of a server that insists on a folder's slash
@@ -76,10 +74,12 @@ class Looker:
 
     async def listing(self, names: Names, *, everything: bool = False) -> Listed:
         """A folder's children; Gone, also when it is no folder any more. `everything`: our own files too."""
-        reply = await self._exchange.reply(self._ask(names, "1", folder=True))
+        reply = await self._exchange.reply(self._ask(names, "1", folder=True), LISTING_MAX_BYTES)
         if reply.status != 207:
             raise Gone("no such folder")
-        rows = await self._rows(reply.body)
+        rows = await parsed(
+            reply.body, lambda told: {self._exchange.names_of(each.href): each for each in told.responses}
+        )
         own = rows.pop(names, None)
         if own is None:
             raise ProtocolViolation("a listing does not tell of its folder")
@@ -95,14 +95,6 @@ class Looker:
         children = {name: facts for name, facts in found.items() if facts is not None}
         unclear = {name for name, told in inside.items() if told.status not in {200, 404}}
         return Listed(own=facts, children=children, unclear=frozenset(unclear | (found.keys() - children.keys())))
-
-    async def _rows(self, body: bytes) -> dict[Names, Told]:
-        """A long one is read elsewhere: programs wait for this thread."""
-
-        def read() -> dict[Names, Told]:
-            return {self._exchange.names_of(told.href): told for told in multistatus_of(body).responses}
-
-        return await trio.to_thread.run_sync(read) if len(body) > HERE_MAX_BYTES else read()
 
     def _facts(self, told: Told) -> Facts | None:
         if told.status != 200:

@@ -24,13 +24,13 @@ from sync.remotes.dav.mirror import told_of
 from sync.remotes.dav.multistatus import Told, dav, multistatus_of
 from sync.remotes.dav.once import Once
 from sync.remotes.dav.placing import Placer
-from sync.remotes.dav.plain import NoArchive, WithoutExtras
 from sync.remotes.dav.recognising import Recogniser
 from sync.remotes.dav.server import Server
 from sync.remotes.dav.touched import Touched
 from sync.remotes.dav.verifying import Verifier
 from sync.remotes.dav.walking import Walker
 from sync.remotes.dav.writing import Writer
+from sync.remotes.without import NoArchive, WithoutExtras, WithoutSessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -53,7 +53,7 @@ UNTOLD_SPACE = Space(total=1 << 50, free=1 << 50)
 _QUOTA = propfind_body(("quota-available-bytes", "quota-used-bytes"))
 
 
-class DavRemote(WithoutExtras):
+class DavRemote(WithoutExtras, WithoutSessions):
     """A folder of a WebDAV server, and the stored tree of it; `unsafe`: write even where no condition is honoured."""
 
     def __init__(
@@ -71,7 +71,7 @@ class DavRemote(WithoutExtras):
         self._writer = Writer(self._server, self._verifier)
         self._placer = Placer(self._server)
         self._going_on: Anchor | None = None
-        self.archive = NoArchive(mirror)
+        self.archive = NoArchive(mirror.names)
 
     def __repr__(self) -> str:
         return f"DavRemote({self._exchange.url!r})"

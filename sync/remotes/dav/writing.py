@@ -19,10 +19,10 @@ from sync.remote import BadDigest, Conflict, Gone, NewFile, Overwrite, Permanent
 from sync.remotes.dav.facts import Entry, Facts, is_weak, opaque, same_content
 from sync.remotes.dav.looking import RESERVED
 from sync.remotes.dav.mirror import Ours
-from sync.remotes.sending import durable_s, exactly
+from sync.remotes.sending import durable_s, proven
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import Mapping
 
     from sync.remote import Source
     from sync.remotes.channel import Reply
@@ -218,23 +218,10 @@ class _Way:
         """The bytes, to an address; a source that does not hold what it announced breaks it off."""
         size = self.source.size
         fields = {"content-length": str(size), "content-type": "application/octet-stream"}
-        async with contextlib.aclosing(self._checked()) as body:
+        async with contextlib.aclosing(proven(self.source)) as body:
             return await self._server.change(
                 "PUT", names, headers={**fields, **headers}, content=body, patience_s=durable_s(size)
             )
-
-    async def _checked(self) -> AsyncGenerator[bytes, None]:
-        """The last piece is held back until the digest is known."""
-        digest, held = hashlib.sha256(), b""
-        async with contextlib.aclosing(exactly(self.source)) as pieces:
-            async for piece in pieces:
-                digest.update(piece)
-                if held:
-                    yield held
-                held = piece
-        if f"sha-256:{digest.hexdigest()}" != self.source.digest:
-            raise BadDigest("the source holds other bytes than it announced")
-        yield held
 
     async def stage(self, folder: Names) -> _Staged:
         """Send it under its passing name."""

@@ -9,24 +9,17 @@ from __future__ import annotations
 from dataclasses import replace as with_
 from typing import TYPE_CHECKING
 
-from sync.capabilities import Capabilities, Delta, Feature, Guard, Push
+from sync.capabilities import FILES_AND_FOLDERS, Delta, Feature, Push
 
 if TYPE_CHECKING:
+    from sync.capabilities import Capabilities
     from sync.remotes.nextcloud.announced import Announced
 
-BEFORE = Capabilities(
+BEFORE = with_(
+    FILES_AND_FOLDERS,
     features=frozenset({Feature.SESSIONS, Feature.VERSIONS, Feature.TRASH, Feature.SEARCH}),
     delta=Delta.WALK,
     push=Push.POLL,
-    folder_moves=Guard.LOOKED,
-    strong_versions=False,
-    old_versions_readable=False,
-    digests=False,
-    digests_verified=False,
-    keys_shared=False,
-    modes=False,
-    symlinks=False,
-    xattrs=False,
     mtime_step_ns=10**9,
 )
 """Of a server that was not reached yet: what nearly every one announces."""

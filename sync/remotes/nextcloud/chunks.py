@@ -1,4 +1,4 @@
-"""`sync.sessions.Sessions` as chunked uploads: a folder of numbered chunks, moved as one file to where it belongs.
+"""`sync.sessions.Sessions`, but for blocks: a folder of numbered chunks, moved as one file to where it belongs.
 
 The name of the folder is made of the key, so a session is found again after a restart without having been written
 down. The server is told a target that never exists while chunks arrive: with object storage it would write to a real
@@ -25,7 +25,7 @@ from sync.sessions import Announced, Stream, UploadId
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
-    from cache.model import Item, ItemId, Version
+    from cache.model import Item
     from sync.remotes.nextcloud.places import Places
     from sync.remotes.nextcloud.storing import Storing
 
@@ -43,7 +43,7 @@ class ChunkedUploads:
     async def begin_upload(self, announced: Announced, *, key: str) -> UploadId:
         """A new session; the same one under the same key."""
         if announced.over is not None:
-            raise Refused("Nextcloud takes no deltas", code="unsupported")
+            raise Refused("Nextcloud takes no deltas", code="not_offered")
         upload_id = UploadId("anchorfs-" + hashlib.sha256(key.encode()).hexdigest()[:32])
         ask = Ask(
             method="MKCOL", path=self._path(upload_id), headers=self._nowhere(upload_id), mutates=True, expect=STORED
@@ -112,10 +112,6 @@ class ChunkedUploads:
             await self._places.exchange.reply(
                 Ask(method="DELETE", path=self._path(upload_id), mutates=True, expect=STORED)
             )
-
-    async def blocks(self, item_id: ItemId, version: Version, size: int, block_bytes: int) -> list[bytes]:
-        """Not to be had here."""
-        raise Refused(f"Nextcloud tells no blocks of {item_id} {version} ({size}, {block_bytes})", code="unsupported")
 
     async def _assemble(
         self, upload_id: UploadId, announced: Announced, path: str, condition: Mapping[str, str], mtime_s: int

@@ -10,16 +10,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from sync.remote import Busy, Conflict, Gone, ProtocolViolation, Reader, Refused, VersionGone
-from sync.remotes.asking import Ask
 from sync.remotes.nextcloud.asks import if_match
 from sync.remotes.nextcloud.rows import Entry, item_of
-from sync.remotes.reading import ContentReader, bounds_of
+from sync.remotes.reading import ContentReader, bounds_of, content_ask
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from cache.model import ItemId, Version
     from sync.remotes.answers import Answer
+    from sync.remotes.asking import Ask
     from sync.remotes.nextcloud.places import Places
 
 TRIES = 2  # a path is a guess; a look in between
@@ -56,14 +56,9 @@ async def reading(places: Places, item_id: ItemId, version: Version, start: int,
 
 
 def _ask(places: Places, entry: Entry, start: int, stop: int) -> Ask:
-    ranged = {"range": f"bytes={start}-{stop - 1}"} if stop > start and entry.size else {}
-    return Ask(
-        method="GET",
-        path=places.path(places.ledger.path(entry.id) or ""),
-        headers={**ranged, **if_match(entry.etag), "accept": "*/*"},
-        asked=entry.id,
-        expect=frozenset({200, 206}) if ranged else frozenset({200}),
-    )
+    path = places.path(places.ledger.path(entry.id) or "")
+    stop = stop if entry.size else start  # of nothing no range can be told
+    return content_ask(path, start, stop, headers=if_match(entry.etag), asked=entry.id)
 
 
 def _is_of(answer: Answer, entry: Entry) -> bool:

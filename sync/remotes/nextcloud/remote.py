@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from sync.remote import ChangePage, Listing, NewFile, Overwrite, Reader, Refused, Replaced, Source, Space, Tombstone
+from sync.remote import ChangePage, Listing, NewFile, Overwrite, Reader, Replaced, Source, Space, Tombstone
 from sync.remotes.answers import LIMITS
 from sync.remotes.dav.signing import Basic
 from sync.remotes.nextcloud.able import BEFORE, able
@@ -32,6 +32,7 @@ from sync.remotes.nextcloud.removing import Removing
 from sync.remotes.nextcloud.rows import Entry, item_of
 from sync.remotes.nextcloud.storing import Storing
 from sync.remotes.nextcloud.walk import root_of, walk
+from sync.remotes.without import WithoutExtras
 
 if TYPE_CHECKING:
     import ssl
@@ -41,10 +42,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from cache.model import Anchor, Item, ItemId, Version, XattrChanges
-    from sync.batches import Descendants, Wanted
+    from cache.model import Anchor, Item, ItemId, Version
     from sync.capabilities import Capabilities
-    from sync.remote import RemoteError
     from sync.remotes.nextcloud.announced import Announced
     from sync.sessions import Announced as Content
     from sync.sessions import Stream, UploadId
@@ -65,7 +64,7 @@ class _Opened(NamedTuple):
     announced: Announced
 
 
-class NextcloudRemote:
+class NextcloudRemote(WithoutExtras):
     """An account. `url`: http(s)://host[/path] of the server; `state`: a folder of this mount (None: memory)."""
 
     def __init__(
@@ -196,10 +195,6 @@ class NextcloudRemote:
         """Create a folder; Conflict with what holds the name."""
         return await (await self.opened()).naming.make_folder(parent_id, name, mode=mode, mtime_ns=mtime_ns, key=key)
 
-    async def make_symlink(self, parent_id: ItemId, name: str, *, target: str, mtime_ns: int, key: str) -> Item:  # noqa: ARG002
-        """Not to be had: Refused."""
-        raise Refused("Nextcloud keeps no symlinks", code="unsupported")
-
     async def move(
         self, item_id: ItemId, base: Version, parent_id: ItemId, name: str, *, replace: Replaced | None, key: str
     ) -> Item:
@@ -210,15 +205,11 @@ class NextcloudRemote:
         """Change mode and times under `metadata_version == base`."""
         return await (await self.opened()).naming.set_attributes(item_id, base, mode=mode, mtime_ns=mtime_ns, key=key)
 
-    async def set_xattrs(self, item_id: ItemId, base: Version, changes: XattrChanges, *, key: str) -> Item:  # noqa: ARG002
-        """Not to be had: Refused."""
-        raise Refused("Nextcloud keeps no extended attributes", code="unsupported")
-
     async def remove(self, item_id: ItemId, base: Version, *, key: str) -> None:
         """Move to the trash, under `metadata_version == base`; a folder must be empty (Conflict)."""
         await (await self.opened()).removing.remove(item_id, base, key=key)
 
-    # --- uploads in pieces, and batches
+    # --- uploads in pieces
 
     async def begin_upload(self, announced: Content, *, key: str) -> UploadId:
         """A new session; the same one under the same key."""
@@ -249,18 +240,6 @@ class NextcloudRemote:
     async def abandon(self, upload_id: UploadId) -> None:
         """End a session, if it is still there."""
         await (await self.opened()).uploads.abandon(upload_id)
-
-    async def blocks(self, item_id: ItemId, version: Version, size: int, block_bytes: int) -> list[bytes]:
-        """Not to be had: Refused."""
-        return await (await self.opened()).uploads.blocks(item_id, version, size, block_bytes)
-
-    def read_many(self, wanted: Sequence[Wanted]) -> AbstractAsyncContextManager[AsyncIterator[bytes | RemoteError]]:
-        """Not to be had: Refused."""
-        raise Refused(f"Nextcloud sends {len(wanted)} files one by one", code="unsupported")
-
-    async def descendants(self, folder: ItemId, limit: int, cursor: str | None = None) -> Descendants:  # noqa: ARG002
-        """Not to be had: Refused."""
-        raise Refused("a Nextcloud folder is listed by itself", code="unsupported")
 
     async def keep_spare(self) -> None:
         """Nothing is opened ahead: a PHP server pays for every connection that waits."""

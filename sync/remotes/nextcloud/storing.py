@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cache.model import Item, Kind
-from sync.remote import BadDigest, Busy, Conflict, Gone, NewFile, Overwrite, RemoteError, Source
+from sync.remote import Busy, Conflict, Gone, NewFile, Overwrite, RemoteError, Source
 from sync.remotes.asking import Ask
 from sync.remotes.nextcloud.asks import if_match
 from sync.remotes.nextcloud.changing import MTIME_MIN_S, NS, REFUSALS, STORED, Changing
 from sync.remotes.nextcloud.rows import Entry, item_of
-from sync.remotes.sending import durable_s, exactly
+from sync.remotes.sending import durable_s, proven
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Mapping
+    from collections.abc import Awaitable, Mapping
 
     from sync.remotes.channel import Reply
 
@@ -126,21 +125,6 @@ class Storing:
         if entry.version == target.base or brought.is_in(entry, ""):
             return entry
         raise Conflict("another content than the one that was edited", current=item_of(entry))
-
-
-async def proven(source: Source) -> AsyncGenerator[bytes, None]:
-    """The bytes of `source`. The last of them only when all are what was announced: the server does not compare."""
-    digest, held = hashlib.sha256(), b""
-    async with aclosing(exactly(source)) as body:
-        async for piece in body:
-            digest.update(piece)
-            if held:
-                yield held
-            held = piece
-    if f"sha-256:{digest.hexdigest()}" != source.digest:
-        raise BadDigest("the source changed while it was sent")
-    if held:
-        yield held
 
 
 def content_headers(digest: str, mtime_s: int) -> dict[str, str]:

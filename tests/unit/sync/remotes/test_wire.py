@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from cache.model import Item, ItemId
 from sync.remote import ProtocolViolation, RemoteError
 from sync.remotes.anchor.events import LINE_MAX_BYTES, EventCounter
-from sync.remotes.anchor.problems import Refusal, error_of, problem_of, retry_after_of
+from sync.remotes.anchor.problems import Refusal, error_of, problem_of
 from sync.remotes.anchor.wire import WireChanges, WireChildren, WireItem, WireResults, decode, item_of
+from sync.remotes.answers import retry_after_of
 
 FIELDS = {
     "item_id": "i",

@@ -1,4 +1,4 @@
-"""What a WebDAV server without extensions does not offer: asked all the same, each is refused."""
+"""What a server does not offer that keeps files and folders only: asked all the same, each is refused."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import trio
 from sync.remote import Gone, Refused, RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from cache.model import Item, ItemId, Version, XattrChanges
     from sync.archive import ContentVersion, Trashed
     from sync.batches import Descendants, Wanted
     from sync.remote import NewFile, Overwrite
-    from sync.remotes.dav.mirror import Mirror
     from sync.sessions import Announced, Stream, UploadId
 
 
@@ -31,7 +30,7 @@ async def _nothing() -> AsyncIterator[bytes | RemoteError]:
 
 
 class WithoutExtras:
-    """Those parts of `sync.remote.Remote` that `Capabilities` can do without."""
+    """Those parts of `sync.remote.Remote` that no server has which speaks WebDAV."""
 
     async def make_symlink(self, parent_id: ItemId, name: str, *, target: str, mtime_ns: int, key: str) -> Item:  # noqa: ARG002
         """Refused: no file is taken for a symlink."""
@@ -51,6 +50,14 @@ class WithoutExtras:
     async def descendants(self, folder: ItemId, limit: int, cursor: str | None = None) -> Descendants:  # noqa: ARG002
         """Refused."""
         return await _refused("listing of everything below")
+
+    async def blocks(self, item_id: ItemId, version: Version, size: int, block_bytes: int) -> list[bytes]:  # noqa: ARG002
+        """Refused."""
+        return await _refused("digests of blocks")
+
+
+class WithoutSessions:
+    """`sync.sessions.Sessions`, likewise."""
 
     async def begin_upload(self, announced: Announced, *, key: str) -> UploadId:  # noqa: ARG002
         """Refused."""
@@ -81,16 +88,12 @@ class WithoutExtras:
         """Refused."""
         await _refused("upload sessions")
 
-    async def blocks(self, item_id: ItemId, version: Version, size: int, block_bytes: int) -> list[bytes]:  # noqa: ARG002
-        """Refused."""
-        return await _refused("digests of blocks")
-
 
 class NoArchive:
     """`sync.archive.Archive` of a server that keeps nothing beside the tree as it is."""
 
-    def __init__(self, mirror: Mirror) -> None:
-        self._mirror = mirror
+    def __init__(self, names: Callable[[ItemId], Sequence[str] | None]) -> None:
+        self._names = names
 
     async def versions(self, item_id: ItemId, limit: int) -> Sequence[ContentVersion]:  # noqa: ARG002
         """Refused."""
@@ -115,7 +118,7 @@ class NoArchive:
     async def path(self, item_id: ItemId) -> str:
         """Where an item is, as last seen; Gone."""
         await trio.lowlevel.checkpoint()
-        names = self._mirror.names(item_id)
+        names = self._names(item_id)
         if names is None:
             raise Gone("no such item")
         return "/".join(names)
