@@ -8,9 +8,11 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from trio.testing import MockClock
 
-from tests.model.clock import threads_in_place
+import cache.store
+from tests.model.clock import VirtualTime, threads_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,11 +27,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="repeat what can be repeated as often as its bar says")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Give every test the signals and the mounts that it may count on, however the tests were started."""
+    _examples(always_the_same=not config.getoption("--long"))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for a job in a script's background; children inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     _mounts_of_its_own()
+
+
+def _examples(*, always_the_same: bool) -> None:
+    """What a property is tried on depends on no dice, and how it ends on no clock; --long looks for new examples."""
+    settings.register_profile(
+        "anchorfs", deadline=None, derandomize=always_the_same, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("anchorfs")
 
 
 def _mounts_of_its_own() -> None:
@@ -62,6 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def autojump_clock(monkeypatch: pytest.MonkeyPatch) -> MockClock:
-    """pytest-trio's, under which no deadline passes because a thread is slow: there are no threads."""
+    """pytest-trio's, under which no deadline passes because a thread is slow: there are none. The store goes by it."""
     threads_in_place(monkeypatch)
+    monkeypatch.setattr(cache.store, "time", VirtualTime())
     return MockClock(autojump_threshold=0)

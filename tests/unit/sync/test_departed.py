@@ -14,6 +14,8 @@ from tests.model.machine import Machine
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
 
 @pytest.mark.parametrize("held", [True, False], ids=["whole", "placeholder"])
 async def test_truncation_brings_the_file_back(tmp_path: Path, held: bool) -> None:

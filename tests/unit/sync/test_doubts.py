@@ -18,6 +18,8 @@ from tests.model.machine import Machine
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
 
 async def test_a_doubt_outlives_the_process(tmp_path: Path) -> None:
     """A page is overtaken, the question about it fails, the process dies: the anchor is past the news already."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from cache.opened import OpenContent
 
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
 LATER_REFUSALS = [BadDigest("written to while it was sent"), QuotaFull("full")]
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.fakes.drive import FakeDrive
 from tests.model.desk import Desk
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 
 async def test_what_others_put_into_the_same_new_folder_is_shown_while_nothing_is_sent(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from cache.db import Database
 
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
 T = TypeVar("T")
 ERRORS = [NoSpaceLeft("no room for the catalog"), OSError(errno.EIO, "the catalog cannot be written")]
 

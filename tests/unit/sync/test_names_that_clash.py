@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
 NFC, NFD = "/\u00e9t\u00e9", "/e\u0301te\u0301"
 
 

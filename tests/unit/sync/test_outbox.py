@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cache.opened import OpenContent
+
+pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 MUTATIONS = {"put", "make_folder", "make_symlink", "move", "set_attributes", "remove"}
 
@@ -132,18 +133,18 @@ async def test_what_is_refused_is_parked_shown_and_retried(desk: Desk) -> None:
     told = desk.machine.engine.statistics()
     assert (told.queue_pending, told.queue_parked, told.last_error) == (0, 1, "not yours")
     (at_s,) = desk.machine.store.db.reader.execute("SELECT at_s FROM activity WHERE what = 'parked'").fetchone()
-    assert abs(at_s - time.time()) < 60
+    assert abs(at_s - desk.machine.store.clock().now_ns / 1e9) < 60
     assert await desk.machine.engine.retry() == 1
     assert (await desk.meet())["/n"] == b"mine"
 
 
 async def test_a_clock_that_is_set_back_delays_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await desk.machine.create("/n", b"mine")
-    day_s = 86_400
+    day_s, now = 86_400, cache.store.time
     earlier = SimpleNamespace(
-        time=lambda: time.time() - day_s,
-        time_ns=lambda: time.time_ns() - day_s * 10**9,
-        monotonic_ns=time.monotonic_ns,
+        time=lambda: now.time() - day_s,
+        time_ns=lambda: now.time_ns() - day_s * 10**9,
+        monotonic_ns=now.monotonic_ns,
     )
     monkeypatch.setattr(cache.store, "time", earlier)
     async with trio.open_nursery() as nursery:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
 LARGE = bytes(range(256)) * (16 << 10)  # 4 MiB: fetched in ranges
 
 

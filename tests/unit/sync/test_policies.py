@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
 FILE, FOLDER, SYMLINK = Kind.FILE, Kind.FOLDER, Kind.SYMLINK
 
 

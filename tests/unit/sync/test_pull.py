@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sync.applying import Heard
     from sync.remote import Tombstone
 
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
 START = {"/a": None, "/a/x": b"x", "/a/y": b"y", "/b": None, "/b/c": None, "/b/c/z": b"z"}
 
 

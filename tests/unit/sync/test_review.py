@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
 BEFORE = {"/f": b"old", "/g": b"other", "/d": None, "/d/in": b"in", "/e": None}
 
 

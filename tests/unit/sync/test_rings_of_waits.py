@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
 # What was done (a name, and where to; a folder made; one removed), and what both sides show in the end.
 DONE = {
     "a file goes into the new folder that took its name": (

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
 KIB = 1 << 10
 LARGE = 256 * KIB  # what counts as large here
 SIZE = 1 << 20

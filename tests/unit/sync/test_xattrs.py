@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
 
 class Tagged(Desk):
     """With attributes."""
