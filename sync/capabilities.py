@@ -77,6 +77,7 @@ class Capabilities:
     digests_verified: bool = True  # and refuses bytes that do not match
     keys_shared: bool = True  # idempotency keys are known to the remote; else only to this machine
     modes: bool = True
+    empty_files: bool = True  # a file may be without a byte; else it stays here until it holds one
     symlinks: bool = True
     xattrs: bool = True
     mtime_step_ns: int = 1  # the finest time that it keeps; 0: none that a client gives

@@ -44,6 +44,11 @@ async def test_a_new_file_is_told_whole_and_alike_everywhere(home: Home) -> None
 @pytest.mark.parametrize("size", [0, 1, 70_000, 3_000_000])
 async def test_content_comes_back(home: Home, size: int) -> None:
     data = bytes(range(256)) * (size // 256 + 1)
+    if not (size or home.remote.capabilities.empty_files):
+        with pytest.raises(Refused):
+            await home.put("f", b"")
+        assert not (await home.other.children(home.there)).items
+        return
     item = await home.put("f", data[:size])
     assert await content(home.remote, item) == data[:size]
 
@@ -68,6 +73,17 @@ async def test_overwrite_keeps_the_id_and_changes_both_versions(home: Home) -> N
     assert newer.metadata_version != item.metadata_version
     assert await content(home.remote, newer) == b"three"
     assert await content(home.other, await home.seen(newer), 1, 3) == b"hr"
+
+
+async def test_a_file_may_be_emptied_or_stays_as_it_was(home: Home) -> None:
+    item = await home.put("f", b"one")
+    if not home.remote.capabilities.empty_files:
+        with pytest.raises(Refused):
+            await home.overwrite(item, b"")
+        assert await content(home.remote, item) == b"one"
+        return
+    empty = await home.overwrite(item, b"")
+    assert (empty.size, await content(home.remote, empty)) == (0, b"")
 
 
 async def test_a_replaced_version_stays_readable_or_is_gone(home: Home) -> None:

@@ -72,6 +72,35 @@ async def test_a_server_that_honours_nothing_is_read_only() -> None:
     assert len(made.server.requests) == before
 
 
+async def test_what_dies_of_empty_files_is_sent_none() -> None:
+    made = await client(Manners(empty_files=False))
+    assert not made.remote.capabilities.empty_files
+    before = len(made.server.requests)
+    with pytest.raises(Refused):
+        await made.put("f", b"", "k1")
+    assert len(made.server.requests) == before
+    item = await made.put("f", b"x", "k2")
+    with pytest.raises(Refused):
+        await made.over(item, b"", "k3")
+    assert made.server.things["f",].data == b"x"
+
+
+async def test_a_line_that_breaks_once_is_no_habit_of_the_server() -> None:
+    server = AwkwardDav(Manners())
+    broken: list[str] = []
+
+    def breaks(method: str, names: tuple[str, ...]) -> bool:
+        if method != "PUT" or broken or server.things[names].data != b"":
+            return False
+        broken.append(method)
+        return True
+
+    server.lose = breaks
+    made = await Client(server).open()
+    assert broken
+    assert made.remote.capabilities.empty_files
+
+
 async def test_unless_unsafe_writes_were_asked_for_in_so_many_words() -> None:
     made = await client(RUDE, unsafe=True)
     item = await made.put("f", b"one", "k1")

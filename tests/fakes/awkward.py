@@ -30,6 +30,7 @@ class Manners:
     locks: bool = True
     seconds: bool = False  # tags are made of whole seconds and the size
     whole_ranges: bool = False  # any range is answered with everything, as a 206
+    empty_files: bool = True  # else it dies of them, and answers nothing
     empty_listings: bool = False  # a 207 without a single response
     blanks: int = 0  # bytes of white space in each listing
 
@@ -118,6 +119,8 @@ class AwkwardDav(httpx.AsyncBaseTransport):
 
     def _put(self, names: Names, headers: httpx.Headers, body: bytes) -> tuple[int, dict[str, str], bytes]:
         self._conditions(names, headers)
+        if not (body or self.manners.empty_files):
+            raise httpx.RemoteProtocolError("the connection ended")
         if self.things.get(names[:-1], Thing(b"", 0, 0)).data is not None:
             raise _Refusal(409)
         if names in self.things and self.things[names].data is None:

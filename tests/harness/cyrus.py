@@ -1,7 +1,7 @@
-"""A Cyrus of this machine, or unpacked in a folder, with one user whose drive (`httpmodules: webdav`) is served.
+"""A Cyrus with one user whose drive (`httpmodules: webdav`) is served; its mail is never delivered or asked for.
 
-Its Debian packages bring along a mail server, so nothing installs them for the tests. Unpacked (dpkg -x) is enough:
-ANCHORFS_CYRUS names the folder then.
+It is not installed: its Debian packages bring along a mail server. scripts/setup unpacks them beside the tests' Python,
+where nothing starts them; ANCHORFS_CYRUS names another folder (`/`: what this machine has installed).
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextlib
 import imaplib
 import os
-import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 from sync.remotes.dav.signing import Basic
 from tests.harness.davs import START_WITHIN_S, DavServer, free_port
 
-PLACE = Path(os.environ.get("ANCHORFS_CYRUS", "/"))
-_BIN = PLACE / "usr/lib/cyrus/bin"
+_UNPACKED = Path(sys.prefix) / "cyrus"
+_PLACE = Path(os.environ.get("ANCHORFS_CYRUS", _UNPACKED if _UNPACKED.exists() else "/"))
+_BIN = _PLACE / "usr/lib/cyrus/bin"
 _NEEDED = ("master", "httpd", "imapd", "ctl_cyrusdb")
 _IMAPD = """
 configdirectory: {folder}/conf
@@ -50,7 +51,7 @@ EVENTS {{
 
 
 class Cyrus(DavServer):
-    """Locks that cannot be given back, tags that change with the name."""
+    """Locks that cannot be given back, tags that change with the name, no empty files."""
 
     name = "cyrus"
     credential = Basic("me", "any")
@@ -62,9 +63,12 @@ class Cyrus(DavServer):
     @classmethod
     def missing(cls) -> str | None:
         """As `DavServer`."""
-        if all((_BIN / each).exists() for each in _NEEDED):
-            return None if os.getuid() == 0 else "Cyrus wants to be started by root"
-        return "Cyrus is not here: apt-get install cyrus-imapd cyrus-caldav, or unpack them and set ANCHORFS_CYRUS"
+        if not all((_BIN / each).exists() for each in _NEEDED):
+            return "neither installed nor unpacked by scripts/setup, for root alone: cyrus-imapd, cyrus-caldav"
+        if os.getuid() != 0:
+            return "Cyrus wants to be started by root"
+        lacks = [each for each in _NEEDED if not _finds_its_libraries(_BIN / each)]
+        return f"{lacks[0]} of Cyrus lacks a library here" if lacks else None
 
     @property
     def url(self) -> str:
@@ -80,31 +84,35 @@ class Cyrus(DavServer):
         (self.folder / "cyrus.conf").write_text(_CYRUS.format(**values))
         self.folder.chmod(0o755)
         subprocess.run(["chown", "-R", "www-data:www-data", str(self.folder)], check=True)
-        libraries = {str(each.parent) for each in PLACE.glob("**/*.so*")} if Path("/") != PLACE else set()
-        found = f"LD_LIBRARY_PATH={':'.join(sorted(libraries))}"
         config = ["-C", f"{self.folder}/imapd.conf", "-M", f"{self.folder}/cyrus.conf"]
-        return ["env", found, str(_BIN / "master"), "-D", *config, "-p", f"{self.folder}/master.pid"]
+        return ["env", *_libraries(), str(_BIN / "master"), "-D", *config, "-p", f"{self.folder}/master.pid"]
 
     def _answers(self) -> bool:
         return super()._answers() and self._has_user()
 
     def _has_user(self) -> bool:
         deadline = time.monotonic() + START_WITHIN_S
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError, imaplib.IMAP4.error):
-                admin = imaplib.IMAP4("127.0.0.1", self._imap_port)
+        while time.monotonic() < deadline and self.process is not None and self.process.poll() is None:
+            with (
+                contextlib.suppress(OSError, imaplib.IMAP4.error),
+                imaplib.IMAP4("127.0.0.1", self._imap_port, timeout=START_WITHIN_S) as admin,
+            ):
                 admin.login("cyrus", "any")
                 done, _ = admin.create("user/me")
-                admin.logout()
                 return done == "OK"
             time.sleep(0.1)
         return False
 
-    def close(self) -> None:
-        """As `DavServer`; its services are processes of their own groups."""
-        pids = [int(each.name) for each in (self.folder / "conf" / "proc").glob("[0-9]*")]
-        super().close()
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, 9)
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+def _libraries() -> list[str]:
+    """What was unpacked finds its libraries."""
+    if Path("/") == _PLACE:
+        return []
+    folders = {str(each.parent) for each in _PLACE.glob("usr/lib/*-linux-gnu*/*.so*")}
+    folders |= {str(each.parent) for each in _PLACE.glob("lib/*-linux-gnu*/*.so*")}
+    return [f"LD_LIBRARY_PATH={':'.join(sorted(folders))}"]
+
+
+def _finds_its_libraries(program: Path) -> bool:
+    told = subprocess.run(["env", *_libraries(), "ldd", str(program)], capture_output=True, text=True, check=False)
+    return told.returncode == 0 and "not found" not in told.stdout

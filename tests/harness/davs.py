@@ -6,6 +6,7 @@ Each serves a folder of this machine on loopback, so that a test is a second wri
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import shutil
@@ -86,15 +87,23 @@ class DavServer:
         raise NotImplementedError
 
     def __enter__(self) -> Self:
-        for _ in range(3):  # a port may be taken between two looks
-            self.port = free_port()
-            self.start()
-            if self._answers():
-                return self
+        try:
+            started = any(self._started() for _ in range(3))  # a port may be taken between two looks
+            reason = self.log.read_text(errors="replace")[-2000:]
+        except BaseException:
+            self.close()
+            raise
+        if not started:
+            self.close()
+            raise RuntimeError(f"{self.name} did not start: {reason}")
+        return self
+
+    def _started(self) -> bool:
+        self.port = free_port()
+        self.start()
+        if not self._answers():
             self.stop()
-        self.close()
-        reason = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else "no log"
-        raise RuntimeError(f"{self.name} did not start: {reason}")
+        return self.process is not None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -126,9 +135,8 @@ class DavServer:
     def stop(self) -> None:
         """Kill it, with whatever it began."""
         if self.process is not None:
-            with_children = os.getpgid(self.process.pid) if self.process.poll() is None else None
-            if with_children is not None:
-                os.killpg(with_children, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # it leads its group, which outlives it
             self.process.wait(10)
             self.process = None
 

@@ -50,6 +50,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     whole_puts: bool = False  # an upload that breaks off leaves nothing behind
     fine_tags: bool = False  # contents of one size that are written within a second differ in their tags
     tags_move: bool = False  # a tag stays when its file is renamed
+    empty_files: bool = False  # a file without a byte is kept
     refused: str = ""  # characters that a name cannot have: it would come out as another one
 
     @property
@@ -109,8 +110,20 @@ class Prober:
             whole_puts=whole,
             fine_tags=fine,
             tags_move=bool(before and after and before.tag) and _tag(before) == _tag(after),
+            empty_files=await self._keeps_empty_files(),
             refused=await self._refused_characters(),
         )
+
+    async def _keeps_empty_files(self) -> bool:
+        """A server exists that dies of them, and answers nothing. A line that broke just then is told from that by a
+        second try, and by a file with one byte, which has to go through right after."""
+        for _ in range(2):
+            with suppress(Unknown, Refused):
+                kept = await self._status("PUT", self._at, {}, b"") in DONE
+                told = await self._looker.look(self._at)
+                return kept and told is not None and told.size == 0
+        await self._put(self._at, b"1")
+        return False
 
     async def _refused_characters(self) -> str:
         """Some servers decode the address that a file moves to once too often."""
@@ -219,5 +232,6 @@ def capabilities_of(habits: Habits, *, unsafe: bool) -> Capabilities:
         atomic_replace=False,
         native_ids=False,
         strong_versions=habits.fine_tags,
+        empty_files=habits.empty_files,
         names=Names(refused=frozenset(habits.refused)),
     )

@@ -53,11 +53,16 @@ class Writer:
 
         return await self._server.once.item(key, (target, source.digest, mtime_ns, mode), act)
 
+    def _require_keepable(self, source: Source) -> None:
+        if not (source.size or self._server.habits.empty_files):
+            raise Refused("this server keeps no empty files: it is sent once it holds something", code="empty_file")
+
     # --- a name that must be free
 
     async def _new(self, target: NewFile, way: _Way, *, in_doubt: bool) -> Entry:
         server, place = self._server, (target.parent_id, target.name)
         names = server.place(*place)
+        self._require_keepable(way.source)
         known = server.mirror.child(*place)
         if known is not None or in_doubt:
             told = await server.looker.look(names)
@@ -126,6 +131,7 @@ class Writer:
         entry = server.known(target.item_id)
         if entry.kind is not Kind.FILE:
             raise Conflict("no file", current=entry.item, code="is_a_folder")
+        self._require_keepable(way.source)
         names, place = server.names(entry), (entry.parent_id, entry.name)
         if in_doubt or entry.settles_s is not None:
             told = await server.looker.look(names)
