@@ -130,6 +130,7 @@ def rename(  # noqa: PLR0917
     tree.place(connection, node.ino, new_parent, new_name)
     tree.stamp(connection, node.ino, clock.now_ns)
     journal_place(connection, node.ino, clock)
+    journal.retry_parked(connection, node.ino)  # what was refused there may be taken here
     for folder in {parent, new_parent}:
         tree.touch(connection, folder, clock.now_ns)
     return Renamed(node, target, reveal(connection, parent, name))
@@ -152,6 +153,7 @@ def exchange(  # noqa: PLR0917
     for ino in (one.ino, other.ino):
         tree.stamp(connection, ino, clock.now_ns)
         journal_place(connection, ino, clock)
+        journal.retry_parked(connection, ino)
     for folder in {parent, new_parent}:
         tree.touch(connection, folder, clock.now_ns)
 

@@ -14,7 +14,7 @@ import trio.testing
 import cache.store
 from cache import items
 from cache.model import ChangeState, Item, ItemId
-from sync.remote import Denied, Unreachable
+from sync.remote import Denied, NameRefused, Unreachable
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
 from tests.model.desk import Desk
@@ -136,6 +136,15 @@ async def test_what_is_refused_is_parked_shown_and_retried(desk: Desk) -> None:
     assert abs(at_s - desk.machine.store.clock().now_ns / 1e9) < 60
     assert await desk.machine.engine.retry() == 1
     assert (await desk.meet())["/n"] == b"mine"
+
+
+async def test_what_is_refused_for_its_name_is_sent_under_another(desk: Desk) -> None:
+    """A rename is a further change: who cures what the reason says need not ask for another try."""
+    desk.machine.remote.inject(Fault(operation="put", before=NameRefused("not that name")))
+    await desk.machine.create("/n", b"mine")
+    assert not await desk.machine.push_all(5.0)
+    await desk.rename("/n", "/m")
+    assert (await desk.meet())["/m"] == b"mine"
 
 
 async def test_a_clock_that_is_set_back_delays_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

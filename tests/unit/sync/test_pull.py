@@ -189,6 +189,42 @@ async def test_a_page_that_fails_half_way_leaves_neither_its_changes_nor_its_anc
     assert desk.machine.tree() == desk.drive.tree()
 
 
+async def test_a_page_and_its_anchor_are_there_together(desk: Desk) -> None:
+    machine, before = desk.machine, desk.machine.engine.puller.anchor
+    seen: list[tuple[Anchor | None, object]] = []
+    machine.engine.applier.observers.append(lambda _: seen.append((machine.engine.puller.anchor, machine.tree())))
+    desk.edited("/a/y", b"new")
+    await machine.pull()
+    assert seen == [(machine.engine.puller.anchor, START | {"/a/y": b"new"})]
+    assert machine.engine.puller.anchor != before
+
+
+@pytest.mark.parametrize("page_is", ["older", "newer"])
+async def test_a_page_that_another_answer_overtook(desk: Desk, page_is: str) -> None:
+    """Whichever of the two is newer: that is what is shown, and the older one was never shown after it."""
+    machine, item = desk.machine, desk.drive.at("/a/x")
+    desk.edited("/a/x", b"first edit")
+    gate = trio.Event()
+    older = page_is == "older"
+    fault = Fault(operation="changes", gate=None if older else gate, answer_gate=gate if older else None)
+    machine.remote.inject(fault)
+    shown: list[bytes] = []
+    machine.engine.applier.observers.append(lambda _: shown.append(machine.body(machine.at("/a/x"))))
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(machine.pull)
+            await (fault.applied if older else fault.reached).wait()
+            if older:
+                desk.edited("/a/x", b"second edit")
+            await machine.engine.applier.refresh([item.item_id])
+            if not older:
+                desk.edited("/a/x", b"second edit")
+            gate.set()
+    assert [each for each, before in zip(shown, [b"x", *shown], strict=False) if each != before] == (
+        [b"second edit"] if older else [b"first edit", b"second edit"]
+    )
+
+
 async def test_the_next_page_is_asked_for_while_one_is_applied(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     puller, asked = desk.machine.engine.puller, desk.machine.remote.requests
     for number in range(7):  # three to a page

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from sync.remote import Unreachable
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
 from tests.model.desk import Desk
@@ -52,3 +53,16 @@ async def test_a_folder_that_a_program_moves_into_one_that_was_compared_is_compa
         gates[-1].gate.set()
     assert set(machine.tree()) == {"/a", "/a/f", "/a/f/new", "/b"}
     assert set(await desk.meet()) == {"/a", "/a/f", "/a/f/new", "/b"}
+
+
+async def test_a_resync_that_was_cut_short_is_done_again(desk: Desk) -> None:
+    """Only what compared everything moves the anchor: else what it did not come to would never be told again."""
+    before = desk.machine.engine.puller.anchor
+    for error in (None, None, Unreachable("the link is cut")):
+        desk.machine.remote.inject(Fault(operation="children", before=error))
+    with pytest.raises(Unreachable):
+        await desk.machine.pull()
+    assert desk.machine.engine.puller.anchor == before
+    await desk.machine.pull()
+    assert desk.machine.engine.puller.anchor != before
+    assert desk.machine.tree() == desk.drive.tree() == {"/a": None, "/b": None, "/b/f": None, "/b/f/new": b"2"}
