@@ -208,6 +208,10 @@ class Database:
                 self._path.with_name(DAMAGED).write_text(how, encoding="utf-8")
 
 
+def _as_it_is(error: sqlite3.Error) -> Exception:
+    return error
+
+
 class _Rows(sqlite3.Cursor):
     """Rows of the reader: an error of the disk is told as what it is."""
 
@@ -230,17 +234,17 @@ class _Rows(sqlite3.Cursor):
             raise self._local(error) from error
 
     def _local(self, error: sqlite3.Error) -> Exception:
-        assert isinstance(self.connection, _Reader)  # noqa: S101  # by _Reader.cursor
+        assert isinstance(self.connection, _Reader)  # noqa: S101  # by _Reader.execute
         return self.connection.on_error(error)
 
 
 class _Reader(sqlite3.Connection):
-    """A connection whose errors are ours; an override costs 0.1 µs of the microseconds that a read takes."""
+    """A connection whose errors are ours; that costs 0.2 µs of the microseconds that a read takes."""
 
-    on_error: Callable[[sqlite3.Error], Exception]
+    on_error: Callable[[sqlite3.Error], Exception] = staticmethod(_as_it_is)
 
-    def cursor(self, factory: Any = _Rows) -> Any:  # noqa: ANN401  # as its base
-        return super().cursor(factory)
+    def execute(self, sql: str, parameters: Any = (), /) -> _Rows:  # noqa: ANN401  # as its base, which asks no `cursor`
+        return super().cursor(_Rows).execute(sql, parameters)
 
 
 def _connect(path: Path, factory: type[C]) -> C:

@@ -279,7 +279,9 @@ def park(connection: sqlite3.Connection, change: LocalChange, reason: str) -> No
 
 def retry_parked(connection: sqlite3.Connection, ino: Ino | None = None) -> int:
     """Everything parked, or what is parked of a node, becomes pending again; returns how many."""
-    query = "UPDATE journal SET state = 'pending', not_before_ms = 0 WHERE state = 'parked' AND (?1 IS NULL OR ino = ?1)"
+    query = (
+        "UPDATE journal SET state = 'pending', not_before_ms = 0 WHERE state = 'parked' AND (?1 IS NULL OR ino = ?1)"
+    )
     return connection.execute(query, (ino,)).rowcount
 
 

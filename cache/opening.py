@@ -1,12 +1,12 @@
-"""Looks at the catalog of a state directory before it is opened: a damaged one is moved aside, never deleted.
+"""Opens the catalog of a state directory, and looks at it before: a damaged one is moved aside, never deleted.
 
 found                                                   | done
 --------------------------------------------------------+-------------------------------------------------------------
 no catalog, no blobs                                    | a new one
 one that is sealed and is what was sealed               | used
 one without a seal, that SQLite finds whole             | used; `cache.recovery` puts right what a crash left
-not what was sealed; SQLite finds it damaged; gone,     | moved to quarantine/DATE/; a new one is filled by the remote,
-while its log or contents are there                     | nothing remote is deleted, unsent bytes go to rescued/
+not what was sealed; SQLite finds it damaged, also when | moved to quarantine/DATE/; a new one is filled by the remote,
+it is opened; gone, with its log or contents there      | nothing remote is deleted, unsent bytes go to rescued/
 of a newer version                                      | StateUnusable, nothing is touched
 """
 
@@ -17,8 +17,8 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from cache import on_disk, seal, strays
-from cache.db import DAMAGED, SCHEMA_VERSION
+from cache import on_disk, recovery, seal, strays
+from cache.db import DAMAGED, SCHEMA_VERSION, Database, Runner
 from cache.errors import StateUnusable
 from cache.rescue import Rescue, dated
 from cache.seal import Seal
@@ -36,6 +36,29 @@ _FILES = (CATALOG, f"{CATALOG}-wal", f"{CATALOG}-shm", f"{CATALOG}-journal", "se
 _MAGIC = b"SQLite format 3\0"
 _VERSION_AT = 60  # https://www.sqlite.org/fileformat2.html, "the database header": user_version
 CHECKED_BYTES = 32 << 20  # up to this size SQLite checks all of it here: 0.2 s. Above, 4 s per GB, behind the start
+
+
+def opened(directory: Path, blobs: Blobs, rescue: Rescue, runner: Runner) -> Database:
+    """The catalog, and blobs that agree with it; the caller holds the lock. Raises StateUnusable, OSError.
+
+    A seal vouches for what was closed, and that may have been damaged while nobody read it: then it shows here.
+    """
+    checked = move_damaged_aside(directory, blobs, rescue)
+    try:
+        return _recovered(directory, blobs, rescue, runner, checked=checked)
+    except StateUnusable:
+        move_damaged_aside(directory, blobs, rescue, suspect=True)
+        return _recovered(directory, blobs, rescue, runner, checked=True)
+
+
+def _recovered(directory: Path, blobs: Blobs, rescue: Rescue, runner: Runner, *, checked: bool) -> Database:
+    db = Database(directory / CATALOG, runner=runner, checked=checked)
+    try:
+        recovery.recover(db, blobs, rescue)
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def move_damaged_aside(directory: Path, blobs: Blobs, rescue: Rescue, *, suspect: bool = False) -> bool:

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import content_edits, contents, dropped, items, lock, own_blobs, ranges, recovery, seal, tree
+from cache import content_edits, contents, dropped, items, lock, opening, own_blobs, ranges, seal, tree
 from cache.aside import Aside
 from cache.blobs import Blobs
 from cache.changing import Clock
-from cache.db import Database, Runner, get_meta, in_worker, set_meta
+from cache.db import Runner, get_meta, in_worker, set_meta
 from cache.deposits import Deposit, Whole, deposit
 from cache.durability import DIRTY_SYNC_INTERVAL_S, Durability
 from cache.errors import LocalError, NotFound
@@ -31,7 +31,6 @@ from cache.evict import kept
 from cache.failpoints import reached
 from cache.nameless import Nameless
 from cache.opened import OpenContent, OpenContents
-from cache.opening import CATALOG, move_damaged_aside
 from cache.pins import Pins
 from cache.rescue import Rescue
 from cache.sweep import Sweep
@@ -60,9 +59,7 @@ class LocalStore:
             self.opened = OpenContents(self.blobs, self._closed)
             self.aside = Aside(directory / "set-aside", self.blobs, self.opened.is_written)
             self._rescue = Rescue(directory, self.blobs)
-            checked = move_damaged_aside(directory, self.blobs, self._rescue)
-            self.db = Database(directory / CATALOG, runner=runner, checked=checked)
-            recovery.recover(self.db, self.blobs, self._rescue)
+            self.db = opening.opened(directory, self.blobs, self._rescue, runner)
         except BaseException:
             os.close(self._lock)
             raise

@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+import sqlite3
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cache import seal
 from cache.errors import StateUnusable
 from cache.model import Kind
 from tests.fakes.drive import FakeDrive
@@ -210,3 +213,21 @@ def test_a_flipped_bit_in_a_value_is_noticed_after_an_orderly_close(tmp_path: Pa
     machine.open()
     assert (tmp_path / "state" / "quarantine").exists()
     machine.remove()
+
+
+@pytest.mark.parametrize("spared_bytes", [100, 4096], ids=["from the schema on", "all rows"])
+def test_damage_that_nobody_met_before_the_orderly_close(ruin: Ruin, tmp_path: Path, spared_bytes: int) -> None:
+    """The seal then vouches for a damaged catalog; what opens it does not refuse the mount for that."""
+    directory = tmp_path / "state"
+    shutil.copytree(ruin.directory, directory)
+    path = directory / "state.db"
+    with closing(sqlite3.connect(path)) as connection:  # folds the log in
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    raw = path.read_bytes()
+    path.write_bytes(raw[:spared_bytes] + b"\xff" * (len(raw) - spared_bytes))
+    seal.put(directory)
+    machine = Machine("ann", copy.deepcopy(ruin.drive), directory)
+    machine._let_go()
+    (moved,) = (directory / "quarantine").iterdir()
+    assert (moved / "state.db").exists()
+    assert set(UNSENT.values()) <= set(everything_in(directory / "rescued"))

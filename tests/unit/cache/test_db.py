@@ -99,6 +99,21 @@ async def test_damage_that_is_met_stops_every_further_change(db: Database, tmp_p
     assert (tmp_path / "damaged").exists()
 
 
+@pytest.mark.parametrize("fetch", ["fetchone", "fetchall"])
+def test_damage_that_a_read_meets_stops_every_further_change(tmp_path: Path, fetch: str) -> None:
+    path = tmp_path / "state.db"
+    with closing(Database(path)) as made:
+        made.write_now(lambda c: c.executemany("INSERT INTO doubt VALUES (?)", [(f"{n:0400}",) for n in range(500)]))
+    with closing(Database(path)) as db:
+        pages = path.read_bytes()
+        path.write_bytes(pages[:4096] + b"\xff" * (len(pages) - 4096))
+        with pytest.raises(StateUnusable, match="mount again"):
+            getattr(db.reader.execute("SELECT * FROM doubt ORDER BY item_id"), fetch)()
+        with pytest.raises(StateUnusable):
+            db.write_now(lambda connection: set_meta(connection, "more", "1"))
+    assert (tmp_path / "damaged").exists()
+
+
 async def test_a_sync_that_failed_is_proved_anew(db: Database, tmp_path: Path) -> None:
     """The next durable commit first writes the whole log into the file, and syncs that."""
     log = tmp_path / "state.db-wal"
