@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -11,8 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from trio.testing import MockClock
 
-import cache.store
-from tests.model.clock import VirtualTime, threads_in_place
+from tests.model.clock import threads_in_place, virtually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,11 @@ def often(pytestconfig: pytest.Config) -> Callable[[int, int], int]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests marked `fuse` where /dev/fuse cannot be opened."""
+    """Run tests marked `virtual_time` so, and skip those marked `fuse` where /dev/fuse cannot be opened."""
+    for item in items:
+        asynchronous = isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj)
+        if asynchronous and item.get_closest_marker("virtual_time") is not None:
+            item.add_marker(pytest.mark.trio(run=virtually), append=False)  # before pytest-trio's own
     if os.access("/dev/fuse", os.R_OK | os.W_OK):
         return
     skip = pytest.mark.skip(reason="no usable /dev/fuse on this machine: the real mount cannot be tested")
@@ -73,7 +77,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def autojump_clock(monkeypatch: pytest.MonkeyPatch) -> MockClock:
-    """pytest-trio's, under which no deadline passes because a thread is slow: there are none. The store goes by it."""
+    """pytest-trio's, under which no deadline passes because a thread is slow: there are no threads."""
     threads_in_place(monkeypatch)
-    monkeypatch.setattr(cache.store, "time", VirtualTime())
     return MockClock(autojump_threshold=0)

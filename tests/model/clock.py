@@ -13,8 +13,10 @@ import pytest
 import trio
 import trio.testing
 
+import cache.store
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
 T = TypeVar("T")
 PATIENCE = 15_000  # looks at the clock within one step; a busy one takes some hundred
@@ -66,6 +68,15 @@ class VirtualTime:
         with pytest.MonkeyPatch.context() as patch:
             threads_in_place(patch)
             return trio.run(whole, clock=clock)
+
+
+def virtually(main: Callable[[], Awaitable[T]], *, clock: None, instruments: Sequence[trio.abc.Instrument]) -> T:
+    """trio.run of a test that is marked `virtual_time`, with its fixtures. The store's clock goes by it, too."""
+    assert clock is None, "a test in virtual time has its clock already"
+    with pytest.MonkeyPatch.context() as patch:
+        threads_in_place(patch)
+        patch.setattr(cache.store, "time", VirtualTime())
+        return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0), instruments=instruments)
 
 
 def threads_in_place(patch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from tests.model.machine import Machine
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
+pytestmark = pytest.mark.virtual_time
 
 
 @pytest.mark.parametrize("held", [True, False], ids=["whole", "placeholder"])

@@ -18,7 +18,7 @@ from tests.model.machine import Machine
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
+pytestmark = pytest.mark.virtual_time
 
 
 async def test_a_doubt_outlives_the_process(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cache.opened import OpenContent
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
+pytestmark = pytest.mark.virtual_time
 
 LATER_REFUSALS = [BadDigest("written to while it was sent"), QuotaFull("full")]
 

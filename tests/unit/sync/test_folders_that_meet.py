@@ -13,7 +13,7 @@ from tests.model.machine import Machine
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
+pytestmark = pytest.mark.virtual_time
 
 
 async def test_what_others_put_into_the_same_new_folder_is_shown_while_nothing_is_sent(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cache.db import Database
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
+pytestmark = pytest.mark.virtual_time
 
 T = TypeVar("T")
 ERRORS = [NoSpaceLeft("no room for the catalog"), OSError(errno.EIO, "the catalog cannot be written")]

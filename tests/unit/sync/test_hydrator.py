@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from trio.testing import MockClock
 
 from cache.db import inline
 from cache.model import ROOT_INO, Kind, NodeChanged, Version
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cache.opened import OpenContent
+
+pytestmark = pytest.mark.virtual_time
 
 MIB = 1 << 20
 DATA = bytes(range(256)) * (8 * MIB // 256)
@@ -191,29 +192,23 @@ async def test_a_version_that_the_remote_retains_is_served_to_its_handle(tmp_pat
         assert here.held(MIB, 2 * MIB) == DATA[MIB : 2 * MIB]
 
 
-def test_a_read_that_nobody_answers_ends(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with bench(tmp_path) as here:
-            here.remote.inject(Fault(operation="read", gate=trio.Event()))
-            began = trio.current_time()
-            with pytest.raises(Unreachable):
-                await here.hydrator.read(here.opened, 0, 4096)
-            assert trio.current_time() - began <= hydration.WAIT_DEADLINE_S + 1
-
-    trio.run(scenario, clock=MockClock(autojump_threshold=0.01))
+async def test_a_read_that_nobody_answers_ends(tmp_path: Path) -> None:
+    async with bench(tmp_path) as here:
+        here.remote.inject(Fault(operation="read", gate=trio.Event()))
+        began = trio.current_time()
+        with pytest.raises(Unreachable):
+            await here.hydrator.read(here.opened, 0, 4096)
+        assert trio.current_time() - began <= hydration.WAIT_DEADLINE_S + 1
 
 
-def test_blocks_that_arrived_are_told_to_the_kernel_late_and_once(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with bench(tmp_path) as here:
-            for start in (0, 2 * MIB):
-                await here.hydrator.read(here.opened, start, start + 4096)
-                await here.quiet()
-            assert here.news == []
-            await trio.sleep(TOLD_AFTER_S + 0.1)
-            assert here.news == [NodeChanged(here.opened.ino)]
-
-    trio.run(scenario, clock=MockClock(autojump_threshold=0.01))
+async def test_blocks_that_arrived_are_told_to_the_kernel_late_and_once(tmp_path: Path) -> None:
+    async with bench(tmp_path) as here:
+        for start in (0, 2 * MIB):
+            await here.hydrator.read(here.opened, start, start + 4096)
+            await here.quiet()
+        assert here.news == []
+        await trio.sleep(TOLD_AFTER_S + 0.1)
+        assert here.news == [NodeChanged(here.opened.ino)]
 
 
 async def test_zeros_take_no_room_and_nothing_earlier_shows_through(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cache.opened import OpenContent
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
+pytestmark = pytest.mark.virtual_time
 
 MUTATIONS = {"put", "make_folder", "make_symlink", "move", "set_attributes", "remove"}
 

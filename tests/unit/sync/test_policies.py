@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
+pytestmark = pytest.mark.virtual_time
 
 FILE, FOLDER, SYMLINK = Kind.FILE, Kind.FOLDER, Kind.SYMLINK
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sync.applying import Heard
     from sync.remote import Tombstone
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
+pytestmark = pytest.mark.virtual_time
 
 START = {"/a": None, "/a/x": b"x", "/a/y": b"y", "/b": None, "/b/c": None, "/b/c/z": b"z"}
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
+pytestmark = pytest.mark.virtual_time
 
 BEFORE = {"/f": b"old", "/g": b"other", "/d": None, "/d/in": b"in", "/e": None}
 
