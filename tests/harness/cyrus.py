@@ -10,6 +10,7 @@ import contextlib
 import functools
 import imaplib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from tests.harness.davs import START_WITHIN_S, DavServer, free_port
 
 _UNPACKED = Path(sys.prefix) / "cyrus"
 _PLACE = Path(os.environ.get("ANCHORFS_CYRUS", _UNPACKED if _UNPACKED.exists() else "/"))
-_BIN = _PLACE / "usr/lib/cyrus/bin"
+_BIN = "usr/lib/cyrus/bin"
 _ZONES = "Etc/UTC\n"  # it wants one at least; a container may have no tzdata
 _NEEDED = ("master", "httpd", "imapd", "ctl_cyrusdb")
 _IMAPD = """
@@ -62,11 +63,15 @@ class Cyrus(DavServer):
     def __init__(self) -> None:
         super().__init__()
         self._imap_port = 0
+        self._place = _PLACE
+        if Path("/") != _PLACE:  # a checkout may be in a folder that is closed to the user it serves as
+            self._place = self.folder / "unpacked"
+            shutil.copytree(_PLACE, self._place, symlinks=True)
 
     @classmethod
     def missing(cls) -> str | None:
         """As `DavServer`."""
-        if not all((_BIN / each).exists() for each in _NEEDED):
+        if not all((_PLACE / _BIN / each).exists() for each in _NEEDED):
             return "neither installed nor unpacked by scripts/setup, for root alone: cyrus-imapd, cyrus-caldav"
         if os.getuid() != 0:
             return "Cyrus wants to be started by root"
@@ -81,14 +86,23 @@ class Cyrus(DavServer):
         self._imap_port = free_port()
         for each in ("conf/socket", "conf/proc", "spool", "zones"):
             (self.folder / each).mkdir(parents=True, exist_ok=True)
-        values = {"folder": self.folder, "bin": _BIN, "port": self.port, "imap_port": self._imap_port}
+        values = {"folder": self.folder, "bin": self._place / _BIN, "port": self.port, "imap_port": self._imap_port}
         (self.folder / "zones" / "zones.tab").write_text(_ZONES)
         (self.folder / "imapd.conf").write_text(_IMAPD.format(**values))
         (self.folder / "cyrus.conf").write_text(_CYRUS.format(**values))
         self.folder.chmod(0o755)
         subprocess.run(["chown", "-R", "www-data:www-data", str(self.folder)], check=True)
         config = ["-C", f"{self.folder}/imapd.conf", "-M", f"{self.folder}/cyrus.conf"]
-        return ["env", *_libraries(), str(_BIN / "master"), "-D", *config, "-p", f"{self.folder}/master.pid"]
+        master = [str(self._place / _BIN / "master"), "-D", "-p", f"{self.folder}/master.pid"]
+        return ["env", *self._libraries(), *master, *config]
+
+    def _libraries(self) -> list[str]:
+        """What was unpacked finds its libraries."""
+        if Path("/") == self._place:
+            return []
+        folders = {str(each.parent) for each in self._place.glob("usr/lib/*-linux-gnu*/*.so*")}
+        folders |= {str(each.parent) for each in self._place.glob("lib/*-linux-gnu*/*.so*")}
+        return [f"LD_LIBRARY_PATH={':'.join(sorted(folders))}"]
 
     def _answers(self) -> bool:
         return super()._answers() and self._has_user()
@@ -105,15 +119,6 @@ class Cyrus(DavServer):
                 return done == "OK"
             time.sleep(0.1)
         return False
-
-
-def _libraries() -> list[str]:
-    """What was unpacked finds its libraries."""
-    if Path("/") == _PLACE:
-        return []
-    folders = {str(each.parent) for each in _PLACE.glob("usr/lib/*-linux-gnu*/*.so*")}
-    folders |= {str(each.parent) for each in _PLACE.glob("lib/*-linux-gnu*/*.so*")}
-    return [f"LD_LIBRARY_PATH={':'.join(sorted(folders))}"]
 
 
 @functools.cache
