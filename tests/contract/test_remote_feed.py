@@ -17,6 +17,7 @@ from sync.remote import (
     Refused,
 )
 from tests.contract.homes import content, facts
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from tests.contract.homes import Home
@@ -131,7 +132,7 @@ async def test_hints_come_on_connect_and_after_a_change_of_another_client(home: 
         async for _ in home.remote.hints(await home.remote.newest_anchor()):
             await seen.send(None)
 
-    with trio.fail_after(10):
+    with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen)
             await reached.receive()

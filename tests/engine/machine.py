@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vfs.attributes import DirectoryEntry
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Machine:

@@ -13,6 +13,7 @@ import trio.testing
 
 from cache.model import Ino, News, NodeChanged
 from tests.engine.machine import Machine, body, flat, machine, until
+from tests.harness.waiting import DEADLINE_S
 from vfs.pages import PageStore
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Kernel:
         """In a worker thread."""
         assert offset == 0
         self.calls += 1
-        assert self.gate.wait(10)
+        assert self.gate.wait(DEADLINE_S)
         self.held[inode] = data
 
 

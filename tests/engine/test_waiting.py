@@ -76,8 +76,10 @@ async def test_bytes_that_nobody_wants_any_more_are_not_fetched(
     async with machine(tmp_path, drive) as made:
         fault = made.remote.inject(Fault(operation="read", gate=trio.Event()))
         fh = (await made.filesystem.open(await made.ino("file"), os.O_RDONLY)).fh
-        with trio.move_on_after(0.05):
-            await made.filesystem.read(fh, 0, 4096)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(made.filesystem.read, fh, 0, 4096)
+            await fault.reached.wait()
+            nursery.cancel_scope.cancel()
         assert made.engine.hydrator.statistics.active == 1
         await made.filesystem.release(fh)
         await until(lambda: made.engine.hydrator.statistics.active == 0)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Self
 
 import httpx
 
+from tests.harness.waiting import DEADLINE_S
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -171,7 +173,7 @@ class ServerProcess:
         report: dict[str, float] = json.loads(done.stdout)
         return report
 
-    def client(self, *, token: str | None = None, timeout_s: float = 10.0) -> httpx.Client:
+    def client(self, *, token: str | None = None, timeout_s: float = DEADLINE_S) -> httpx.Client:
         """A client that is signed in."""
         secret = token or self.token
         headers = {} if secret is None else {"authorization": f"Bearer {secret}"}

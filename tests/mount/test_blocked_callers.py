@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.faults import Gate, HoldAnswer, Times, content
 from tests.harness.trees import pattern
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.fuse
 READERS = 4
-LET_GO_WITHIN_S = 5.0
 SIZE_BYTES = 3_000_000
 
 
@@ -35,10 +34,10 @@ def test_readers_are_let_go_when_the_daemon_is_killed(lonely: Drive, often: Call
         link.rule = Times(HoldAnswer(gate, 1000), content, count=1000)
         readers = [_reader(mount.path / "file", number) for number in range(READERS)]
         try:
-            assert gate.reached.wait(20)
+            assert gate.reached.wait(DEADLINE_S)
             until(lambda readers=readers: all(_waits_in_the_kernel(each) for each in readers), "the readers to wait")
             mount.kill()
-            deadline = time.monotonic() + LET_GO_WITHIN_S
+            deadline = time.monotonic() + DEADLINE_S
             statuses = [each.wait(max(deadline - time.monotonic(), 0)) for each in readers]
         finally:
             for each in readers:

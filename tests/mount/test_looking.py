@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,7 @@ def test_top_shows_the_mount_and_leaves_by_q(first: Mount, one: Path) -> None:
     with subprocess.Popen(words, stdin=screen, stdout=screen, stderr=screen, env=first.environment) as top:
         try:
             os.close(screen)
-            shown, deadline = b"", time.monotonic() + 20
+            shown, deadline = b"", time.monotonic() + DEADLINE_S
             while str(first.path).encode() not in shown and time.monotonic() < deadline:
                 shown += os.read(keyboard, 65536)
             os.write(keyboard, b"q")
@@ -81,7 +81,7 @@ def test_top_shows_the_mount_and_leaves_by_q(first: Mount, one: Path) -> None:
                     os.read(keyboard, 65536)
                 except OSError:  # EIO: the other side is closed
                     break
-            assert top.wait(10) == 0
+            assert top.wait(DEADLINE_S) == 0
         finally:
             top.kill()
             os.close(keyboard)

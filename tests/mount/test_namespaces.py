@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ def test_a_mount_that_lives_on_in_another_namespace_can_be_told_to_end(mount: Mo
         assert mount.process.poll() is None
         done = mount.command("unmount", str(mount.path))
         assert (done.returncode, done.stderr) == (0, "")
-        assert mount.process.wait(10) == 0
+        assert mount.process.wait(DEADLINE_S) == 0
     assert mount.command("unmount", str(mount.path)).returncode != 0
 
 

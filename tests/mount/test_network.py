@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace"),
     pytest.mark.skipif(shutil.which("ip") is None, reason="ip is not installed (package iproute2)"),
 ]
-SOON_S = 10.0  # a call is tried for 4 s; the mounts here poll every 600 s
+SOON_S = 20.0  # a silent stream is given up after 45 s; the mounts here poll every 600 s
 
 
 class Place:

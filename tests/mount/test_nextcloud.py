@@ -16,7 +16,7 @@ import pytest
 
 from tests.fakes.nextcloud import FakeNextcloud
 from tests.harness.mount import Mount
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 from vfs.requests import Request, Verb
 
 if TYPE_CHECKING:
@@ -315,7 +315,7 @@ def test_a_lost_answer_is_no_conflict(sides: Sides, server: FakeNextcloud, metho
         "move": lambda: (sides.here / "file").rename(sides.here / "moved"),
         "rm": (sides.here / "file").unlink,
     }[change]()
-    assert fault.met.wait(10)
+    assert fault.met.wait(DEADLINE_S)
     sides.mount.settle()
     expected = {"write": {"file": b"newer"}, "mkdir": {"file": b"base"}, "move": {"moved": b"base"}, "rm": {}}
     assert sides.contents() == files(sides.here) == expected[change]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.drives import attribute, converge, seen
 from tests.harness.page import page, visitor
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +39,8 @@ def acted(client: httpx.Client, mount: Mount, **facts: str) -> httpx.Response:
 def test_only_who_has_the_address_comes_in_and_only_once(first: Mount) -> None:
     with page(first.environment) as address:
         base = address.split("/?")[0]
-        assert httpx.get(f"{base}/api/mounts").status_code == 403
-        assert httpx.get(f"{base}/?token=wrong").status_code == 403
+        assert httpx.get(f"{base}/api/mounts", timeout=DEADLINE_S).status_code == 403
+        assert httpx.get(f"{base}/?token=wrong", timeout=DEADLINE_S).status_code == 403
         with visitor(address) as client:
             assert client.get("/").status_code == 200
             assert client.get("/api/mounts").json()["mounts"][0]["mountpoint"] == str(first.path)
@@ -52,9 +52,9 @@ def test_only_who_has_the_address_comes_in_and_only_once(first: Mount) -> None:
             assert client.post("/api/act", json=pause, headers={"x-anchorfs": ""}).status_code == 403
             policy = client.get("/static/app.js").headers["content-security-policy"]
             assert "default-src 'self'" in policy
-        assert httpx.get(address).status_code == 403  # used up
+        assert httpx.get(address, timeout=DEADLINE_S).status_code == 403  # used up
     with pytest.raises(httpx.ConnectError):
-        httpx.get(base)
+        httpx.get(base, timeout=DEADLINE_S)
 
 
 def test_folders_are_shown_with_states_and_steered(

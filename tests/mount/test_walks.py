@@ -15,6 +15,7 @@ import pytest
 
 from tests.faults.proxy import FaultProxy
 from tests.harness.mount import Mount
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +96,6 @@ def test_what_is_written_into_files_ahead_of_a_walk_is_what_is_read(server: Serv
             if position % 3 == 1:
                 writers[position // 3].start()
         for writer in writers:
-            writer.join(10)
+            writer.join(DEADLINE_S)
         found = {name: (mount.path / "many" / name).read_bytes() for name in expected}
         assert {name: found[name] for name in expected if found[name] != expected[name]} == {}

@@ -60,7 +60,7 @@ class Sides:
         finally:
             self.mount.ask(Request(verb=Verb.RESUME))
         self.mount.settle()
-        until(lambda: held(self.here) == held(self.there), "both to be alike", deadline_s=10)
+        until(lambda: held(self.here) == held(self.there), "both to be alike")
 
     def contents(self) -> dict[str, bytes]:
         """The files of both."""

@@ -14,7 +14,7 @@ from sync.remotes.nextcloud import NextcloudRemote, hints
 from sync.remotes.nextcloud.door import Door
 from sync.remotes.nextcloud.exchange import NextcloudExchange
 from tests.fakes.nextcloud.server import PASSWORD
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,7 +50,7 @@ async def test_the_browser_lets_a_machine_in(server: FakeNextcloud) -> None:
     flow = await door.begin()
     assert flow.page.startswith(server.http_url)
     assert flow.token not in repr(flow)
-    with trio.fail_after(10):
+    with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
 
             async def click() -> None:
@@ -120,7 +120,7 @@ async def next_hint(cloud: Cloud, change: bytes) -> None:
             if count > 1:
                 told.set()
 
-    with trio.fail_after(10):
+    with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen)
             while not told.is_set():

@@ -16,6 +16,7 @@ import pytest
 import trustme
 
 from tests.harness.server import CHECKOUT, ServerProcess
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +34,16 @@ def test_json_lines_carry_the_request_and_no_secret(tmp_path: Path) -> None:
         foreign = client.get("/v1/space", headers={"x-request-id": "a b"}).headers["x-request-id"]
         assert re.fullmatch("[0-9a-f]{16}", made)
         assert re.fullmatch("[0-9a-f]{16}", foreign)
-        httpx.get(f"{server.url}/v1/root?token={server.token}", headers={"authorization": f"Bearer {server.token}x"})
-        httpx.get(f"{server.url}/v1/items/{server.token}", headers={"authorization": f"Bearer {server.token}"})
+        httpx.get(
+            f"{server.url}/v1/root?token={server.token}",
+            headers={"authorization": f"Bearer {server.token}x"},
+            timeout=DEADLINE_S,
+        )
+        httpx.get(
+            f"{server.url}/v1/items/{server.token}",
+            headers={"authorization": f"Bearer {server.token}"},
+            timeout=DEADLINE_S,
+        )
         server.stop()
         by_id = {line.get("request_id"): line for line in log_lines(server) if "route" in line}
         line = by_id["trace-1"]
@@ -48,13 +57,13 @@ def test_json_lines_carry_the_request_and_no_secret(tmp_path: Path) -> None:
 
 def test_text_lines_and_silence(tmp_path: Path) -> None:
     with ServerProcess(tmp_path) as server:
-        httpx.get(f"{server.url}/healthz", headers={"x-request-id": "mine"})
+        httpx.get(f"{server.url}/healthz", headers={"x-request-id": "mine"}, timeout=DEADLINE_S)
         server.stop()
         assert re.search(r"Z INFO server_stub\.gate \[mine\]: GET /healthz 200 [\d.]+ ms \d+ bytes", server.log_tail())
         server.options = ("--no-access-log",)
         server.log_path.unlink()
         server.start()
-        httpx.get(f"{server.url}/healthz")
+        httpx.get(f"{server.url}/healthz", timeout=DEADLINE_S)
         server.stop()
         assert "/healthz" not in server.log_tail()
 
@@ -64,7 +73,7 @@ def test_figures_for_prometheus(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.json"
     whole, part = (make_token(tokens, name, root) for name, root in (("whole", "/"), ("part", "/inside")))
     with ServerProcess(tmp_path, options=("--tokens", str(tokens))) as server:
-        assert httpx.get(f"{server.url}/metrics").status_code == 401
+        assert httpx.get(f"{server.url}/metrics", timeout=DEADLINE_S).status_code == 401
         with server.client(token=part) as client:
             assert client.get("/metrics").status_code == 403
         with server.client(token=whole) as client:
@@ -96,8 +105,8 @@ def make_token(tokens: Path, name: str, root: str) -> str:
 
 def test_the_contract_and_its_page_need_no_token(tmp_path: Path) -> None:
     with ServerProcess(tmp_path) as server:
-        contract = httpx.get(f"{server.url}/openapi.json")
-        page = httpx.get(f"{server.url}/docs")
+        contract = httpx.get(f"{server.url}/openapi.json", timeout=DEADLINE_S)
+        page = httpx.get(f"{server.url}/docs", timeout=DEADLINE_S)
     assert contract.json()["openapi"] == "3.1.0"
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
@@ -117,14 +126,14 @@ def test_https_by_certificate_files(tmp_path: Path) -> None:
         (server.root / "big").write_bytes(bytes(range(256)) * 20_000)
         server.scan()
         headers = {"authorization": f"Bearer {server.token}"}
-        with httpx.Client(base_url=server.url, headers=headers, verify=context) as client:
+        with httpx.Client(base_url=server.url, headers=headers, verify=context, timeout=DEADLINE_S) as client:
             root = client.get("/v1/root").json()["item_id"]
             (big,) = client.get(f"/v1/items/{root}/children").json()["items"]
             assert client.get(f"/v1/items/{big['item_id']}/content").content == bytes(range(256)) * 20_000
         with pytest.raises(httpx.ConnectError, match="certificate"):
-            httpx.get(f"{server.url}/healthz")
+            httpx.get(f"{server.url}/healthz", timeout=DEADLINE_S)
         with pytest.raises(httpx.HTTPError):
-            httpx.get(f"http{server.url.removeprefix('https')}/healthz")
+            httpx.get(f"http{server.url.removeprefix('https')}/healthz", timeout=DEADLINE_S)
 
 
 def test_half_a_certificate_is_refused(tmp_path: Path) -> None:
@@ -163,7 +172,7 @@ def test_half_a_certificate_is_refused(tmp_path: Path) -> None:
 def test_without_tokens_only_this_machines_names_are_answered(
     open_server: ServerProcess, headers: dict[str, str], status: int
 ) -> None:
-    answer = httpx.get(f"{open_server.url}/v1/root", headers=headers)
+    answer = httpx.get(f"{open_server.url}/v1/root", headers=headers, timeout=DEADLINE_S)
     assert answer.status_code == status
     if status == 421:
         assert answer.json()["code"] == "host_not_allowed"
@@ -184,7 +193,7 @@ def test_a_graceful_end_finishes_what_was_begun(tmp_path: Path) -> None:
         def body() -> object:
             yield b"first half, "
             begun.set()
-            assert go_on.wait(10)
+            assert go_on.wait(DEADLINE_S)
             yield b"second half"
 
         def upload() -> None:
@@ -197,7 +206,7 @@ def test_a_graceful_end_finishes_what_was_begun(tmp_path: Path) -> None:
             next(lines)
             sending = threading.Thread(target=upload)
             sending.start()
-            assert begun.wait(10)
+            assert begun.wait(DEADLINE_S)
             assert server.process is not None
             server.process.send_signal(signal.SIGTERM)
             list(lines)  # the stream is ended in order: no exception, no wait for its reader

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.harness.server import CHECKOUT, ServerProcess
+from tests.harness.waiting import DEADLINE_S
 
 from .conftest import Api
 
@@ -41,7 +42,7 @@ def make_token(tokens: Path, *options: str) -> str:
 
 def test_without_a_token_nothing_is_told(shared_server: ServerProcess) -> None:
     for headers in ({}, {"authorization": "Bearer anchor_x_y"}, {"authorization": "Basic eDp5"}):
-        answer = httpx.get(shared_server.url + "/v1/root", headers=headers)
+        answer = httpx.get(shared_server.url + "/v1/root", headers=headers, timeout=DEADLINE_S)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"].startswith("Bearer")
         assert answer.json()["code"] == "unauthorized"

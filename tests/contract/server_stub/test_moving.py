@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.harness.waiting import DEADLINE_S
+
 from .conftest import Api
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def race(server: ServerProcess, *requests: Callable[[Api], httpx.Response]) -> l
     def run(request: Callable[[Api], httpx.Response]) -> httpx.Response:
         with server.client() as client:
             client.get("/healthz")
-            start.wait(10)
+            start.wait(DEADLINE_S)
             return request(Api(client))
 
     with ThreadPoolExecutor(len(requests)) as pool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.harness.server import ServerProcess
 
 WAIT_S = 20.0
-EVENT_WITHIN_S = 2.0
+EVENT_WITHIN_S = 10.0  # a line that keeps the stream alive, behind which an event could come, is 15 s away
 
 
 class Stream:
@@ -153,4 +153,4 @@ def test_idle_clients_are_cheap_and_all_are_rung(server: ServerProcess, clients:
         newest = api.anchor()
         began = time.monotonic()
         assert {stream.anchor() for stream in streams} == {newest}
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < EVENT_WITHIN_S

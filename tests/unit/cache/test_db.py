@@ -12,6 +12,7 @@ import trio
 
 from cache.db import SCHEMA_VERSION, Database, get_meta, inline, set_meta
 from cache.errors import NoSpaceLeft, StateUnusable
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,6 +166,6 @@ async def test_a_long_log_begins_anew_also_when_more_comes_while_it_is_folded_in
 
 async def test_a_short_log_is_folded_in_without_a_wait_for_writers(db: Database) -> None:
     assert not db.log_is_long()
-    with trio.fail_after(5):
+    with trio.fail_after(DEADLINE_S):
         async with db._turn:  # as a writer has it
             await db.checkpoint()

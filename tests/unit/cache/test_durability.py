@@ -13,6 +13,7 @@ import trio
 from cache import contents
 from cache.model import Kind
 from tests.fakes.drive import FakeDrive
+from tests.harness.waiting import DEADLINE_S
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
@@ -134,13 +135,13 @@ class Disk:
         gate = threading.Event()
         number = len(self.begun)
         self.begun.append(gate)
-        assert gate.wait(10)
+        assert gate.wait(DEADLINE_S)
         if (outcome := self.outcomes[number]) is not None:
             raise outcome
 
     async def syncs(self, count: int) -> None:
         """Return when so many have begun."""
-        with trio.fail_after(10):
+        with trio.fail_after(DEADLINE_S):
             while len(self.begun) < count:  # noqa: ASYNC110  # threads tell no event
                 await trio.sleep(0.001)
 

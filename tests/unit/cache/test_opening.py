@@ -17,6 +17,7 @@ from cache.db import inline
 from cache.errors import CacheInUse
 from cache.model import ContentId
 from cache.store import LocalStore
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +110,7 @@ async def test_the_search_goes_on_behind_the_start(tmp_path: Path, monkeypatch: 
     assert contents.usage(store.db.reader).contents == 39
     async with trio.open_nursery() as nursery:
         nursery.start_soon(store.run_janitor)
-        with trio.fail_after(10):
+        with trio.fail_after(DEADLINE_S):
             while store._sweep.due:  # nobody but a test waits for that
                 store._work.set()
                 await trio.sleep(0.001)

@@ -11,6 +11,7 @@ import pytest
 
 from server_stub import contents
 from server_stub.contents import Opened
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,7 @@ class _Slow:
 
     def open_at(self, _service: Service, _content: Content) -> Opened:
         self.begun.set()
-        assert self.may.wait(10)
+        assert self.may.wait(DEADLINE_S)
         self.fd = os.open(self._path, os.O_RDONLY)
         return Opened(self.fd, watched=False)
 

@@ -11,6 +11,7 @@ import pytest
 
 from server_stub.external import burying, contents
 from server_stub.sqlite_tx import SqliteTx
+from tests.harness.waiting import DEADLINE_S
 from tests.unit.server_stub.outside import Outside
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from server_stub.values import Evidence, Item
 
 LARGE = b"x" * ((64 << 10) + 1)
-DEADLINE_S = 10.0
 
 
 @pytest.fixture

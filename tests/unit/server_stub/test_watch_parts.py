@@ -16,6 +16,7 @@ from server_stub.watching.notices import Batch, FolderKey, FolderNames, Notice, 
 from server_stub.watching.pending import Bounds, Delays, Pending
 from server_stub.watching.samba import AuditLog, parse_line
 from server_stub.watching.watches import Watches
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -284,7 +285,7 @@ def test_two_who_ask_at_once_read_the_audit_log_one_after_the_other(
     monkeypatch.setattr("server_stub.watching.samba.parse_line", slow)
     path.write_text("first\n")
     log.read(1)
-    second.join(10)
+    second.join(DEADLINE_S)
     log.close()
     assert met == [True, True]
 

@@ -13,14 +13,13 @@ from server_stub.watching import watcher as module
 from server_stub.watching.notices import Batch, FolderKey, FolderNames, Notice, WatchUnavailable
 from server_stub.watching.status import WatchState
 from server_stub.watching.watcher import Watcher
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from server_stub.watching.looks import Look
-
-DEADLINE_S = 10.0
 
 
 class Played:

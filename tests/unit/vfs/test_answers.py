@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.waiting import DEADLINE_S
 from vfs.answers import CACHE_DIR, KEEP_CACHE, Answers, flagged
 from vfs.notifications import Notifications
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-DEADLINE_S = 5.0
 
 
 def opened(flags: int, error: int = 0) -> bytes:

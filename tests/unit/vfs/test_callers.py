@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import pytest
 import trio
 
+from tests.harness.waiting import DEADLINE_S
 from vfs import callers
 from vfs.callers import Callers, is_killed
 
@@ -26,7 +27,7 @@ async def test_a_killed_caller_is_let_go_and_others_wait_on(monkeypatch: pytest.
         assert raised.value.errno == errno.EINTR
         ended.append(pid)
 
-    with trio.fail_after(5):
+    with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(waiting.run)
             with trio.CancelScope() as others:

@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from tests.harness.waiting import DEADLINE_S
 from vfs import channel as module
 from vfs.answers import Answers
 from vfs.channel import Channel, Turn, take_requests
@@ -57,7 +58,7 @@ async def test_who_waits_has_the_turn_when_the_other_awaits_something() -> None:
         async with turn:
             nursery.start_soon(other)
             await trio.testing.wait_all_tasks_blocked()
-        with trio.fail_after(5):
+        with trio.fail_after(DEADLINE_S):
             await taken.wait()
 
 
@@ -76,7 +77,7 @@ async def test_a_cancelled_wait_for_the_turn_is_forgotten() -> None:
             assert waiting.cancelled_caught
             nursery.start_soon(other)
             await trio.testing.wait_all_tasks_blocked()
-        with trio.fail_after(5):
+        with trio.fail_after(DEADLINE_S):
             await taken.wait()
 
 

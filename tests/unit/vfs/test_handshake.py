@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.waiting import DEADLINE_S
 from vfs.handshake import HANDLE_KILLPRIV_V2, Handshake, agreed
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def channel() -> Iterator[tuple[int, socket.socket]]:
     """What libfuse has open, and the kernel at its other end."""
     ours, kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, kernel:
-        kernel.settimeout(5)
+        kernel.settimeout(DEADLINE_S)
         yield ours.fileno(), kernel
 
 

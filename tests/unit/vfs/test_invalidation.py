@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from cache.model import ROOT_INO, EntryChanged, Ino, News, NodeChanged
+from tests.harness.waiting import DEADLINE_S
 from vfs import invalidation
 from vfs.invalidation import Invalidation
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 FIVE, SIX, SEVEN = Ino(5), Ino(6), Ino(7)
-DEADLINE_S = 10.0
 
 
 @dataclass
@@ -179,7 +179,10 @@ async def test_a_call_that_the_kernel_holds_does_not_hold_up_later_news(rig: Rig
         gate.set()
 
 
-async def test_the_end_waits_for_the_call_in_flight_and_keeps_the_rest(rig: Rig) -> None:
+async def test_the_end_waits_for_the_call_in_flight_and_keeps_the_rest(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invalidation, "_GRACE_S", DEADLINE_S)
     gate = rig.kernel.gates[b"slow"] = threading.Event()
     rig.send.send_nowait(EntryChanged(ROOT_INO, "slow"))
     rig.send.send_nowait(NodeChanged(FIVE, content=True))

@@ -14,6 +14,7 @@ import trio
 from cache.errors import NoSpaceLeft
 from cache.pinfile import PinRule, PinState
 from sync.trees import Evicted, Left
+from tests.harness.waiting import DEADLINE_S
 from vfs.control import Control
 from vfs.registry import socket_address
 from vfs.requests import Reply, Request, Verb
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from cache.model import Ino
     from sync.engine import QueuedChange
     from sync.fetching import Progress
-
-DEADLINE_S = 5.0
 
 
 @dataclass(frozen=True)
