@@ -44,6 +44,9 @@ class Bundles:
             data = memoryview(b"".join(each + bytes(-len(each) % _GRAIN_BYTES) for each in contents))
             while data:
                 data = data[os.write(fd, data) :]
+        except OSError:  # a full disk needs its room
+            self.delete(bundle_id)
+            raise
         finally:
             os.close(fd)
 

@@ -1,11 +1,16 @@
-"""Contents whose rows went: a transaction notes them, their bytes go after its commit, or at the next opening."""
+"""Bytes that no row tells of any more: a transaction notes them, they go after its commit, or at the next opening.
+
+They are those of a content whose row went, or of one that left its bundle: of the latter only the old place goes, and
+only once nobody has it open, who may be reading there.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cache import bundles
+from cache import bundles, contents
 from cache.contents import bundled_at
 from cache.model import Bundled, Content, ContentId
 
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """A content whose row went."""
+    """A content, and where its bytes are of no more use."""
 
     content_id: ContentId
     size: int
@@ -26,8 +31,33 @@ class Dropped:
 
 
 def every(connection: sqlite3.Connection) -> list[Dropped]:
-    """Contents without a row whose bytes may still be there."""
-    rows = connection.execute("SELECT content_id, size, bundle, bundle_at FROM dropped").fetchall()
+    """Bytes that may still be there."""
+    return _dropped(connection.execute("SELECT content_id, size, bundle, bundle_at FROM dropped"))
+
+
+def vacate(connection: sqlite3.Connection, blobs: Blobs, content_ids: Iterable[ContentId]) -> list[ContentId]:
+    """Delete what those of these left that are in a blob of their own now, and that nobody has open; returns which."""
+    left = _dropped(
+        connection.execute(
+            """SELECT d.content_id, d.size, d.bundle, d.bundle_at FROM json_each(?) AS asked
+               JOIN dropped d ON d.content_id = asked.value JOIN content c ON c.content_id = d.content_id""",
+            (json.dumps(list(content_ids)),),
+        )
+    )
+    for each in left:
+        discard(connection, blobs, each)
+    return [each.content_id for each in left]
+
+
+def leave(connection: sqlite3.Connection, content: Content, place: Bundled) -> None:
+    """A content leaves its bundle: its room there goes when nobody has the content open."""
+    connection.execute(
+        "INSERT OR REPLACE INTO dropped VALUES (?, ?, ?, ?)",
+        (content.content_id, content.size, place.bundle_id, place.start),
+    )
+
+
+def _dropped(rows: Iterable[tuple[int, int, int | None, int | None]]) -> list[Dropped]:
     return [
         Dropped(content_id=ContentId(content_id), size=size, bundled=bundled_at(bundle, bundle_at))
         for content_id, size, bundle, bundle_at in rows
@@ -41,13 +71,14 @@ def is_dropped(connection: sqlite3.Connection, content_id: ContentId) -> bool:
 
 
 def blobs_deleted(connection: sqlite3.Connection, content_ids: Iterable[ContentId]) -> None:
-    """The blobs of these are gone, too."""
+    """These bytes are gone, too."""
     connection.executemany("DELETE FROM dropped WHERE content_id = ?", [(each,) for each in content_ids])
 
 
 def discard(connection: sqlite3.Connection, blobs: Blobs, gone: Content | Dropped) -> None:
-    """Delete the bytes of a content whose row went, and that nobody has open. Raises OSError."""
-    blobs.delete(gone.content_id)
+    """Delete bytes of which no row tells, of a content that nobody has open. Raises OSError."""
+    if not contents.exists(connection, gone.content_id):
+        blobs.delete(gone.content_id)
     if gone.bundled is None:
         return
     if bundles.is_named(connection, gone.bundled.bundle_id):

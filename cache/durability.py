@@ -201,8 +201,11 @@ class Durability:
                 continue  # deleted meanwhile, with its last row
             except OSError as error:
                 failed[bundle_id] = error
-        if bundled:
-            self._blobs.bundles.sync_names()
+        try:
+            if bundled:
+                self._blobs.bundles.sync_names()
+        except OSError as error:
+            return dict.fromkeys(bundled, error)
         return {content_id: failed[at.bundle_id] for content_id, at in bundled.items() if at.bundle_id in failed}
 
     async def _doubt(self, failed: dict[ContentId, OSError]) -> None:

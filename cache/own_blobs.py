@@ -10,7 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from cache import contents, items, strays, tree
+from cache import contents, dropped, items, strays, tree
 from cache.failpoints import reached
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def of_placeholder(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue,
 def out_of_bundle(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, opened: OpenContent) -> None:
     """An open content that shares a file is about to be changed: its bytes; or filled, as they are not believed: holes.
 
-    Its room in the bundle stays taken until the bundle goes: somebody may be reading there at this moment.
+    Its room in the bundle stays taken until it is closed: somebody may be reading there at this moment.
     """
     content = contents.get(connection, opened.content_id)
     if content is None or content.bundled is None:
@@ -57,4 +57,5 @@ def out_of_bundle(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, 
         blobs.write_whole(opened.content_id, data)
     else:
         fresh(blobs, rescue, opened.content_id, opened.size)
+    dropped.leave(connection, content, content.bundled)
     contents.leave_bundle(connection, opened.content_id)

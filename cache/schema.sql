@@ -90,7 +90,8 @@ CREATE TABLE usage (
 ) STRICT;
 INSERT INTO usage VALUES (1, 0, 0, 0);
 
--- Contents whose row went and whose blob may still be there: deleted after the commit, or at the next opening.
+-- Bytes that may still be there: of contents whose row went, and in bundles that their contents left. They are deleted
+-- after the commit (the latter when the content is closed), or at the next opening.
 CREATE TABLE dropped (
     content_id INTEGER PRIMARY KEY,
     size       INTEGER NOT NULL,

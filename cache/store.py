@@ -253,7 +253,8 @@ class LocalStore:
         self._loose.difference_update(closed)
         loose = set(contents.without_node(self.db.reader, closed))  # what has one could be opened, and lose it
         nameless = self.nameless.take()
-        gone, self._deleted = self._deleted, []
+        gone = self._deleted + dropped.vacate(self.db.reader, self.blobs, closed)
+        self._deleted = []
         if not (resident or loose or nameless or used or gone):
             return
         work = Work(

@@ -8,6 +8,8 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cache import bundles, contents, dropped, fsck
 from cache.clearing import clear
 from cache.db import inline
@@ -18,8 +20,6 @@ from tests.engine.machine import Machine, body, file_of, flat, machine, until
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from cache.model import Content, Ino
 
@@ -96,6 +96,65 @@ async def test_one_that_is_written_to_leaves_the_others_alone(tmp_path: Path) ->
         await at_rest(here)
 
 
+async def test_a_bundle_whose_every_content_was_changed_goes(tmp_path: Path) -> None:
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        bundle_id = bundled(here, inos[0]).bundle_id
+        for ino in inos[1:]:
+            writer = (await here.filesystem.open(ino, os.O_RDWR)).fh
+            await here.filesystem.write(writer, 0, b"changed")
+            await here.filesystem.release(writer)
+        await until(lambda: not len(here.store.opened))
+        await here.store.save()
+        assert disk_bytes(here, bundle_id) == 4096
+        writer = (await here.filesystem.open(inos[0], os.O_RDWR)).fh
+        await here.filesystem.write(writer, 0, b"changed")
+        assert list(here.store.blobs.bundles.ids()) == [bundle_id], "somebody may be reading there"
+        await here.filesystem.release(writer)
+        await at_rest(here)
+        assert list(here.store.blobs.bundles.ids()) == []
+        assert dropped.every(here.store.db.reader) == []
+        assert [await here.read(ino) for ino in inos] == [b"changed" + body(at)[7:] for at in range(FILES)]
+
+
+async def test_who_is_killed_after_a_content_left_its_bundle_finds_it_gone(tmp_path: Path) -> None:
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        for ino in inos:
+            opened = await here.store.open_content(here.filesystem._node(ino))
+            await here.store.separate(opened)
+            here.store.opened.release(opened)
+        assert len(dropped.every(here.store.db.reader)) == FILES
+        (bundle_id,) = here.store.blobs.bundles.ids()
+        with closing(sqlite3.connect(tmp_path / "as-killed.db")) as kept:
+            here.store.db.reader.backup(kept)
+    (tmp_path / "as-killed.db").replace(tmp_path / "state.db")
+    (tmp_path / "blobs" / "bundles" / str(bundle_id)).touch()
+    store = LocalStore(tmp_path, runner=inline)
+    try:
+        assert list(store.blobs.bundles.ids()) == []
+        assert dropped.every(store.db.reader) == []
+        assert fsck.examine(store.db.reader, store.blobs, deep=True) == []
+    finally:
+        await store.aclose()
+
+
+async def test_names_that_the_disk_did_not_keep_are_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing() -> None:
+        raise OSError(errno.EIO, "the disk would not")
+
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        monkeypatch.setattr(here.store.blobs.bundles, "sync_names", failing)
+        await here.store.durability.sync_all()
+        monkeypatch.undo()
+        assert [here.store.resident_bytes(here.filesystem._node(ino)) for ino in inos] == [0] * FILES
+        assert [await here.read(ino) for ino in inos] == [body(at) for at in range(FILES)]
+        await at_rest(here)
+
+
 async def test_one_that_is_emptied_leaves_the_others_alone(tmp_path: Path) -> None:
     async with machine(tmp_path, flat(FILES)) as here:
         inos = await gathered(here)
@@ -165,6 +224,20 @@ async def test_a_bundle_that_was_cut_is_fetched_again_as_far_as_it_is_gone(tmp_p
         assert [await here.read(ino) for ino in inos] == [body(at) for at in range(FILES)]
         assert here.asked("read") == FILES - 6
         await at_rest(here)
+
+
+async def test_a_full_disk_is_not_left_with_a_part_of_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, data: memoryview) -> int:
+        if len(data) < FILES * 4096:
+            raise OSError(errno.ENOSPC, "no room")
+        return os.pwrite(fd, data[:4096], 0)
+
+    async with machine(tmp_path, flat(FILES)) as here:
+        sizes = [body(number) for number in range(FILES)]
+        monkeypatch.setattr(bundles.os, "write", full)
+        with pytest.raises(OSError, match="no room"):
+            here.store.blobs.bundles.write(BundleId(1000), sizes)
+        assert BundleId(1000) not in set(here.store.blobs.bundles.ids())
 
 
 async def test_what_the_remote_no_longer_knows_is_put_aside_out_of_a_bundle(tmp_path: Path) -> None:
