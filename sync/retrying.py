@@ -5,6 +5,7 @@
   tells whether it does. Once an attempt of a mutation was Unknown, giving up is Unknown too.
 * Permanent is never sent again; after an Unknown it is `in_doubt`: what was refused last may have been applied first.
 * `read` is tried again until it is open; a download cut later is its reader's matter. `hints` is passed through.
+* Of a remote that is away (`sync.presence`) who looks is told so without a request, and the feed is asked once a call.
 
 Time is trio's clock, randomness an argument: the same seed waits the same.
 """
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from sync.remote import Permanent, Transient, Unknown
+from sync.presence import Presence
+from sync.remote import Permanent, RemoteError, Transient, Unknown, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
         Overwrite,
         Reader,
         Remote,
-        RemoteError,
         Replaced,
         Source,
         Space,
@@ -60,7 +61,7 @@ class Backoff:
 
 
 class Retrying:
-    """See the module."""
+    """See the module. `presence` is told how requests end."""
 
     def __init__(
         self,
@@ -69,14 +70,35 @@ class Retrying:
         random: Random,
         backoff: Backoff | None = None,
         keys_are_honoured: bool = True,
+        presence: Presence | None = None,
     ) -> None:
         self._remote = remote
         self._random = random
         self._backoff = backoff or Backoff()
         self._again = (Transient, Unknown) if keys_are_honoured else (Transient,)
+        self._presence = presence or Presence()
 
-    async def _persist(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        deadline = trio.current_time() + self._backoff.deadline_s
+    async def _look(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        if not await self._presence.found():
+            raise Unreachable("it has not answered for a while")
+        return await self._persist(call)
+
+    async def _follow(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        return await self._persist(call, patient=not self._presence.away)
+
+    async def _persist(self, call: Callable[[], Awaitable[_T]], *, patient: bool = True) -> _T:
+        try:
+            answer = await self._persistently(call, self._backoff.deadline_s if patient else 0.0)
+        except Unknown:
+            raise
+        except RemoteError as error:
+            self._presence.heard(answered=not isinstance(error, Unreachable))
+            raise
+        self._presence.heard(answered=True)
+        return answer
+
+    async def _persistently(self, call: Callable[[], Awaitable[_T]], patience_s: float) -> _T:
+        deadline = trio.current_time() + patience_s
         attempt, unknown = 0, False
         while True:
             try:
@@ -101,15 +123,15 @@ class Retrying:
 
     async def root(self) -> Item:
         """As the remote."""
-        return await self._persist(self._remote.root)
+        return await self._follow(self._remote.root)
 
     async def newest_anchor(self) -> Anchor:
         """As the remote."""
-        return await self._persist(self._remote.newest_anchor)
+        return await self._follow(self._remote.newest_anchor)
 
     async def changes(self, anchor: Anchor) -> ChangePage:
         """As the remote."""
-        return await self._persist(lambda: self._remote.changes(anchor))
+        return await self._follow(lambda: self._remote.changes(anchor))
 
     def hints(self, anchor: Anchor) -> AsyncIterator[None]:
         """As the remote, without another try."""
@@ -117,29 +139,27 @@ class Retrying:
 
     async def children(self, folder: ItemId) -> Listing:
         """As the remote."""
-        return await self._persist(lambda: self._remote.children(folder))
+        return await self._look(lambda: self._remote.children(folder))
 
     async def get_many(self, item_ids: Sequence[ItemId]) -> dict[ItemId, Item | Tombstone | None]:
         """As the remote."""
-        return await self._persist(lambda: self._remote.get_many(item_ids))
+        return await self._look(lambda: self._remote.get_many(item_ids))
 
     @contextlib.asynccontextmanager
     async def read(self, item_id: ItemId, version: Version, start: int, stop: int) -> AsyncIterator[Reader]:
         """As the remote; tries again until the answer's headers are here."""
         async with AsyncExitStack() as stack:
-            yield await self._persist(
-                lambda: stack.enter_async_context(self._remote.read(item_id, version, start, stop))
-            )
+            yield await self._look(lambda: stack.enter_async_context(self._remote.read(item_id, version, start, stop)))
 
     @contextlib.asynccontextmanager
     async def read_many(self, wanted: Sequence[Wanted]) -> AsyncIterator[AsyncIterator[bytes | RemoteError]]:
         """As the remote; tries again until the answer's headers are here."""
         async with AsyncExitStack() as stack:
-            yield await self._persist(lambda: stack.enter_async_context(self._remote.read_many(wanted)))
+            yield await self._look(lambda: stack.enter_async_context(self._remote.read_many(wanted)))
 
     async def descendants(self, folder: ItemId, limit: int, cursor: str | None = None) -> Descendants:
         """As the remote."""
-        return await self._persist(lambda: self._remote.descendants(folder, limit, cursor))
+        return await self._look(lambda: self._remote.descendants(folder, limit, cursor))
 
     async def put(self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str) -> Item:
         """As the remote; each attempt reads the source from its start."""
@@ -238,7 +258,7 @@ class Retrying:
 
     async def space(self) -> Space:
         """As the remote."""
-        return await self._persist(self._remote.space)
+        return await self._look(self._remote.space)
 
     async def aclose(self) -> None:
         """As the remote."""

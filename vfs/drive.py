@@ -27,6 +27,7 @@ from sync.evictor import DEFAULT_FLOOR_BYTES
 from sync.hydrator import Policy
 from sync.limited import Limited
 from sync.planner import Conflicts
+from sync.presence import Presence
 from sync.remote import Remote, Transient, Unreachable
 from sync.remotes.connecting import Direct, connect
 from sync.retrying import Backoff, Retrying
@@ -88,7 +89,8 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
     """
     store = LocalStore(config.cache_dir, write_back_delay_s=config.write_back_delay_s)
     direct = connect(config.url, config.token, config.cache_dir, unsafe=config.unsafe_writes)
-    remote = _patient(direct, config)
+    presence = Presence()
+    remote = _patient(direct, config, presence)
     send, receive = trio.open_memory_channel[News](math.inf)  # bounded by the applier, which waits when it is long
     try:
         _check_same_drive(store, config)
@@ -98,6 +100,7 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
             policy=config.hydration, floor_bytes=config.free_space,
         )  # fmt: skip
         engine.applier.conflicts = config.conflicts
+        presence.probe = engine.puller.nudge
         await _begin(store, direct, engine, config)
 
         async def on_another_way(*, moved: bool) -> None:
@@ -120,10 +123,10 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
             await remote.aclose()
 
 
-def _patient(direct: Remote, config: DriveConfig) -> Remote:
+def _patient(direct: Remote, config: DriveConfig, presence: Presence) -> Remote:
     chance = random.Random()  # noqa: S311  # jitter, not a secret
     return Limited(
-        Retrying(direct, random=chance, backoff=Backoff(deadline_s=RETRY_S)),
+        Retrying(direct, random=chance, backoff=Backoff(deadline_s=RETRY_S), presence=presence),
         up_bytes_per_s=config.up_bytes_per_s,
         down_bytes_per_s=config.down_bytes_per_s,
     )

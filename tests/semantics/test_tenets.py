@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from tests.faults.faults import Refuse, Request, Times, content
 from tests.harness.drives import Drive, attribute, seen
 from tests.harness.trees import pattern
 from tests.harness.waiting import until
+from vfs.drive import RETRY_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,3 +186,27 @@ def test_s5_7_what_cannot_be_had_is_an_error_never_absence(one: Path, drive: Dri
         path.read_bytes()
     link.rule = None
     assert path.read_bytes() == pattern(10_000)
+
+
+def test_s5_8_nobody_waits_for_the_server_in_vain_a_second_time(one: Path, drive: Drive) -> None:
+    """[S5.8] Once one wait for the server was in vain, about 4 s, no other begins until it answers anything."""
+    link = drive.link()
+    names = [f"file {number}" for number in range(6)]
+    for name in names:
+        (one / name).write_bytes(pattern(10_000))
+    drive.mounts["one"].sync()
+    far = drive.mount("waits once", url=link.url)
+    place = far.path / one.name
+    assert sorted(each.name for each in place.iterdir()) == names
+    link.cut()
+    try:
+        with pytest.raises(OSError, match="route to host"):
+            (place / names[0]).read_bytes()
+        began_s = time.monotonic()
+        for name in names[1:]:
+            with pytest.raises(OSError, match="route to host"):
+                (place / name).read_bytes()
+        assert time.monotonic() - began_s < len(names[1:]) * RETRY_S / 2
+    finally:
+        link.mend()
+    assert [(place / name).read_bytes() for name in names] == [pattern(10_000)] * len(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -14,6 +15,7 @@ from trio.testing import MockClock
 
 from cache.model import Item, ItemId
 from sync.limited import Bucket, Limited
+from sync.presence import PATIENCE_S, Presence
 from sync.remote import (
     Busy,
     Conflict,
@@ -351,3 +353,79 @@ async def test_sessions_pass_through_both_decorators() -> None:
     assert await remote.blocks(item.item_id, item.content_version, 4, 4096) == [hashlib.sha256(b"data").digest()]
     await remote.abandon(upload_id)
     assert fake.drive.sessions == {}
+
+
+class Absent:
+    """A remote that nobody reaches, and who finds out whether it is back."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.fake = FakeRemote(FakeDrive())
+        self.fake.online = False
+        self.asked = 0
+        self._nursery = nursery
+        presence = Presence()
+        presence.probe = self._probe
+        self.remote = Retrying(self.fake, random=Random(0), backoff=Backoff(deadline_s=4), presence=presence)
+
+    def _probe(self) -> None:
+        self.asked += 1
+        self._nursery.start_soon(self._ask)
+
+    async def _ask(self) -> None:
+        with contextlib.suppress(Unreachable):
+            await self.remote.changes(self.fake.drive.newest())
+
+    async def wait_s(self) -> float:
+        """How long a listing waits in vain."""
+        began = trio.current_time()
+        with pytest.raises(Unreachable):
+            await self.remote.children(self.fake.drive.root_id)
+        return trio.current_time() - began
+
+
+@virtual_time
+async def test_who_looks_once_a_wait_was_in_vain_does_not_wait() -> None:
+    async with trio.open_nursery() as nursery:
+        absent = Absent(nursery)
+        assert 1 < await absent.wait_s() <= 4
+        assert absent.asked == 0
+        before = absent.fake.requests.count("children")
+        assert [await absent.wait_s() for _ in range(3)] == [0.0] * 3
+        assert absent.asked == 3
+        assert absent.fake.requests.count("children") == before
+
+
+@virtual_time
+async def test_who_looks_when_it_is_back_is_answered() -> None:
+    async with trio.open_nursery() as nursery:
+        absent = Absent(nursery)
+        await absent.wait_s()
+        absent.fake.online = True
+        assert not (await absent.remote.children(absent.fake.drive.root_id)).items
+        assert absent.asked == 1
+        await absent.remote.children(absent.fake.drive.root_id)
+        assert absent.asked == 1
+
+
+@virtual_time
+async def test_of_a_line_that_swallows_all_nobody_waits_for_long() -> None:
+    async with trio.open_nursery() as nursery:
+        absent = Absent(nursery)
+        await absent.wait_s()
+        absent.fake.online = True
+        absent.fake.inject(Fault(operation="changes", gate=trio.Event()))
+        assert await absent.wait_s() == PATIENCE_S
+        nursery.cancel_scope.cancel()
+
+
+@virtual_time
+async def test_an_answer_to_a_change_ends_that_even_if_it_is_a_refusal() -> None:
+    async with trio.open_nursery() as nursery:
+        absent = Absent(nursery)
+        await absent.wait_s()
+        absent.fake.online = True
+        absent.fake.inject(Fault(operation="put", before=Denied()))
+        with pytest.raises(Denied):
+            await new_file(absent.remote, absent.fake)
+        await absent.remote.children(absent.fake.drive.root_id)
+        assert absent.asked == 0
