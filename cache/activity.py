@@ -24,6 +24,7 @@ class Who(StrEnum):
     HERE = "here"  # made through this mount, and now at the server
     SERVER = "server"  # made elsewhere, and now here
     ENGINE = "engine"  # decided here, between the two
+    PERSON = "person"  # decided by a command that somebody gave here
 
 
 class What(StrEnum):

@@ -181,6 +181,11 @@ class Aspect(StrEnum):
     XATTRS = "xattrs"  # user extended attributes
     REMOVE = "remove"
 
+    @property
+    def word(self) -> str:
+        """What a person calls it."""
+        return "move" if self is Aspect.PLACE else self.value
+
 
 class ChangeState(StrEnum):
     """Life of a journal row."""

@@ -172,7 +172,7 @@ CREATE TABLE activity (
     ino    INTEGER,
     path   TEXT NOT NULL,
     what   TEXT NOT NULL,                              -- a stable word: uploaded, conflict-copy, edit-wins, …
-    who    TEXT NOT NULL,                              -- here, server, engine; or whom the remote names
+    who    TEXT NOT NULL,                              -- here, server, engine, person; or whom the remote names
     detail TEXT NOT NULL
 ) STRICT;
 

@@ -79,6 +79,7 @@ class QueuedChange:
 
     path: str
     change: LocalChange
+    before: str | None  # of something moved: where the remote has it
     progress: Progress | None  # of its bytes, while they travel
 
 
@@ -258,7 +259,12 @@ class Engine:
         reader = self.store.db.reader
         moving = self.uploader.files.moving
         return [
-            QueuedChange(path=paths.of_change(reader, row), change=row, progress=_progress(moving, row))
+            QueuedChange(
+                path=paths.of_change(reader, row),
+                change=row,
+                before=paths.before(reader, row) if row.aspect is Aspect.PLACE else None,
+                progress=_progress(moving, row),
+            )
             for row in journal.all_changes(reader)
         ]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cache import holding, items, journal, paths, tree, xattrs
-from cache.activity import What
+from cache.activity import What, Who
 from cache.model import Aspect, ChangeState, Kind, LocalChange, Node
 from sync import push, sides
 
@@ -140,7 +140,8 @@ def _set_aside(absorber: Absorber, row: LocalChange) -> Reviewed:
     node = tree.by_ino(absorber.connection, row.ino)
     if node is not None and row.aspect in {Aspect.CREATE, Aspect.CONTENT} and node.kind is not Kind.FOLDER:
         kept = sides.put_aside(absorber, node)
-    absorber.note(row.ino, What.REJECTED, f"{row.aspect}{f': kept in {kept}' if kept else ''}", path=path)
+    detail = f"{row.aspect.word}: kept in {kept}" if kept else row.aspect.word
+    absorber.note(row.ino, What.REJECTED, detail, who=Who.PERSON, path=path)
     return Reviewed(path=path, aspect=row.aspect, kept=kept)
 
 

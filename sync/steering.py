@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from cache import activity, edits, holding, tree
-from cache.activity import Entry, What
+from cache.activity import Entry, What, Who
 from cache.db import get_meta, set_meta
 from cache.errors import NotFound
 from cache.model import EntryChanged, Ino, ItemId, Kind, Node, NodeChanged
@@ -99,7 +99,9 @@ class Steering:
             done = review.approve(connection, wanted)
             for each in done:
                 now_s = self._store.clock().now_s
-                activity.note(connection, now_s, Ino(0), What.APPROVED, each.aspect, path=each.path)
+                activity.note(
+                    connection, now_s, Ino(0), What.APPROVED, each.aspect.word, who=Who.PERSON, path=each.path
+                )
             return done
 
         done = await self._store.db.write(change)
@@ -170,7 +172,7 @@ def _resolve_one(absorber: Absorber, copy: Node, original: Node | None, keep: Ke
         detail += _remove_copy(absorber, copy)
     elif keep is Keep.COPY and original is not None and original.parent is not None:
         _replace_original(absorber, copy, original)
-    absorber.note(copy.ino, What.RESOLVED, detail, path=path)
+    absorber.note(copy.ino, What.RESOLVED, detail, who=Who.PERSON, path=path)
 
 
 def _remove_copy(absorber: Absorber, copy: Node) -> str:

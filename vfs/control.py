@@ -233,7 +233,12 @@ class Control:
 
     async def _queue(self, _request: Request) -> object:
         return [
-            {"path": each.path, **msgspec.to_builtins(each.change), "progress": msgspec.to_builtins(each.progress)}
+            {
+                "path": each.path,
+                **msgspec.to_builtins(each.change),
+                "before": each.before,
+                "progress": msgspec.to_builtins(each.progress),
+            }
             for each in self._engine.queue()
         ]
 

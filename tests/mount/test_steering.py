@@ -98,6 +98,24 @@ def test_approve_and_reject(held: Mount, careful: Path, one: Path, served: Path,
     assert (nothing["kind"], nothing["message"]) == ("nothing-held", "no change is held in this mount")
 
 
+def test_a_waiting_move_is_called_so(held: Mount, careful: Path, one: Path, drive: Drive) -> None:
+    (one / "folder").mkdir()
+    for name in ("first", "second"):
+        (one / name).write_bytes(b"bytes")
+    drive.mounts["one"].sync()
+    for name in ("first", "second"):
+        seen(careful / name, b"bytes")
+    (careful / "first").rename(careful / "renamed")
+    (careful / "second").rename(careful / "folder" / "second")
+    lines = [line.split(maxsplit=2) for line in held.command("queue", held.path).stdout.splitlines()]
+    changes = {change: rest for state, change, rest in lines if state == "held"}
+    assert sorted(changes) == ["move", "rename"]
+    assert changes["rename"].startswith(f"{careful}/first to renamed ")
+    assert changes["move"].startswith(f"{careful}/second to {careful}/folder/second ")
+    told = held.command("reject", careful).stdout.splitlines()
+    assert sorted(told) == [f"rejected: move /{one.name}/{new}" for new in ("folder/second", "renamed")]
+
+
 def test_conflicts_are_listed_and_resolved(drive: Drive, one: Path, two: Path) -> None:
     """[S6.4] `anchorfs conflicts` lists the copies …; `resolve PATH --keep original|copy|both` settles one."""
     first, second = drive.mounts["one"], drive.mounts["two"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from cache.model import Aspect
 from cache.rescue import kept_files
 from vfs import mountpoint as table
 from vfs.cli.asking import ask, mounts_meant, records, registry, the_mount
@@ -157,11 +158,26 @@ def queue(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
     now_s = time.time()
     for row in changes:
         waiting = f"{max(0, now_s - float(row.get('queued_at_s') or now_s)):.0f} s"
-        name = str(row.get("path") or row.get("base_name") or f"inode {row.get('ino')}")
-        name = f"{row['mountpoint']}{name}" if name.startswith("/") else name
-        grid.add_row(str(row["state"]), str(row["aspect"]), escape(name), waiting, escape(_why(row)))
+        change, name = _named(row)
+        grid.add_row(str(row["state"]), change, escape(name), waiting, escape(_why(row)))
     out.print(grid)
     return ExitStatus.DONE
+
+
+def _named(row: dict[str, Any]) -> tuple[str, str]:
+    """A change as a person names it, and what it is about."""
+
+    def place(told: object) -> str:
+        path = str(told or row.get("base_name") or f"inode {row.get('ino')}")
+        return f"{row['mountpoint']}{path}" if path.startswith("/") else path
+
+    word, now = Aspect(row["aspect"]).word, place(row.get("path"))
+    if not row.get("before"):
+        return word, now
+    before = place(row["before"])
+    if Path(before).parent == Path(now).parent:
+        return "rename", f"{before} to {Path(now).name}"
+    return word, f"{before} to {now}"
 
 
 def _why(row: dict[str, object]) -> str:

@@ -9,6 +9,7 @@ import msgspec
 import typer
 from rich.markup import escape
 
+from cache.model import Aspect
 from sync.steering import Keep  # noqa: TC001 - typer reads the annotation
 from vfs.cli.asking import ask, ask_about, mounts_meant, split, the_mount
 from vfs.cli.printing import Json, Mountpoint, columns, out, print_json, reporting, rows_of, show_time
@@ -67,7 +68,7 @@ def _review(paths: list[str] | None, verb: Verb, word: str, *, as_json: bool) ->
         return ExitStatus.DONE
     for row in rows:
         kept = f", kept in {row['kept']}" if row.get("kept") else ""
-        out.print(escape(f"{word}: {row['aspect']} {row['path']}{kept}"))
+        out.print(escape(f"{word}: {Aspect(row['aspect']).word} {row['path']}{kept}"))
     return ExitStatus.DONE
 
 
@@ -143,6 +144,6 @@ def _print_activity(where: str, below: tuple[str, ...], after: int, limit: int, 
             out.file.write(msgspec.json.encode(row).decode() + "\n")
         else:
             detail = f"  {row['detail']}" if row["detail"] else ""
-            out.print(escape(f"{show_time(row['at_s'])}  {row['who']:6}  {row['what']:17}  {row['path']}{detail}"))
+            out.print(escape(f"{show_time(row['at_s'])}  {row['who']:7}  {row['what']:17}  {row['path']}{detail}"))
     out.file.flush()
     return after

@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from cache.model import Aspect
 from vfs.cli.asking import ask, records, the_mount
 from vfs.cli.printing import number_of, out, reporting, rows_of, show_bytes, show_time
 from vfs.failure import ExitStatus, Failure
@@ -120,7 +121,7 @@ def _queue(mountpoint: str) -> list[Table]:
         sent = ""
         if isinstance(progress, dict):
             sent = f"{100 * progress['sent_bytes'] // max(progress['total_bytes'], 1)} %"
-        table.add_row(str(row["state"]), str(row["aspect"]), escape(str(row.get("path") or "")), sent)
+        table.add_row(str(row["state"]), Aspect(row["aspect"]).word, escape(str(row.get("path") or "")), sent)
     if len(rows) > ROWS:
         table.add_row("", "", f"and {len(rows) - ROWS} more", "")
     return [table]

@@ -162,6 +162,26 @@ async def test_all_is_as_before_when_all_is_rejected(desk: Desk) -> None:
     assert desk.decided().count("rejected") == 7
 
 
+async def test_what_a_person_decided_is_told_as_theirs_and_in_their_words(desk: Desk) -> None:
+    await desk.write("/f", b"mine")
+    await desk.rename("/g", "/e/moved")
+    await desk.machine.engine.steering.approve(["/f"])
+    await desk.machine.engine.steering.reject([])
+    told = [
+        (entry.who, entry.what, entry.path, entry.detail)
+        for entry in desk.machine.engine.steering.activity(after_seq=0, limit=100, path="")
+        if entry.what in {"approved", "rejected"}
+    ]
+    assert told == [("person", "approved", "/f", "content"), ("person", "rejected", "/e/moved", "move")]
+
+
+async def test_a_move_that_waits_tells_where_it_comes_from(desk: Desk) -> None:
+    await desk.rename("/g", "/e/moved")
+    await desk.write("/f", b"mine")
+    told = {each.path: each.before for each in desk.machine.engine.queue()}
+    assert told == {"/e/moved": "/g", "/f": None}
+
+
 async def test_a_rejected_swap_of_names_is_swapped_back(desk: Desk) -> None:
     await desk.rename("/f", "/t")
     await desk.rename("/g", "/f")
