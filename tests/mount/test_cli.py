@@ -350,10 +350,14 @@ def test_doctor_finds_a_living_mount_well(mount: Mount) -> None:
 def test_fsck_finds_a_used_drive_well_and_refuses_a_mounted_one(mount: Mount) -> None:
     (mount.path / "file").write_text("x")
     mount.sync()
-    busy = mount.command("fsck", str(mount.cache_dir), "--json")
-    assert json.loads(busy.stdout)["error"]["kind"] == "cache-in-use"
+    for drive in (mount.cache_dir, mount.path, mount.path / "file"):
+        busy = mount.command("fsck", str(drive), "--json")
+        assert json.loads(busy.stdout)["error"]["kind"] == "cache-in-use"
     assert mount.stop() == 0
-    done = mount.command("fsck", str(mount.cache_dir), "--deep", "--json")
-    assert (done.returncode, json.loads(done.stdout)["findings"]) == (0, [])
-    nothing = mount.command("fsck", str(mount.path), "--json")
+    for drive in (mount.cache_dir, mount.path):  # which was told its own --cache-dir, and is not mounted any more
+        done = mount.command("fsck", str(drive), "--deep", "--json")
+        assert (done.returncode, json.loads(done.stdout)["findings"]) == (0, [])
+    kept = mount.command("cache", "inspect", str(mount.path), "--json")
+    assert json.loads(kept.stdout)["folder"] == str(mount.cache_dir)
+    nothing = mount.command("fsck", str(mount.path.parent), "--json")
     assert (nothing.returncode, json.loads(nothing.stdout)["error"]["kind"]) == (78, "state-unusable")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import trio
@@ -12,32 +10,22 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from cache.errors import LocalError, NoDriveHere
+from cache.errors import LocalError
 from cache.model import ROOT_INO
-from vfs import mountpoint as table
-from vfs.cli.asking import ask, registry, the_mount
+from vfs.cli.asking import ask
+from vfs.cli.places import WHERE, Place, place_of
 from vfs.cli.printing import Json, out, print_json, reporting, show_bytes
-from vfs.config import default_cache_dir, parse_url
-from vfs.failure import ExitStatus, Failure, describe
+from vfs.failure import ExitStatus, describe
 from vfs.requests import Request, Verb
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cache.inspection import Inspection
 
 app = typer.Typer(help="What a drive takes on this machine.", no_args_is_help=True, add_completion=False)
 
-Where = Annotated[
-    str | None,
-    typer.Argument(help="A mount point, a drive's address, or its folder (what --cache-dir said).", show_default=False),
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A cache, and where it is mounted now."""
-
-    folder: Path
-    mountpoint: str | None
+Where = Annotated[str | None, WHERE]
 
 
 @app.command()
@@ -50,7 +38,7 @@ def inspect(
     """What is held, what is not sent yet, what is pinned; it changes nothing."""
     from cache.inspection import inspect as look  # noqa: PLC0415 - the catalog is opened by this command only
 
-    place = _place(where)
+    place = place_of(where)
     try:
         found = look(place.folder, verify=verify)
     except LocalError as error:
@@ -90,7 +78,7 @@ def _show(place: Place, found: Inspection) -> None:
 @reporting
 def clear(where: Where = None, as_json: Json = False) -> int:
     """Give back what the held files take; what is not sent yet, open or pinned stays."""
-    place = _place(where)
+    place = place_of(where)
     told = _clear_mounted(place.mountpoint) if place.mountpoint else _clear_folder(place.folder)
     if as_json:
         print_json({"folder": str(place.folder), **told})
@@ -121,25 +109,3 @@ def _reasons(left: object) -> dict[str, int]:
     for each in left if isinstance(left, list) else []:
         counts[str(each["why"])] = counts.get(str(each["why"]), 0) + 1
     return counts
-
-
-def _place(where: str | None) -> Place:
-    """The cache that is meant; Failure when there is none."""
-    if where is None:
-        mountpoint = the_mount(None)
-    elif "://" not in where and (entry := table.containing(where)) is not None:
-        mountpoint = the_mount(entry.path)
-    else:
-        return _of_folder(default_cache_dir(parse_url(where), dict(os.environ)) if "://" in where else Path(where))
-    record = registry().find(mountpoint)
-    if record is None:
-        raise Failure("not-mounted", f"no mount of yours at {mountpoint}", hint="`anchorfs status` lists the mounts")
-    return Place(Path(record.cache_dir), mountpoint)
-
-
-def _of_folder(folder: Path) -> Place:
-    if not (folder / "state.db").is_file():
-        raise describe(NoDriveHere("no drive is kept there", path=str(folder)), about=str(folder))
-    real = os.path.realpath(folder)
-    mounted = [record.mountpoint for record in registry().all() if os.path.realpath(record.cache_dir) == real]
-    return Place(folder, mounted[0] if mounted else None)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import trio
 import typer
 from rich.markup import escape
 
 from cache.errors import LocalError
+from vfs.cli.places import WHERE, place_of
 from vfs.cli.printing import Json, out, print_json, reporting
-from vfs.config import default_cache_dir, parse_url
 from vfs.failure import ExitStatus, describe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @reporting
 def fsck(
-    drive: Annotated[str, typer.Argument(help="The drive's address, or its folder (what --cache-dir said).")],
+    drive: Annotated[str, WHERE],
     deep: Annotated[bool, typer.Option("--deep", help="Also read and hash every whole file.")] = False,
     mend: Annotated[bool, typer.Option("--repair", help="Put right what is wrong; nothing unsent is lost.")] = False,
     as_json: Json = False,
@@ -28,7 +29,7 @@ def fsck(
     from cache.fsck import check  # noqa: PLC0415 - the catalog is opened by this command only
     from cache.repair import repair  # noqa: PLC0415
 
-    folder = default_cache_dir(parse_url(drive), dict(os.environ)) if "://" in drive else Path(drive)
+    folder = place_of(drive).folder
     try:
         findings = trio.run(partial(repair, folder, deep=deep)) if mend else check(folder, deep=deep)
         left = check(folder, deep=deep) if mend else findings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import trio
@@ -17,6 +18,7 @@ from vfs.cli.printing import Json, err, out, print_json, reporting
 from vfs.failure import ExitStatus, Failure, describe
 from vfs.logs import start_logging
 from vfs.requests import Request, Verb
+from vfs.whereabouts import remember
 
 if TYPE_CHECKING:
     from vfs.config import MountConfig
@@ -59,6 +61,8 @@ def mount(
     config = options.make_config(given, environment)
     for line in preflight.check(config, registry()):
         err.print(f"anchorfs: {escape(line)}")
+    with suppress(OSError):  # it is of use to `fsck` and `cache` only
+        remember(config.mountpoint, config.cache_dir, environment)
     if foreground:
         return _stay(config)
     log_file = options.log_file_for(config, environment)
