@@ -7,6 +7,8 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Self
 
+from tests.harness.waiting import DEADLINE_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -48,7 +50,7 @@ class Meter:
             while True:
                 client, _ = self._listener.accept()
                 try:
-                    server = socket.create_connection(self._server, timeout=10)
+                    server = socket.create_connection(self._server, timeout=DEADLINE_S)
                 except OSError:
                     client.close()
                     continue

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.harness.waiting import DEADLINE_S
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -55,7 +57,7 @@ class Receiver:
         self._server.server_close()
         self._thread.join()
 
-    def next(self, kind: str = "changes.available", within_s: float = 15.0) -> Call:
+    def next(self, kind: str = "changes.available", within_s: float = DEADLINE_S) -> Call:
         """The next call of this type; queue.Empty when none comes."""
         while True:
             call = self.calls.get(timeout=within_s)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 START_WITHIN_S = 30.0
-STOP_WITHIN_S = 15.0
+STOP_WITHIN_S = 30.0
 
 
 class ServerProcess:

@@ -8,6 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from tests.harness.waiting import DEADLINE_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -77,14 +79,14 @@ class Tus:
         fields = VERSION | MEDIA_TYPE | {"upload-offset": str(offset), "content-length": str(announced)}
         fields |= {"expect": "100-continue", "host": parts.netloc, "authorization": self.http.headers["authorization"]}
         head = f"PATCH {parts.path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        connection = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=10)
+        connection = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=DEADLINE_S)
         connection.sendall(head.encode() + b"\r\n")
         told = connection.recv(4096)
         assert told.startswith(b"HTTP/1.1 100"), told
         connection.sendall(data)
         return connection
 
-    def wait_for(self, url: str, offset: int, within_s: float = 10.0) -> None:
+    def wait_for(self, url: str, offset: int, within_s: float = DEADLINE_S) -> None:
         """Until so much is acknowledged, asked without ending whoever sends."""
         deadline = time.monotonic() + within_s
         while self.state(url)["offset"] < offset:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.fuse
 
-TYPED_WITHIN_S = 20.0
+TYPED_WITHIN_S = 60.0
 
 
 def needs(*programs: str, big: bool = False) -> pytest.MarkDecorator:

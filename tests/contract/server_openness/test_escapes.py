@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness.server import ServerProcess
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,7 +165,7 @@ def test_symlinks_are_told_and_not_followed(server: ServerProcess, outside: Path
 
 def put_as_it_is(server: ServerProcess, target: str) -> int:
     """The status of a PUT whose target no library tidies up."""
-    connection = http.client.HTTPConnection(*server.address, timeout=10)
+    connection = http.client.HTTPConnection(*server.address, timeout=DEADLINE_S)
     try:
         headers = {"If-None-Match": "*", "Authorization": f"Bearer {server.token}"}
         connection.request("PUT", target, body=b"x", headers=headers)

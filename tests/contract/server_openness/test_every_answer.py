@@ -19,6 +19,7 @@ import schemathesis
 from server_stub.auth import create_token
 from server_stub.openapi.document import document, operations
 from tests.harness.server import ServerProcess
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -271,7 +272,7 @@ def test_what_is_told_is_seen(operation: Operation, asker: Asker) -> None:
 def test_a_content_beyond_the_limit_is_refused_before_it_comes(name: str, asker: Asker) -> None:
     operation = next(each for each in TOLD if each.name == name)
     wish = right(asker, operation)
-    connection = http.client.HTTPConnection(*asker.server.address, timeout=10)
+    connection = http.client.HTTPConnection(*asker.server.address, timeout=DEADLINE_S)
     try:
         connection.putrequest("PUT", operation.path.format(**wish.ids))
         signed = {"authorization": f"Bearer {asker.tokens['whole']}", "content-length": str(1 << 60)}

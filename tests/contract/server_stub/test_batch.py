@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from server_stub.auth import create_token
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 
 from .conftest import Api
 
@@ -172,7 +172,7 @@ def test_a_reader_that_goes_away_ends_the_work(api: Api, home: Json, shared_serv
     item = api.children(home["item_id"])["of-a-reader-that-went"]
     body = json.dumps({"items": [{"item_id": item["item_id"]}] * 50}).encode()
     address = urlsplit(shared_server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=DEADLINE_S) as connection:
         head = f"POST /v1/content:batch HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(body)}\r\n"
         connection.sendall(head.encode() + f"Authorization: Bearer {shared_server.token}\r\n\r\n".encode() + body)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200")

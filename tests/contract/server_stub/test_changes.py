@@ -86,7 +86,7 @@ def test_long_poll_is_answered_by_the_change(api: Api, home: Json) -> None:
     anchor = api.anchor()
     timer = threading.Timer(0.2, lambda: api.create(home["item_id"], "d"))
     timer.start()
-    page = api.changes(anchor, wait="8")
+    page = api.changes(anchor, wait="15")
     timer.join()
     assert [change["item"]["name"] for change in page["changes"]] == ["d"]
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.harness.waiting import DEADLINE_S
+
 if TYPE_CHECKING:
     from tests.harness.server import ServerProcess
 
@@ -145,7 +147,7 @@ def test_a_cut_upload_leaves_nothing(api: Api, home: Json, shared_server: Server
     import socket  # noqa: PLC0415
 
     host, _, port = shared_server.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as raw:
+    with socket.create_connection((host, int(port)), timeout=DEADLINE_S) as raw:
         request = (
             f"PUT /v1/items/{home['item_id']}/children/cut/content HTTP/1.1\r\nHost: x\r\nIf-None-Match: *\r\n"
             f"Authorization: Bearer {shared_server.token}\r\nContent-Length: 1000\r\n\r\n"

@@ -213,9 +213,9 @@ def test_a_newcomer_at_the_right_offset_takes_over(tus: Tus) -> None:
 
 def test_a_slow_request_is_made_durable_while_it_lasts(tus: Tus) -> None:
     """The offset moves without anybody ending the request."""
-    url = tus.begin(100)
-    with tus.half_patch(url, 0, 100, b"a") as connection:
-        for _ in range(90):
+    url = tus.begin(1000)
+    with tus.half_patch(url, 0, 1000, b"a") as connection:
+        for _ in range(400):
             connection.sendall(b"b")
             if tus.state(url)["offset"] > 0:
                 break

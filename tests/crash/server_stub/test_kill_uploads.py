@@ -17,6 +17,7 @@ import pytest
 from server_stub.control import ask
 from tests.harness.server import ServerProcess
 from tests.harness.tus import Tus, metadata
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -230,7 +231,7 @@ def test_random_kills(tmp_path: Path) -> None:
                 _send_rest(Tus(client), url, acknowledged, killed)
             if kills < KILLS:
                 kills += 1
-                assert killed.wait(10)
+                assert killed.wait(DEADLINE_S)
                 server.wait_dead()
                 server.start()
         assert kills == KILLS
@@ -251,7 +252,7 @@ def _send_rest(tus: Tus, url: str, acknowledged: list[int], killed: threading.Ev
         assert time.monotonic() < deadline
         start = acknowledged[-1]
         if start + 3 * MIB >= len(DATA):
-            assert killed.wait(10)
+            assert killed.wait(DEADLINE_S)
         answer = tus.patch(url, start, DATA[start : start + 3 * MIB])
         assert answer.status_code == 204, answer.text
         acknowledged.append(int(answer.headers["upload-offset"]))
