@@ -34,8 +34,8 @@ LOG_MAX_BYTES = 32 << 20  # a longer write-ahead log is folded in before its tim
 LOG_KEPT_BYTES = 4 << 20  # of its file, when it begins anew
 DAMAGED = "damaged"  # a file beside the catalog: the next opening moves it aside
 _ADVICE = (
-    "the catalog of this drive is damaged: unmount, and mount again; it is then moved aside and told anew by the "
-    "server, and files with unsent changes are put into a folder that is named then"
+    "the catalog of this drive is damaged; at the next mount it is moved aside and told anew by the server, and files "
+    "with unsent changes are put into a folder that is named then: unmount, and mount again"
 )
 
 

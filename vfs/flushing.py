@@ -5,13 +5,19 @@ Nothing depends on it: what is not sent is in the journal, and the next mount se
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
 import trio
 
+from cache.errors import LocalError
+from vfs.failure import describe
+
 if TYPE_CHECKING:
     from vfs.control import Engine, Statistics
+
+log = logging.getLogger(__name__)
 
 OFFLINE_PATIENCE_S = 2.0
 _LOOK_EVERY_S = 0.2
@@ -36,14 +42,27 @@ def outcome_of(statistics: Statistics) -> Outcome:
 
 
 class Flush:
-    """One flush; `cancel` ends it early, from another task."""
+    """One flush; `cancel` ends it early, from another task. What it leaves stays in `cache_dir`, and is logged."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, cache_dir: str) -> None:
         self._engine = engine
+        self._cache_dir = cache_dir
         self._scope = trio.CancelScope()
 
     async def run(self, timeout_s: float) -> bool:
         """Whether the server has everything; at most `timeout_s`, and soon when the engine is offline."""
+        pushed = False
+        try:
+            pushed = await self._push(timeout_s)
+            left = outcome_of(self._engine.statistics())
+            if not pushed and not left.complete:
+                log.info("%d changes are not on the server yet; they stay in %s", left.pending, self._cache_dir)
+        except* (LocalError, OSError) as errors:  # of the disk here: to leave is the way out of that
+            why = describe(errors, about="the flush").told.message
+            log.warning("not flushed, what is not on the server stays in %s: %s", self._cache_dir, why)
+        return pushed
+
+    async def _push(self, timeout_s: float) -> bool:
         pushed = False
         with self._scope:
             async with trio.open_nursery() as nursery:

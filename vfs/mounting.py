@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ import msgspec
 import pyfuse3
 import trio
 
+from cache.errors import LocalError
 from vfs import mountpoint as table
 from vfs import notices
 from vfs.archive import ArchiveAnswers
@@ -223,15 +225,13 @@ class Session:
         await self._leave_anyway()
 
     async def _leave_anyway(self) -> None:
-        await self.leave(force=True)
+        with suppress(LocalError):  # of the disk here, met when it is told what is left: `run` says so too
+            await self.leave(force=True)
 
     async def _flush(self, timeout_s: float | None) -> bool:
-        self._flushing = Flush(self._engine)
+        self._flushing = Flush(self._engine, self._config.cache_dir)
         pushed = await self._flushing.run(self._config.flush_timeout_s if timeout_s is None else timeout_s)
         self._flushing = None
-        left = outcome_of(self._engine.statistics())
-        if not pushed and not left.complete:
-            log.info("%d changes are not on the server yet; they stay in %s", left.pending, self._config.cache_dir)
         return pushed
 
     async def _unmount(self, *, force: bool) -> None:

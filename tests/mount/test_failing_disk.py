@@ -15,6 +15,7 @@ import pytest
 from tests.harness.mount import MountFailedError
 from tests.harness.trees import pattern
 from tests.harness.waiting import until
+from vfs.requests import Request, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +125,39 @@ def test_a_failing_disk(lonely: Drive, call: str) -> None:
 def _status(pid: int) -> str:
     with open(f"/proc/{pid}/status", encoding="ascii") as file:  # noqa: PTH123
         return file.read()
+
+
+def test_a_catalog_that_is_damaged_under_a_running_mount(lonely: Drive) -> None:
+    """Nothing more is accepted, `status` says why, `unmount` leaves, and the next mount is a whole one."""
+    mount = lonely.mount("damaged")
+    mount.expect_warning("damaged|rescued|not flushed|closed in order|dead process")
+    (mount.path / "folder").mkdir()
+    for number in range(50):
+        (mount.path / "folder" / f"{number}").write_bytes(b"sent")
+    mount.settle()
+    assert mount.stop() == 0
+    mount.start()
+    assert mount.ask(Request(verb=Verb.PAUSE)).error is None
+    (mount.path / "folder" / "7").write_bytes(b"not sent")
+    catalog = mount.cache_dir / "state.db"
+    raw = catalog.read_bytes()
+    catalog.write_bytes(raw[:4096] + b"\xff" * (len(raw) - 4096))
+    with pytest.raises(OSError, match="Input/output"):
+        os.listdir(mount.path / "folder")  # noqa: PTH208
+    with pytest.raises(OSError, match="Input/output"):
+        (mount.path / "another").write_bytes(b"refused")
+    done = mount.command("status", str(mount.path))
+    assert (done.returncode, "mount again" in done.stdout) == (1, True)
+    done = mount.command("unmount", str(mount.path))
+    assert (done.returncode, "at the next mount" in done.stderr) == (78, True)
+    assert mount.process is not None
+    assert mount.process.wait(30) == 78
+    mount.start()
+    assert (mount.path / "folder" / "7").read_bytes() == b"sent"
+    mount.settle()
+    assert len(list((lonely.served / "folder").iterdir())) == 50
+    rescued = [each.read_bytes() for each in (mount.cache_dir / "rescued").rglob("*") if each.is_file()]
+    assert b"not sent" in rescued
 
 
 def test_a_cache_folder_that_cannot_be_written(small: Mount, lonely: Drive) -> None:

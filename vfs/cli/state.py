@@ -16,7 +16,7 @@ from cache.rescue import kept_files
 from vfs import mountpoint as table
 from vfs.cli.asking import ask, mounts_meant, records, registry, the_mount
 from vfs.cli.printing import Json, Mountpoint, columns, out, print_json, reporting, rows_of, show_bytes
-from vfs.failure import ExitStatus, Failure
+from vfs.failure import ExitStatus, Failure, Told
 from vfs.requests import Request, Verb
 
 
@@ -78,6 +78,8 @@ def _show_status(report: dict[str, object]) -> None:
     out.print(f"[bold]{escape(str(report['mountpoint']))}[/]  {escape(str(report.get('url', '')))}")
     if report["state"] != "mounted":
         out.print(f"  [red]{report['state']}[/]: mount again, or: anchorfs unmount {report['mountpoint']}")
+        if isinstance(error := report.get("error"), Told):
+            out.print(f"  {escape(error.message)}")
         return
     grid = Table.grid(padding=(0, 2))
     for name, text in _status_lines(report):

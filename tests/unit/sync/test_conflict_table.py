@@ -6,6 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
+import trio.testing
 
 from cache.model import Aspect, Version
 from sync.remote import Conflict, Unknown, Unreachable
@@ -194,6 +196,37 @@ async def test_a_saved_copy_renamed_over_an_item_becomes_its_next_version(desk: 
     tree = await desk.meet()
     assert (tree["/f"], desk.drive.at("/f").item_id) == (b"saved", item)
     assert "/tmp" not in tree
+
+
+async def test_a_copy_saved_over_an_edit_of_what_others_edited_too_is_no_overwrite(desk: Desk) -> None:
+    """It is based on what the edit was based on, not on what the remote told since."""
+    await desk.write("/f", b"mine")
+    desk.edited("/f", b"theirs")
+    await desk.machine.pull()
+    await desk.machine.create("/tmp", b"saved")
+    await desk.rename("/tmp", "/f")
+    tree = await desk.meet()
+    assert tree["/f"] == b"theirs"
+    assert list(desk.copies().values()) == [b"saved"]
+
+
+@pytest.mark.parametrize("answer", ["on its way", "lost"])
+async def test_a_copy_whose_creation_is_under_way_when_it_is_renamed_over_an_item(desk: Desk, answer: str) -> None:
+    """What that creation makes is not left behind, and replaces the item in one step."""
+    gate = trio.Event()
+    lost = answer == "lost"
+    fault = Fault(operation="put", after=Unknown() if lost else None, answer_gate=None if lost else gate)
+    desk.machine.remote.inject(fault)
+    await desk.machine.create("/tmp", b"saved")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(desk.machine.push_one, 0)
+        await fault.applied.wait()
+        if lost:
+            await trio.testing.wait_all_tasks_blocked()
+        await desk.rename("/tmp", "/f")
+        gate.set()
+    assert await desk.meet() == {"/f": b"saved", "/d": None, "/e": None}
+    assert desk.copies() == {}
 
 
 async def test_a_lost_answer_has_one_effect(desk: Desk) -> None:

@@ -114,6 +114,17 @@ async def test_a_rename_there_and_back_is_nothing(desk: Desk) -> None:
     assert sent(desk) == []
 
 
+async def test_what_is_renamed_over_another_takes_its_place_in_one_request(desk: Desk) -> None:
+    """There is no moment at which the remote has neither of them under that name."""
+    desk.there("/d/g", b"new")
+    await desk.machine.pull()
+    renamed = desk.drive.at("/d/g").item_id
+    await desk.rename("/d/g", "/f")
+    tree = await desk.meet()
+    assert (tree, desk.drive.at("/f").item_id) == ({"/f": b"new", "/d": None}, renamed)
+    assert sent(desk) == ["move"]
+
+
 async def test_a_new_folder_goes_before_what_it_holds(desk: Desk) -> None:
     await desk.mkdir("/n")
     await desk.mkdir("/n/m")

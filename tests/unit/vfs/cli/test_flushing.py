@@ -40,7 +40,7 @@ class FakeEngine:
 
 
 def _flush(engine: FakeEngine) -> Flush:
-    return Flush(cast("Engine", engine))
+    return Flush(cast("Engine", engine), "/cache")
 
 
 async def test_it_waits_for_a_slow_server(autojump_clock: MockClock) -> None:
