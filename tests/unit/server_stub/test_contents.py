@@ -47,7 +47,7 @@ def test_a_content_that_nobody_waits_for_is_closed(tmp_path: Path, monkeypatch: 
         with pytest.raises(asyncio.CancelledError):
             await asking
         slow.may.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while slow.fd < 0 or _is_open(slow.fd):  # noqa: ASYNC110  # a thread ends, and tells nobody
                 await asyncio.sleep(0.001)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from server_stub.events import EventStream
 from server_stub.push import Notifier
+from tests.harness.waiting import DEADLINE_S
 
 SETTINGS = SimpleNamespace(keepalive_s=60.0, stream_interval_s=0.0)
 
@@ -55,7 +56,7 @@ def test_a_reader_that_takes_nothing_is_told_only_the_newest() -> None:
             if seq % 1_000 == 0:
                 await asyncio.sleep(0)
         reader.may_take.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await reader.was_told.wait()
             reader.is_gone.set()
             await running
@@ -77,7 +78,7 @@ def test_ringing_reaches_every_waiter_and_a_close_sends_them_home() -> None:
         last = asyncio.create_task(notifier.wait(1, 60))
         await asyncio.sleep(0)
         notifier.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             assert not await last
 
     asyncio.run(scenario())

@@ -12,6 +12,7 @@ import pytest
 
 from server_stub.webhooks.posting import ANSWER_MAX_BYTES, Reply, TargetRefused, Unanswered, post
 from server_stub.webhooks.targets import parse_target
+from tests.harness.waiting import DEADLINE_S
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
@@ -43,7 +44,7 @@ async def call(handler: Handler, *, timeout_s: float = 5.0, allow_private: bool 
             return await post(target, {"x-y": "z"}, b"body", allow_private=allow_private, timeout_s=timeout_s)
         finally:
             if allow_private:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(DEADLINE_S):
                     await done.wait()
 
 
@@ -103,7 +104,7 @@ def test_one_private_address_among_public_ones_refuses_all(monkeypatch: pytest.M
         getaddrinfo, _ = resolving("1.1.1.1", "127.0.0.1")
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
         with pytest.raises(TargetRefused):
-            await post(parse_target("http://rebinding.example/"), {}, b"", allow_private=False, timeout_s=5)
+            await post(parse_target("http://rebinding.example/"), {}, b"", allow_private=False, timeout_s=DEADLINE_S)
 
     asyncio.run(scenario())
 
@@ -121,7 +122,7 @@ def test_the_connection_goes_to_the_address_that_was_judged(monkeypatch: pytest.
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
         monkeypatch.setattr(asyncio, "open_connection", open_connection)
         with pytest.raises(Unanswered):
-            await post(parse_target("http://rebinding.example/"), {}, b"", allow_private=False, timeout_s=5)
+            await post(parse_target("http://rebinding.example/"), {}, b"", allow_private=False, timeout_s=DEADLINE_S)
         return asked
 
     assert asyncio.run(scenario()) == ["rebinding.example"]

@@ -21,6 +21,7 @@ from server_stub.uploads.plan import check_room
 from server_stub.uploads.turns import Interrupted, Turns
 from server_stub.uploads.values import Target, check_target
 from server_stub.vault import Vault
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -124,7 +125,7 @@ def test_a_newcomer_ends_who_waits_and_is_served_after_it() -> None:
         await asyncio.gather(newcomer("third"), newcomer("fourth"))
         return told
 
-    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == ["first", "kept", "second", "third", "fourth"]
+    assert asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S)) == ["first", "kept", "second", "third", "fourth"]
 
 
 def test_nothing_for_too_long_ends_a_request() -> None:
@@ -136,7 +137,7 @@ def test_nothing_for_too_long_ends_a_request() -> None:
                 await anext(chunks)
             return first
 
-    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == b"first"
+    assert asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S)) == b"first"
 
 
 @pytest.fixture
