@@ -1,28 +1,24 @@
 """The adapter's own stored tree: what the server last told, and the feed made of it.
 
-Every change of a row gets the next number, `seq`: so the rows after a number are the feed after an anchor, and a row's
-number is its metadata_version. A row's content gets a new number whenever the bytes may have changed. What this machine
+A row's number is its metadata_version; its content gets a number whenever the bytes may have changed. What this machine
 set and the server does not keep (the mode, the exact time) stands as long as the content is the same. All of it runs
-on the trio thread: a row costs tens of microseconds. A commit survives the death of the process.
+on the trio thread: a row costs tens of microseconds.
 """
 
 from __future__ import annotations
 
-import secrets
-import sqlite3
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cache.model import Anchor, ItemId, Kind
-from sync.remote import AnchorExpired, Tombstone
+from cache.model import ItemId, Kind
+from sync.remote import Tombstone
 from sync.remotes.dav.facts import FILE_MODE, FOLDER_MODE, Entry, Facts, same_content, words
+from sync.remotes.stored_tree import StoredTree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from cache.model import Item
@@ -31,7 +27,6 @@ FIELDS = Entry.__struct_fields__
 _COLUMNS = ", ".join(FIELDS)
 _PUT = f"INSERT OR REPLACE INTO entry ({_COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))})"  # noqa: S608
 _BOOLS = ("handed_out", "listed", "gone")
-TOMBSTONES_MAX = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,53 +38,11 @@ class Ours:
     digest: str | None = None
 
 
-class Mirror:
-    """The stored tree at `path` (None: in memory, for one process)."""
+class Mirror(StoredTree):
+    """The rows of a server that is told by addresses only."""
 
     def __init__(self, path: Path | None) -> None:
-        self._db = sqlite3.connect(":memory:" if path is None else path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._depth = 0
-        if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-            self._db.executescript(resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8"))
-            self.set_fact("epoch", secrets.token_hex(6))
-        self.epoch = self.fact("epoch") or ""
-        self._seq = int(self.fact("seq") or "0")
-
-    def close(self) -> None:
-        """Give the file back."""
-        self._db.close()
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """One transaction; no await inside. Nests."""
-        if not self._depth:
-            self._db.execute("BEGIN IMMEDIATE")
-        self._depth += 1
-        try:
-            yield
-        except BaseException:
-            self._depth -= 1
-            if not self._depth:
-                self._db.execute("ROLLBACK")
-                self._seq = int(self.fact("seq") or "0")
-            raise
-        self._depth -= 1
-        if not self._depth:
-            self.set_fact("seq", str(self._seq))
-            self._db.execute("COMMIT")
-
-    # --- single facts
-
-    def fact(self, name: str) -> str | None:
-        """What was kept under a name."""
-        row = self._db.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
-
-    def set_fact(self, name: str, value: str) -> None:
-        """Keep it."""
-        self._db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
+        super().__init__(path, resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8"))
 
     # --- rows
 
@@ -121,30 +74,12 @@ class Mirror:
         """By the server's own id; what is there before what was."""
         return self._one("native_id = ? ORDER BY gone", native_id)
 
-    def names(self, item_id: ItemId) -> tuple[str, ...] | None:
-        """The names from the root down; None when it, or a folder above, is gone."""
-        names: list[str] = []
-        current: ItemId | None = item_id
-        while current is not None:
-            row = self._db.execute("SELECT parent_id, name, gone FROM entry WHERE item_id = ?", (current,)).fetchone()
-            if row is None or row[2]:
-                return None
-            current = row[0]
-            if current is not None:
-                names.append(row[1])
-        return tuple(reversed(names))
-
     def is_below(self, item_id: ItemId, ancestor: ItemId) -> bool:
         """Whether a row is `ancestor`, or somewhere in it."""
         entry = self.get(item_id)
         while entry is not None and entry.item_id != ancestor:
             entry = None if entry.parent_id is None else self.get(entry.parent_id)
         return entry is not None
-
-    def next(self) -> int:
-        """The number of the next change."""
-        self._seq += 1
-        return self._seq
 
     def put(self, entry: Entry) -> Entry:
         """Write a row as it is."""
@@ -229,56 +164,9 @@ class Mirror:
 
     # --- the feed
 
-    def newest(self) -> Anchor:
-        """Where the feed stands."""
-        return self.anchor(self._seq)
-
-    def anchor(self, seq: int) -> Anchor:
-        """The position after a number."""
-        return Anchor(f"{self.epoch}.{seq}")
-
-    def position(self, anchor: Anchor) -> int:
-        """The number that an anchor of ours stands for; AnchorExpired."""
-        epoch, _, number = anchor.partition(".")
-        fits = epoch == self.epoch and number.isascii() and number.isdigit() and int(number[:18]) <= self._seq
-        if not fits or int(number) < int(self.fact("floor") or "0"):
-            raise AnchorExpired("an anchor of another stored tree", fresh=self.newest())
-        return int(number)
-
     def since(self, seq: int, limit: int) -> list[Entry]:
         """Rows changed after a number, in that order."""
         return self.entries("seq > ? ORDER BY seq LIMIT ?", seq, limit)
-
-    def prune(self) -> None:
-        """Forget the oldest tombstones: whoever has not read them by now compares folder by folder."""
-        row = self._db.execute(
-            "SELECT seq FROM entry WHERE gone = 1 ORDER BY seq DESC LIMIT 1 OFFSET ?", (TOMBSTONES_MAX,)
-        ).fetchone()
-        if row is not None:
-            with self.writing():
-                self._db.execute("DELETE FROM entry WHERE gone = 1 AND seq <= ?", row)
-                self.set_fact("floor", str(row[0]))
-
-    # --- keys
-
-    def sent(self, key: str) -> tuple[str, bytes | None] | None:
-        """The request that a key was used for, and what was answered, if that is known."""
-        row = self._db.execute("SELECT request, answer FROM sent WHERE key = ?", (key,)).fetchone()
-        return None if row is None else (row[0], row[1])
-
-    def sending(self, key: str, request: str) -> None:
-        """A request is about to be sent under a key."""
-        with self.writing():
-            self._db.execute("INSERT OR IGNORE INTO sent VALUES (?, ?, NULL)", (key, request))
-            self._db.execute(
-                "DELETE FROM sent WHERE rowid < (SELECT max(rowid) FROM sent) - ? AND answer IS NOT NULL",
-                (TOMBSTONES_MAX,),
-            )
-
-    def answered(self, key: str, item: Item | None) -> None:
-        """What it led to (None: a removal)."""
-        with self.writing():
-            self._db.execute("UPDATE sent SET answer = ? WHERE key = ?", (msgspec.msgpack.encode(item), key))
 
 
 def told_of(entry: Entry) -> Item | Tombstone:

@@ -22,7 +22,6 @@ from sync.remotes.dav.locking import Locks
 from sync.remotes.dav.looking import Looker
 from sync.remotes.dav.mirror import told_of
 from sync.remotes.dav.multistatus import Told, dav, multistatus_of
-from sync.remotes.dav.once import Once
 from sync.remotes.dav.placing import Placer
 from sync.remotes.dav.recognising import Recogniser
 from sync.remotes.dav.server import Server
@@ -30,6 +29,7 @@ from sync.remotes.dav.touched import Touched
 from sync.remotes.dav.verifying import Verifier
 from sync.remotes.dav.walking import Walker
 from sync.remotes.dav.writing import Writer
+from sync.remotes.once import Once
 from sync.remotes.without import NoArchive, WithoutExtras, WithoutSessions
 
 if TYPE_CHECKING:
@@ -65,7 +65,15 @@ class DavRemote(WithoutExtras, WithoutSessions):
         self._recogniser = Recogniser(mirror, looker)
         walker = Walker(mirror, looker, self._recogniser, touched)
         self._server = Server(
-            exchange, mirror, looker, touched, walker, Once(mirror), Locks(exchange), unsafe, _remembered(mirror)
+            exchange,
+            mirror,
+            looker,
+            touched,
+            walker,
+            Once(mirror, self._current),
+            Locks(exchange),
+            unsafe,
+            _remembered(mirror),
         )
         self._verifier = Verifier(self._server)
         self._writer = Writer(self._server, self._verifier)
@@ -157,6 +165,11 @@ class DavRemote(WithoutExtras, WithoutSessions):
                 if now is not None and not now.gone:
                     await self._server.walker.confirm(now)
         return {item_id: self._state(item_id) for item_id in item_ids}
+
+    async def _current(self, item_id: ItemId) -> Item | None:
+        await trio.lowlevel.checkpoint()
+        entry = self._mirror.get(item_id)
+        return None if entry is None or entry.gone else entry.item
 
     def _state(self, item_id: ItemId) -> Item | Tombstone | None:
         entry = self._mirror.get(item_id)

@@ -1,11 +1,6 @@
 -- What an adapter knows of a server that keeps no feed, and often no ids: the tree as last seen, in the order of its
 -- changes. It lies in the mount's state folder; losing it loses every invented id, so it is never deleted alone.
 
-CREATE TABLE fact (
-    name TEXT PRIMARY KEY,   -- epoch, seq, floor, url, root, and what was found out about the server
-    value TEXT NOT NULL
-) STRICT;
-
 CREATE TABLE entry (
     item_id TEXT PRIMARY KEY,
     parent_id TEXT,                 -- NULL: the root
@@ -33,9 +28,3 @@ CREATE INDEX entry_seq ON entry (seq);
 CREATE INDEX entry_size ON entry (size) WHERE gone = 0 AND kind = 'file';
 CREATE INDEX entry_native ON entry (native_id) WHERE native_id IS NOT NULL;
 CREATE INDEX entry_settles ON entry (settles_s) WHERE settles_s IS NOT NULL AND gone = 0;
-
-CREATE TABLE sent (
-    key TEXT PRIMARY KEY,           -- idempotency key of a mutation
-    request TEXT NOT NULL,          -- digest of what was asked: a key is for one request
-    answer BLOB                     -- the item that was answered; NULL: the answer is not known
-) STRICT;

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from sync.remotes.dav.locking import Locks
     from sync.remotes.dav.looking import Looker, Names
     from sync.remotes.dav.mirror import Mirror
-    from sync.remotes.dav.once import Once
     from sync.remotes.dav.touched import Touched
     from sync.remotes.dav.walking import Walker
+    from sync.remotes.once import Once
 
 
 @dataclass(slots=True)

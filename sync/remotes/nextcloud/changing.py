@@ -9,18 +9,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import trio
 
-from cache.model import ItemId, Kind, Version
+from cache.model import Item, ItemId, Kind, Version
 from sync.remote import Busy, Conflict, Denied, Gone, Refused
 from sync.remotes.nextcloud.rows import Entry, item_of, metadata_version
+from sync.remotes.once import Once
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from sync.remotes.nextcloud.names import NameRules
     from sync.remotes.nextcloud.places import Places
 
@@ -38,20 +36,11 @@ class Changing:
 
     def __init__(self, places: Places, rules: NameRules) -> None:
         self.places, self.rules = places, rules
+        self.once = Once(places.ledger, self._current)
 
-    async def once(self, key: str, request: str, act: Callable[[bool], Awaitable[Entry | None]]) -> Entry | None:
-        """Have a request take effect once per key; `act` is told whether an earlier one may have been applied."""
-        ledger = self.places.ledger
-        request = hashlib.sha256(request.encode(errors="surrogatepass")).hexdigest()
-        known = ledger.sent(key)
-        if known is not None and known[0] != request:
-            raise Refused("this key was used for another request", code="idempotency_key_reused")
-        if known is not None and known[1] is not None:
-            return await self.places.current(known[1])
-        ledger.note_sent(key, request)
-        entry = await act(known is not None)
-        ledger.note_sent(key, request, None if entry is None else entry.id)
-        return entry
+    async def _current(self, item_id: ItemId) -> Item | None:
+        entry = await self.places.current(item_id)
+        return None if entry is None else item_of(entry)
 
     async def settled(self, item_id: ItemId, version: Version | None) -> Entry:
         """A file, once any later write would change its ETag, or once it has another content than `version`; Busy."""
@@ -89,4 +78,4 @@ class Changing:
             raise Busy("the folder was moved meanwhile")
 
     def known(self, entry: Entry) -> Entry:
-        return self.places.ledger.entry(entry.id) or entry
+        return self.places.ledger.entry(entry.item_id) or entry

@@ -102,7 +102,7 @@ class ChunkedUploads:
 
         brought = Brought(size=announced.size, digest=announced.digest, mtime_ns=mtime_ns)
         item = await self._storing.stored(target, brought, send, mode=mode, key=key)
-        self._places.ledger.note_upload(upload_id, item.item_id)
+        await self._places.ledger.note_upload(upload_id, item.item_id)
         self._digests.pop(upload_id, None)
         return item
 

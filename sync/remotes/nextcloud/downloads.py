@@ -56,9 +56,9 @@ async def reading(places: Places, item_id: ItemId, version: Version, start: int,
 
 
 def _ask(places: Places, entry: Entry, start: int, stop: int) -> Ask:
-    path = places.path(places.ledger.path(entry.id) or "")
+    path = places.path(places.ledger.path(entry.item_id) or "")
     stop = stop if entry.size else start  # of nothing no range can be told
-    return content_ask(path, start, stop, headers=if_match(entry.etag), asked=entry.id)
+    return content_ask(path, start, stop, headers=if_match(entry.etag), asked=entry.item_id)
 
 
 def _is_of(answer: Answer, entry: Entry) -> bool:

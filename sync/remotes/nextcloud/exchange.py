@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from sync.remote import NotSignedIn
 from sync.remotes.answers import LIMITS, clock_of
-from sync.remotes.dav.exchange import LISTING_MAX_BYTES, DavExchange, parsed
+from sync.remotes.dav.exchange import LISTING_MAX_BYTES, DavExchange, T, parsed
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     import httpx
 
@@ -67,7 +68,11 @@ class NextcloudExchange(DavExchange):
         return error
 
     async def looked(self, ask: Ask) -> tuple[Multistatus, int]:
-        """A 207 answer, and the server's clock as that very answer tells it: whole seconds since the epoch; 0, at which
-        nothing is settled, when it tells none."""
+        """A 207 answer, and the server's clock; see `read`."""
+        return await self.read(ask, lambda told: told)
+
+    async def read(self, ask: Ask, make: Callable[[Multistatus], T]) -> tuple[T, int]:
+        """What `make` makes of a 207 answer, and the server's clock as that very answer tells it: whole seconds since
+        the epoch; 0, at which nothing is settled, when it tells none."""
         reply = await self.reply(ask, LISTING_MAX_BYTES)
-        return await parsed(reply.body, lambda told: told), int(clock_of(reply.headers) or 0)
+        return await parsed(reply.body, make), int(clock_of(reply.headers) or 0)

@@ -1,13 +1,8 @@
 -- What the adapter knows of an account, kept beside the catalog of the mount, and rebuilt from the server when it is lost.
 
-CREATE TABLE fact (
-    name  TEXT PRIMARY KEY,
-    value TEXT NOT NULL
-) WITHOUT ROWID; -- epoch: of this ledger, in every anchor · seq: the newest place in the feed · fingerprint: of the server's data
-
 CREATE TABLE entry (
-    id          TEXT PRIMARY KEY,           -- fileid
-    parent      TEXT,                       -- NULL: the root
+    item_id     TEXT PRIMARY KEY,           -- fileid
+    parent_id   TEXT,                       -- NULL: the root
     name        TEXT NOT NULL,
     kind        TEXT NOT NULL CHECK (kind IN ('file', 'folder')),
     size        INTEGER NOT NULL,
@@ -27,18 +22,10 @@ CREATE TABLE entry (
     missing     INTEGER NOT NULL DEFAULT 0  -- 1: its folder does not list it any more; where it is has to be asked
 ) WITHOUT ROWID;
 
-CREATE INDEX entry_place ON entry (parent, name) WHERE NOT gone;
+CREATE INDEX entry_place ON entry (parent_id, name) WHERE NOT gone;
 CREATE INDEX entry_seq ON entry (seq);
 CREATE INDEX entry_missing ON entry (missing) WHERE missing;
 CREATE INDEX entry_unsettled ON entry (settled) WHERE NOT settled AND NOT gone;
-
-CREATE TABLE sent (
-    key     TEXT PRIMARY KEY, -- the caller's idempotency key
-    request TEXT NOT NULL,    -- what it was used for
-    item    TEXT,             -- what came of it; NULL: the answer is not known
-    seq     INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX sent_seq ON sent (seq);
 
 CREATE TABLE upload (
     id        TEXT PRIMARY KEY, -- the folder of its chunks

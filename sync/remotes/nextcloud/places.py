@@ -18,6 +18,7 @@ from sync.remotes.nextcloud.rows import Entry, item_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sync.remotes.asking import Ask
     from sync.remotes.nextcloud.exchange import NextcloudExchange
     from sync.remotes.nextcloud.ledger import Ledger, Look
 
@@ -74,7 +75,7 @@ class Places:
         path = self.ledger.path(item_id)
         if path is not None:
             there = await self.at(path)
-            if there is not None and there.id == item_id:
+            if there is not None and there.item_id == item_id:
                 return there
         return (await self.by_ids([item_id])).get(item_id)
 
@@ -85,22 +86,20 @@ class Places:
         for at in range(0, len(asked), SEARCH_MAX):
             part = asked[at : at + SEARCH_MAX]
             for told in await self.search(with_ids(part), len(part)):
-                if told.id in part:
-                    found[told.id] = told
+                if told.item_id in part:
+                    found[told.item_id] = told
         root = self.ledger.root()
-        if root is not None and root.id in asked:  # a search is below its scope
+        if root is not None and root.item_id in asked:  # a search is below its scope
             there = await self.at("")
             if there is not None:
-                found[there.id] = there
+                found[there.item_id] = there
         return found
 
     async def search(self, where: str, limit: int) -> list[Entry]:
         """What a condition finds, at most `limit`."""
         ask = search(self.dav_path() + "/", f"/files/{quote(self.user_id)}", PROPERTIES, where, limit)
         with self.ledger.looking() as looking:
-            told, now_s = await self.exchange.looked(ask)
-            self.clock_s = max(self.clock_s, now_s)
-            rows = [seen(row, self._base_path) for row in told.responses]
+            rows, now_s = await self._read(ask)
             return [await self._recorded(row, now_s, looking) for row in rows]
 
     async def children(self, folder: ItemId) -> list[Entry]:
@@ -120,17 +119,10 @@ class Places:
         with self.ledger.looking() as looking:
             there = await self.current(item_id)
             if there is None:
-                self.bury([item_id], looking)
+                await self.ledger.bury([item_id], looking)
         if there is None:
             raise Gone("no such file or folder", tombstone=self.ledger.get(item_id) is not None)
         return there
-
-    def bury(self, item_ids: Sequence[ItemId], looking: Look) -> None:
-        """The server was asked for these and has none of them. What was below them has to be asked for."""
-        below = [each.id for item_id in item_ids for each in self.ledger.below(item_id)]
-        self.ledger.bury(item_ids, looking)
-        for each in below:
-            self.ledger.lose(each)
 
     async def _listed(self, folder: ItemId, path: str) -> list[Entry] | None:
         """The children of what is at a path, if that is the folder."""
@@ -145,28 +137,31 @@ class Places:
             if any(child.folder != there.path for child in children):
                 raise ProtocolViolation("a folder lists a child of another one")
             await self._recorded(there, now_s, looking)
-            return self.ledger.record_listing(there, children, now_s, looking)
+            return await self.ledger.record_listing(there, children, now_s, looking)
 
     async def _look(self, path: str, *, depth: int) -> tuple[list[Seen], int]:
-        told, now_s = await self.exchange.looked(look(self.path(path), PROPERTIES, depth=depth))
-        self.clock_s = max(self.clock_s, now_s)
-        rows = [seen(row, self._base_path) for row in told.responses]
+        rows, now_s = await self._read(look(self.path(path), PROPERTIES, depth=depth))
         rows.sort(key=lambda row: row.path != path)  # the asked one first
         if not rows or rows[0].path != path:
             raise ProtocolViolation("an answer about something else than was asked for")
         return rows, now_s
 
+    async def _read(self, ask: Ask) -> tuple[list[Seen], int]:
+        rows, now_s = await self.exchange.read(ask, lambda told: [seen(row, self._base_path) for row in told.responses])
+        self.clock_s = max(self.clock_s, now_s)
+        return rows, now_s
+
     async def _recorded(self, told: Seen, now_s: int, looking: Look) -> Entry:
         parent = None if not told.path else await self._folder_at(told.folder)
-        return self.ledger.record(told, parent, now_s, looking)
+        return await self.ledger.record(told, parent, now_s, looking)
 
     async def _folder_at(self, path: str) -> ItemId:
         """The folder at a path; one that was not known is brought in, and is to be listed."""
         known = self.ledger.at(path)
         if known is not None:
-            return known.id
+            return known.item_id
         there = await self.at(path)
         if there is None:
             raise ProtocolViolation("something is in a folder that is not there")
-        self.ledger.bring_in(there.id)
-        return there.id
+        await self.ledger.bring_in(there.item_id)
+        return there.item_id

@@ -25,7 +25,7 @@ from sync.remotes.nextcloud.downloads import reading
 from sync.remotes.nextcloud.entries import DAV
 from sync.remotes.nextcloud.exchange import NextcloudExchange
 from sync.remotes.nextcloud.hints import Hints
-from sync.remotes.nextcloud.ledger import Ledger
+from sync.remotes.nextcloud.ledger import HERE_MAX_ROWS, Ledger
 from sync.remotes.nextcloud.naming import Naming
 from sync.remotes.nextcloud.places import Places
 from sync.remotes.nextcloud.removing import Removing
@@ -127,23 +127,23 @@ class NextcloudRemote(WithoutExtras):
     async def newest_anchor(self) -> Anchor:
         """Where the ledger's feed stands."""
         await self._known_root()
-        return self._ledger.anchor()
+        return self._ledger.newest()
 
     async def changes(self, anchor: Anchor) -> ChangePage:
         """What changed since; the server is walked, but for the later pages of one answer. AnchorExpired."""
-        seq = self._ledger.place_of(anchor)
+        self._ledger.position(anchor)
         if anchor != self._more_after:
             await walk((await self.opened()).places)
-            seq = self._ledger.place_of(anchor)
-        rows = self._ledger.since(seq, PAGE + 1)
+        newest = self._ledger.newest()  # before the rows: what is recorded between the two is told again
+        rows = self._ledger.since(self._ledger.position(anchor), PAGE + 1)
         page, more = rows[:PAGE], len(rows) > PAGE
-        reached = self._ledger.anchor(self._ledger.seq_of(_id(page[-1])) if more else None)
+        reached = self._ledger.anchor(page[-1][0]) if more else newest
         self._more_after = reached if more else None
-        return ChangePage(changes=[_told(row) for row in page], anchor=reached, has_more=more)
+        return ChangePage(changes=[_told(state) for _, state in page], anchor=reached, has_more=more)
 
     async def hints(self, anchor: Anchor) -> AsyncIterator[None]:
         """Once when connected, then whenever something may have changed."""
-        self._ledger.place_of(anchor)
+        self._ledger.position(anchor)
         opened = await self.opened()
         async for _ in self._hints.tell(opened.places, opened.announced.push_url):
             yield None
@@ -151,15 +151,17 @@ class NextcloudRemote(WithoutExtras):
     async def children(self, folder: ItemId) -> Listing:
         """All children of a folder; Gone."""
         opened = await self.opened()
-        anchor = self._ledger.anchor()
-        return Listing(items=[item_of(each) for each in await opened.places.children(folder)], anchor=anchor)
+        anchor = self._ledger.newest()
+        return Listing(items=await _items(await opened.places.children(folder)), anchor=anchor)
 
     async def get_many(self, item_ids: Sequence[ItemId]) -> dict[ItemId, Item | Tombstone | None]:
         """Current state of each."""
         places, asked = (await self.opened()).places, list(dict.fromkeys(item_ids))
         with self._ledger.looking() as looking:
             found = await places.by_ids(asked)
-            places.bury([each for each in asked if each not in found and self._ledger.entry(each)], looking)
+            await places.ledger.bury(
+                [each for each in asked if each not in found and self._ledger.entry(each)], looking
+            )
         told: dict[ItemId, Item | Tombstone | None] = {}
         for item_id in asked:
             state = self._ledger.get(item_id)
@@ -259,12 +261,17 @@ class NextcloudRemote(WithoutExtras):
             await self.root()
 
 
+async def _items(entries: Sequence[Entry]) -> list[Item]:
+    """As the seam tells them; those of a large folder are made elsewhere, as programs wait for this thread."""
+
+    def make() -> list[Item]:
+        return [item_of(each) for each in entries]
+
+    return make() if len(entries) <= HERE_MAX_ROWS else await trio.to_thread.run_sync(make)
+
+
 def _told(state: Entry | Tombstone) -> Item | Tombstone:
     return item_of(state) if isinstance(state, Entry) else state
-
-
-def _id(state: Entry | Tombstone) -> ItemId:
-    return state.id if isinstance(state, Entry) else state.item_id
 
 
 def _count(text: str | None) -> int | None:

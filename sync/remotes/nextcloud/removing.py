@@ -42,37 +42,37 @@ class Removing:
             else:
                 await self._remove_file(entry)
 
-        await self.changing.once(key, f"remove {item_id} {base}", act)
+        await self.changing.once.do(key, ("remove", item_id, base), act)
 
     async def _remove_file(self, entry: Entry) -> None:
         entry = entry if entry.settled else await self._same_settled(entry)
         try:
             await self._delete(entry, if_match(entry.etag))
         except REFUSALS as error:
-            now = await self.changing.places.need(entry.id)
+            now = await self.changing.places.need(entry.item_id)
             if now.version != entry.version:
                 raise Conflict("it was changed elsewhere", current=item_of(now)) from None
             raise Busy(str(error)) if isinstance(error, Conflict | Gone) else error from None
 
     async def _same_settled(self, entry: Entry) -> Entry:
-        now = await self.changing.settled(entry.id, entry.version)
+        now = await self.changing.settled(entry.item_id, entry.version)
         if now.version != entry.version:
             raise Conflict("it was changed elsewhere", current=item_of(now))
         return now
 
     async def folder(self, entry: Entry) -> None:
         """Only an empty one. What came into it between the look and the deletion is brought back."""
-        if await self.changing.places.children(entry.id):
+        if await self.changing.places.children(entry.item_id):
             raise Conflict("the folder is not empty", current=item_of(entry), code="not_empty")
         await self._delete(entry, {})
-        if await self.archive.swept(entry.id, entry.name):
-            await self.archive.bring_back(entry.id, entry.name)
-            now = await self.changing.places.need(entry.id)
+        if await self.archive.swept(entry.item_id, entry.name):
+            await self.archive.bring_back(entry.item_id, entry.name)
+            now = await self.changing.places.need(entry.item_id)
             raise Conflict("the folder is not empty", current=item_of(now), code="not_empty")
 
     async def _delete(self, entry: Entry, condition: Mapping[str, str]) -> None:
-        path = self.changing.places.path(self.changing.places.ledger.path(entry.id) or "")
-        ask = Ask(method="DELETE", path=path, headers=condition, mutates=True, asked=entry.id, expect=STORED)
+        path = self.changing.places.path(self.changing.places.ledger.path(entry.item_id) or "")
+        ask = Ask(method="DELETE", path=path, headers=condition, mutates=True, asked=entry.item_id, expect=STORED)
         with self.changing.places.ledger.looking() as looking:
             await self.changing.places.exchange.reply(ask)
-            self.changing.places.bury([entry.id], looking)
+            await self.changing.places.ledger.bury([entry.item_id], looking)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NS = 10**9
 FILE_MODE, FOLDER_MODE = 0o644, 0o755  # of what was made elsewhere
 COLUMNS = (
-    "id", "parent", "name", "kind", "size", "mtime_s", "etag", "upload_s", "checksum", "permissions", "version",
+    "item_id", "parent_id", "name", "kind", "size", "mtime_s", "etag", "upload_s", "checksum", "permissions", "version",
     "settled", "mode", "mtime_ns", "kept_at_s", "listed_etag",
 )  # fmt: skip
 
@@ -27,8 +27,8 @@ COLUMNS = (
 class Entry:
     """A row."""
 
-    id: ItemId
-    parent: ItemId | None
+    item_id: ItemId
+    parent_id: ItemId | None
     name: str
     kind: Kind
     size: int
@@ -68,7 +68,8 @@ def told_anew(known: Entry | None, seen: Seen, parent: ItemId | None, now_s: int
     if known is not None and _same_content(known, seen) and not is_weak(known.version):
         version = known.version
     fresh = Entry(
-        id=ItemId(seen.file_id), parent=parent, name=seen.name, kind=seen.kind, size=seen.size, mtime_s=seen.mtime_s,
+        item_id=ItemId(seen.file_id), parent_id=parent, name=seen.name, kind=seen.kind, size=seen.size,
+        mtime_s=seen.mtime_s,
         etag=seen.etag, upload_s=seen.upload_s, checksum=seen.checksum, permissions=seen.permissions, version=version,
         settled=seen.kind is Kind.FOLDER or seen.settled(now_s),
         mode=None if known is None else known.mode,
@@ -87,7 +88,7 @@ def _same_content(known: Entry, seen: Seen) -> bool:
 
 def _public(entry: Entry) -> tuple[object, ...]:
     moving = None if entry.kind is Kind.FOLDER else (entry.mtime_s, entry.size, entry.checksum)
-    return (entry.parent, entry.name, entry.kind, entry.permissions, entry.version, moving)
+    return (entry.parent_id, entry.name, entry.kind, entry.permissions, entry.version, moving)
 
 
 def metadata_version(entry: Entry) -> Version:
@@ -101,9 +102,9 @@ def item_of(entry: Entry) -> Item:
     is_folder = entry.kind is Kind.FOLDER
     mode = entry.mode if entry.mode is not None else FOLDER_MODE if is_folder else FILE_MODE
     return Item(
-        item_id=entry.id,
-        parent_id=entry.parent,
-        name=entry.name if entry.parent is not None else "",
+        item_id=entry.item_id,
+        parent_id=entry.parent_id,
+        name=entry.name if entry.parent_id is not None else "",
         kind=entry.kind,
         size=entry.size,
         mode=mode,

@@ -67,16 +67,15 @@ class Storing:
     async def stored(self, target: NewFile | Overwrite, brought: Brought, send: Send, *, mode: int, key: str) -> Item:
         """Have `send` put a content to a path under a condition, and see what came of it."""
 
-        async def act(_: bool) -> Entry:
+        async def act(_: bool) -> Item:
             if isinstance(target, NewFile):
-                return await self._create(target, brought, send)
-            return await self._overwrite(target, brought, send)
+                entry = await self._create(target, brought, send)
+            else:
+                entry = await self._overwrite(target, brought, send)
+            await self.changing.places.ledger.keep(entry.item_id, mode=mode & 0o7777, mtime_ns=brought.mtime_ns)
+            return item_of(self.changing.known(entry))
 
-        entry = await self.changing.once(key, f"put {target} {brought.digest}", act)
-        if entry is None:
-            raise Gone("what was stored is gone again", tombstone=True)
-        self.changing.places.ledger.keep(entry.id, mode=mode & 0o7777, mtime_ns=brought.mtime_ns)
-        return item_of(self.changing.known(entry))
+        return await self.changing.once.item(key, ("put", target, brought.digest), act)
 
     async def _create(self, target: NewFile, brought: Brought, send: Send) -> Entry:
         path = await self.changing.new_path(target.parent_id, target.name)
@@ -100,7 +99,7 @@ class Storing:
             entry = await self._at_base(target, brought)
             if entry.version != target.base:
                 return entry  # these very bytes are there
-            path, mtime_s = self.changing.places.ledger.path(entry.id) or "", brought.mtime_ns // NS
+            path, mtime_s = self.changing.places.ledger.path(entry.item_id) or "", brought.mtime_ns // NS
             if (entry.size, entry.mtime_s) == (brought.size, mtime_s):
                 mtime_s += 1  # else the ETag would stay as it is, and whoever saw the old content could overwrite ours
             try:

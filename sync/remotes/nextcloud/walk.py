@@ -27,9 +27,9 @@ async def root_of(places: Places) -> Entry:
     ledger = places.ledger
     root, fingerprint = await places.root()
     if ledger.fingerprint is None:
-        ledger.note_fingerprint(fingerprint)
+        await ledger.note_fingerprint(fingerprint)
     elif ledger.fingerprint != fingerprint:
-        ledger.begin_epoch(fingerprint)
+        await ledger.begin_epoch(fingerprint)
     return root
 
 
@@ -43,12 +43,13 @@ async def walk(places: Places) -> None:
     epoch = places.ledger.epoch
     root = await root_of(places)
     if places.ledger.epoch != epoch:
-        raise AnchorExpired("the server's data were restored from a backup", fresh=places.ledger.anchor())
-    level = [root.id] if is_changed(root) else []
+        raise AnchorExpired("the server's data were restored from a backup", fresh=places.ledger.newest())
+    level = [root.item_id] if is_changed(root) else []
     while level:
         level = await _listed(places, level)
     await _look_again(places)
     await _find_missing(places)
+    await places.ledger.forget_oldest()
 
 
 async def _listed(places: Places, folders: list[ItemId]) -> list[ItemId]:
@@ -65,7 +66,7 @@ async def _listed(places: Places, folders: list[ItemId]) -> list[ItemId]:
             except Exception as error:  # noqa: BLE001 - raised below: as itself, not as a group
                 failures.append(error)
                 return
-            deeper.extend(child.id for child in children if is_changed(child))
+            deeper.extend(child.item_id for child in children if is_changed(child))
 
     async with trio.open_nursery() as nursery:
         for folder in folders:
@@ -77,7 +78,7 @@ async def _listed(places: Places, folders: list[ItemId]) -> list[ItemId]:
 
 async def _look_again(places: Places) -> None:
     """Files that were written in the very second they were looked at."""
-    due = [each.id for each in places.ledger.unsettled() if due_s(each) <= places.clock_s]
+    due = [each.item_id for each in places.ledger.unsettled() if due_s(each) <= places.clock_s]
     if due:
         await places.by_ids(due)
 
@@ -92,4 +93,4 @@ async def _find_missing(places: Places) -> None:
     while missing := places.ledger.missing():
         with places.ledger.looking() as looking:
             found = await places.by_ids(missing)
-            places.bury([each for each in missing if each not in found], looking)
+            await places.ledger.bury([each for each in missing if each not in found], looking)

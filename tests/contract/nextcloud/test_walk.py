@@ -9,7 +9,9 @@ import trio
 
 from cache.model import Anchor, Item
 from sync.remote import AnchorExpired, Busy, RemoteError, Tombstone
+from sync.remotes.nextcloud import ledger, places, remote
 from tests.contract.homes import content
+from tests.harness.steps import Steps
 
 if TYPE_CHECKING:
     from tests.contract.nextcloud.conftest import Cloud
@@ -179,20 +181,20 @@ async def test_an_older_listing_does_not_undo_a_newer_answer(cloud: Cloud) -> No
     cloud.account.clock.per_change_s = 5.0
     item = await cloud.put("f", b"one")
     anchor = await cloud.client.newest_anchor()
-    real, held, go = cloud.client._exchange.looked, trio.Event(), trio.Event()
+    real, held, go = cloud.client._exchange.read, trio.Event(), trio.Event()
 
-    async def late(ask):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        answer = await real(ask)
+    async def late(ask, make):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        answer = await real(ask, make)
         if ask.headers.get("depth") == "1":
             held.set()
             await go.wait()
         return answer
 
     async with trio.open_nursery() as nursery:
-        cloud.client._exchange.looked = late  # type: ignore[method-assign]
+        cloud.client._exchange.read = late  # type: ignore[method-assign]
         nursery.start_soon(cloud.client.children, cloud.root)
         await held.wait()
-        cloud.client._exchange.looked = real  # type: ignore[method-assign]
+        cloud.client._exchange.read = real  # type: ignore[method-assign]
         newer = await cloud.overwrite(item, b"newer")
         added = await cloud.put("g", b"g")
         go.set()
@@ -201,11 +203,19 @@ async def test_an_older_listing_does_not_undo_a_newer_answer(cloud: Cloud) -> No
     assert news == {newer.item_id: newer, added.item_id: added}
 
 
-async def test_many_in_one_folder(cloud: Cloud) -> None:
+async def test_many_in_one_folder(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs do not wait while they are read, recorded and told."""
+    steps = Steps()
+    for module, name in ((places, "seen"), (ledger, "told_anew"), (remote, "item_of")):
+        monkeypatch.setattr(module, name, steps.counted(getattr(module, name)))
     for number in range(2_000):
         cloud.account.write(f"n{number:05}", b"", checksum="SHA1:1")
+    trio.lowlevel.add_instrument(steps)
     listing = await cloud.client.children(cloud.root)
+    trio.lowlevel.remove_instrument(steps)
     assert len(listing.items) == 2_000
+    assert steps.elsewhere >= 3 * 2_000
+    assert steps.most <= ledger.HERE_MAX_ROWS
     anchor = await cloud.client.newest_anchor()
     cloud.account.write("new", b"", checksum="SHA1:1")
     assert names(await cloud.news(anchor)) == {"new"}
