@@ -74,6 +74,13 @@ class Mirror(StoredTree):
         """By the server's own id; what is there before what was."""
         return self._one("native_id = ? ORDER BY gone", native_id)
 
+    def at(self, names: tuple[str, ...]) -> Entry | None:
+        """What stands at an address."""
+        entry = self.root()
+        for name in names:
+            entry = None if entry is None else self.child(entry.item_id, name)
+        return entry
+
     def is_below(self, item_id: ItemId, ancestor: ItemId) -> bool:
         """Whether a row is `ancestor`, or somewhere in it."""
         entry = self.get(item_id)
@@ -167,6 +174,24 @@ class Mirror(StoredTree):
     def since(self, seq: int, limit: int) -> list[Entry]:
         """Rows changed after a number, in that order."""
         return self.entries("seq > ? ORDER BY seq LIMIT ?", seq, limit)
+
+    # --- uploads under passing names: see leftovers
+
+    def note_passing(self, name: str, folder: tuple[str, ...], since_s: float) -> None:
+        """It is about to be sent, or still there."""
+        entry = self.at(folder)
+        if entry is not None:
+            self._db.execute("INSERT OR REPLACE INTO passing VALUES (?, ?, ?)", (name, entry.item_id, since_s))
+
+    def forget_passing(self, name: str) -> None:
+        """It is not there any more."""
+        self._db.execute("DELETE FROM passing WHERE name = ?", (name,))
+
+    def passing(self, *, before_s: float, limit: int) -> list[tuple[str, ItemId]]:
+        """Those that were noted before a time of the server, and their folders."""
+        return self._db.execute(
+            "SELECT name, folder_id FROM passing WHERE since_s < ? ORDER BY since_s LIMIT ?", (before_s, limit)
+        ).fetchall()
 
 
 def told_of(entry: Entry) -> Item | Tombstone:

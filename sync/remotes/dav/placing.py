@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from cache.model import Kind
 from sync.remote import Conflict, Gone, Refused
 from sync.remotes.dav.facts import is_weak, same_content
+from sync.remotes.dav.leftovers import is_left_behind
 from sync.remotes.dav.looking import RESERVED, is_reserved
 from sync.remotes.dav.mirror import Ours
+from sync.remotes.dav.server import ABSENT
 
 if TYPE_CHECKING:
     from cache.model import Item, ItemId, Version
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
     from sync.remotes.dav.looking import Listed, Names
     from sync.remotes.dav.server import Server
 
-ABSENT = frozenset({404})
 NOT_MADE = frozenset({400, 403, 405, 409})  # what servers say of a name that is taken, or of a folder that is not there
-LEFTOVER_S = 86_400.0  # a passing file that is older was left behind by somebody who died
 
 
 class Placer:
@@ -220,19 +220,14 @@ class Placer:
                 return
             raise Gone("it is not there", tombstone=True)
         server.at_base(now, base)
-        if server.habits.if_match and not is_weak(now.tag):
-            await server.change("DELETE", names, headers={"if-match": now.tag or ""}, also=ABSENT)
-        elif server.habits.locks:
-            async with server.locks.held(names, size=0) as lock:
-                now = await server.seen(entry)
-                if now is not None:
-                    server.at_base(now, base)
-                    headers = lock.headers(server.exchange.url_of(names))
-                    await server.change("DELETE", names, headers=headers, also=ABSENT)
-        elif server.unsafe:
-            await server.change("DELETE", names, also=ABSENT)
-        else:
-            raise Refused("this server honours no condition: it is read-only", code="read_only")
+
+        async def same() -> bool:
+            now = await server.seen(entry)
+            if now is not None:
+                server.at_base(now, base)
+            return now is not None
+
+        await server.remove_file(names, now.tag, same)
 
     async def _remove_folder(self, entry: Entry, key: str, *, in_doubt: bool = False) -> None:
         """Aside, looked into, gone; or back."""
@@ -265,9 +260,7 @@ class Placer:
     def _holds_anything(self, listed: Listed) -> bool:
         now_s = self._server.exchange.server_s
         left_over = {
-            name
-            for name, told in listed.children.items()
-            if is_reserved(name) and told.kind is Kind.FILE and told.mtime_ns / 1e9 < now_s - LEFTOVER_S
+            name for name, told in listed.children.items() if is_reserved(name) and is_left_behind(told, now_s)
         }
         return bool(listed.unclear or listed.children.keys() - left_over)
 

@@ -18,6 +18,7 @@ from sync.remotes.asking import Ask
 from sync.remotes.dav.downloads import downloaded
 from sync.remotes.dav.facts import Facts, is_weak, plain_facts, propfind_body
 from sync.remotes.dav.habits import Habits, Prober, capabilities_of
+from sync.remotes.dav.leftovers import Leftovers
 from sync.remotes.dav.locking import Locks
 from sync.remotes.dav.looking import Looker
 from sync.remotes.dav.mirror import told_of
@@ -76,7 +77,8 @@ class DavRemote(WithoutExtras, WithoutSessions):
             _remembered(mirror),
         )
         self._verifier = Verifier(self._server)
-        self._writer = Writer(self._server, self._verifier)
+        self._leftovers = Leftovers(self._server)
+        self._writer = Writer(self._server, self._verifier, self._leftovers)
         self._placer = Placer(self._server)
         self._going_on: Anchor | None = None
         self.archive = NoArchive(mirror.names)
@@ -121,6 +123,7 @@ class DavRemote(WithoutExtras, WithoutSessions):
         if anchor != self._going_on:
             await self._server.walker.walk()
             await self._verifier.settle_due()
+            await self._leftovers.clear_old()
         rows = self._mirror.since(position, PAGE + 1)
         more = len(rows) > PAGE
         newest = self._mirror.anchor(rows[PAGE - 1].seq) if more else self._mirror.newest()

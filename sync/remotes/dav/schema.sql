@@ -28,3 +28,9 @@ CREATE INDEX entry_seq ON entry (seq);
 CREATE INDEX entry_size ON entry (size) WHERE gone = 0 AND kind = 'file';
 CREATE INDEX entry_native ON entry (native_id) WHERE native_id IS NOT NULL;
 CREATE INDEX entry_settles ON entry (settles_s) WHERE settles_s IS NOT NULL AND gone = 0;
+
+CREATE TABLE passing (
+    name TEXT PRIMARY KEY,          -- of an upload that has not its own name yet
+    folder_id TEXT NOT NULL,        -- the folder that it is sent into
+    since_s REAL NOT NULL           -- the server's time when it was sent, or last seen to be there
+) STRICT;

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cache.model import NAME_MAX_BYTES, Kind
-from sync.remote import Conflict, Gone, NameRefused
+from sync.remote import Conflict, Gone, NameRefused, Refused
 from sync.remotes.asking import Ask
+from sync.remotes.dav.facts import is_weak
 from sync.remotes.dav.habits import DONE, Habits
 from sync.remotes.dav.looking import is_reserved
 from sync.remotes.sending import checked_name
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Mapping
+    from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 
     from cache.model import ItemId, Version
     from sync.remotes.channel import Reply
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from sync.remotes.dav.touched import Touched
     from sync.remotes.dav.walking import Walker
     from sync.remotes.once import Once
+
+ABSENT = frozenset({404})
 
 
 @dataclass(slots=True)
@@ -114,6 +117,21 @@ class Server:
                 read_s=patience_s, answer_s=float("inf"),
             )  # fmt: skip
         return await self.exchange.reply(ask)
+
+    async def remove_file(self, names: Names, tag: str | None, same: Callable[[], Awaitable[bool]]) -> None:
+        """Remove a file that was seen with this tag, under the strongest condition that is honoured; where that is a
+        lock, `same` looks under it whether it is still what was seen. Conflict, Refused."""
+        if self.habits.if_match and not is_weak(tag):
+            await self.change("DELETE", names, headers={"if-match": tag or ""}, also=ABSENT)
+        elif self.habits.locks:
+            async with self.locks.held(names, size=0) as lock:
+                if await same():
+                    headers = lock.headers(self.exchange.url_of(names))
+                    await self.change("DELETE", names, headers=headers, also=ABSENT)
+        elif self.unsafe:
+            await self.change("DELETE", names, also=ABSENT)
+        else:
+            raise Refused("this server honours no condition: it is read-only", code="read_only")
 
     def to(self, names: Names, *, over: bool = False, folder: bool = False) -> dict[str, str]:
         """The headers of a move."""

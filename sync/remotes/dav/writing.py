@@ -10,15 +10,14 @@ there afterwards is believed to be ours only if its size and tag say so.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cache.model import Item, Kind
 from sync.remote import BadDigest, Conflict, Gone, NewFile, Overwrite, Permanent, Refused, RemoteError, Unreachable
 from sync.remotes.dav.facts import Entry, Facts, is_weak, opaque, same_content
-from sync.remotes.dav.looking import RESERVED
 from sync.remotes.dav.mirror import Ours
+from sync.remotes.dav.server import ABSENT
 from sync.remotes.sending import durable_s, proven
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from sync.remote import Source
     from sync.remotes.channel import Reply
+    from sync.remotes.dav.leftovers import Leftovers, Passing
     from sync.remotes.dav.locking import Lock
     from sync.remotes.dav.looking import Names
     from sync.remotes.dav.server import Server
@@ -37,19 +37,21 @@ LOCKED_PUT_MAX_BYTES = 64 << 20  # a larger one is sent before the lock is taken
 class Writer:
     """`put` of one server."""
 
-    def __init__(self, server: Server, verifier: Verifier) -> None:
+    def __init__(self, server: Server, verifier: Verifier, leftovers: Leftovers) -> None:
         self._server = server
         self._verifier = verifier
+        self._leftovers = leftovers
 
     async def put(self, target: NewFile | Overwrite, source: Source, *, mtime_ns: int, mode: int, key: str) -> Item:
         """As `sync.remote.Remote`."""
         ours = Ours(mode=mode & 0o7777, mtime_ns=mtime_ns, digest=source.digest)
 
         async def act(in_doubt: bool) -> Item:
-            way = _Way(self._server, source, ours, f"{RESERVED}up-{hashlib.sha256(key.encode()).hexdigest()[:20]}")
-            if isinstance(target, NewFile):
-                return (await self._new(target, way, in_doubt=in_doubt)).item
-            return (await self._over(target, way, in_doubt=in_doubt)).item
+            with self._leftovers.going_on(key) as passing:
+                way = _Way(self._server, source, ours, passing)
+                if isinstance(target, NewFile):
+                    return (await self._new(target, way, in_doubt=in_doubt)).item
+                return (await self._over(target, way, in_doubt=in_doubt)).item
 
         return await self._server.once.item(key, (target, source.digest, mtime_ns, mode), act)
 
@@ -217,7 +219,7 @@ class _Staged:
 class _Way:
     """One content on its way; `passing` is its name until it has its own."""
 
-    def __init__(self, server: Server, source: Source, ours: Ours, passing: str) -> None:
+    def __init__(self, server: Server, source: Source, ours: Ours, passing: Passing) -> None:
         self._server, self.source, self.ours, self._passing = server, source, ours, passing
 
     async def send(self, names: Names, headers: Mapping[str, str]) -> Reply:
@@ -231,7 +233,8 @@ class _Way:
 
     async def stage(self, folder: Names) -> _Staged:
         """Send it under its passing name."""
-        names = (*folder, self._passing)
+        names = (*folder, self._passing.name)
+        self._passing.note(folder)
         try:
             await self.send(names, {})
         except BadDigest:
@@ -252,6 +255,7 @@ class _Way:
         except Permanent:
             await self.clear(staged)
             raise
+        self._passing.forget()
 
     async def landed(self, names: Names, staged: _Staged) -> Facts | None:
         """What stands under its name, if that is still ours."""
@@ -267,4 +271,5 @@ class _Way:
     async def clear(self, names: Names) -> None:
         """Take away what is under a passing name."""
         with contextlib.suppress(RemoteError):
-            await self._server.change("DELETE", names, also=frozenset({404}))
+            await self._server.change("DELETE", names, also=ABSENT)
+            self._passing.forget()
