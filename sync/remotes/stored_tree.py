@@ -64,7 +64,8 @@ class StoredTree:
         try:
             yield
             if self._depth == 1:
-                self.set_fact("seq", str(self._seq))
+                if self._seq != self.seq:
+                    self.set_fact("seq", str(self._seq))
                 self._db.execute("COMMIT")
         except BaseException:
             if self._depth == 1:
@@ -116,15 +117,24 @@ class StoredTree:
             raise AnchorExpired("an anchor of another stored tree", fresh=self.newest())
         return int(number)
 
-    def prune(self) -> None:
-        """Forget the oldest tombstones: whoever has not read them by now compares folder by folder."""
-        row = self._db.execute(
+    def to_prune(self) -> int | None:
+        """The number of the newest tombstone that is too many; None: none is."""
+        row = self._reader.execute(
             "SELECT seq FROM entry WHERE gone = 1 ORDER BY seq DESC LIMIT 1 OFFSET ?", (TOMBSTONES_MAX,)
         ).fetchone()
-        if row is not None:
+        return None if row is None else int(row[0])
+
+    def prune(self) -> None:
+        """Forget the oldest tombstones: whoever has not read them by now compares folder by folder."""
+        floor = self.to_prune()
+        if floor is not None:
             with self.writing():
-                self._db.execute("DELETE FROM entry WHERE gone = 1 AND seq <= ?", tuple(row))
-                self.set_fact("floor", str(row[0]))
+                self.forget_to(floor)
+
+    def forget_to(self, floor: int) -> None:
+        """Inside a transaction: the tombstones up to a number."""
+        self._db.execute("DELETE FROM entry WHERE gone = 1 AND seq <= ?", (floor,))
+        self.set_fact("floor", str(floor))
 
     # --- the tree
 

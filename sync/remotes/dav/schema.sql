@@ -25,6 +25,7 @@ CREATE TABLE entry (
 ) STRICT;
 CREATE UNIQUE INDEX entry_place ON entry (parent_id, name) WHERE gone = 0;
 CREATE INDEX entry_seq ON entry (seq);
+CREATE INDEX entry_gone ON entry (seq) WHERE gone = 1;
 CREATE INDEX entry_size ON entry (size) WHERE gone = 0 AND kind = 'file';
 CREATE INDEX entry_native ON entry (native_id) WHERE native_id IS NOT NULL;
 CREATE INDEX entry_settles ON entry (settles_s) WHERE settles_s IS NOT NULL AND gone = 0;

@@ -206,8 +206,10 @@ class Ledger(StoredTree):
         self.epoch = epoch
 
     async def forget_oldest(self) -> None:
-        """See `prune`."""
-        await self._write(self.prune, rows=HERE_MAX_ROWS + 1)
+        """As `prune`."""
+        floor = self.to_prune()
+        if floor is not None:
+            await self._write(lambda: self.forget_to(floor), rows=HERE_MAX_ROWS + 1)
 
     # --- what is no entry
 
