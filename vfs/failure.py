@@ -16,6 +16,9 @@ from sync.remote import Busy, Denied, Gone, NotSignedIn, ProtocolViolation, Refu
 from vfs.config import ConfigError
 
 
+_DAMAGED = "the next mount, or `anchorfs fsck --repair`, moves it aside and keeps what was not sent in rescued/"
+
+
 class ExitStatus(IntEnum):
     """What every command ends with."""
 
@@ -124,7 +127,8 @@ def _of_local(error: LocalError, kind: str, about: str) -> Failure:
                 status=ExitStatus.CONFIGURATION,
             )
         case StateUnusable():
-            return Failure(kind, str(error), hint="see `anchorfs doctor`", status=ExitStatus.CONFIGURATION)
+            hint = "see `anchorfs doctor`" if "version" in error.facts else _DAMAGED
+            return Failure(kind, str(error), hint=hint, status=ExitStatus.CONFIGURATION)
     return Failure(kind, f"{about}: {error}")
 
 
