@@ -15,7 +15,6 @@ from cache.errors import CacheInUse, LocalError, NoDriveHere, NoSpaceLeft, State
 from sync.remote import Busy, Denied, Gone, NotSignedIn, ProtocolViolation, Refused, RemoteError, Unreachable
 from vfs.config import ConfigError
 
-
 _DAMAGED = "the next mount, or `anchorfs fsck --repair`, moves it aside and keeps what was not sent in rescued/"
 
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
+from cache.errors import StateUnusable
 from vfs.flushing import OFFLINE_PATIENCE_S, Flush
 
 if TYPE_CHECKING:
+    import pytest
     from trio.testing import MockClock
 
     from vfs.control import Engine
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 @dataclass
 class Numbers:
     connection: str
+    queue_pending: int = 1
+    queue_parked: int = 0
+    queue_held: int = 0
 
 
 @dataclass
@@ -79,3 +84,12 @@ async def test_it_can_be_ended_from_outside(autojump_clock: MockClock, nursery: 
     started_s = autojump_clock.current_time()
     assert await flush.run(60.0) is False
     assert autojump_clock.current_time() - started_s == 3.0
+
+
+async def test_a_catalog_that_cannot_be_read_keeps_nobody_from_leaving(caplog: pytest.LogCaptureFixture) -> None:
+    class Damaged(FakeEngine):
+        async def settle(self, timeout_s: float) -> bool:  # noqa: ARG002
+            raise StateUnusable("the catalog is damaged")
+
+    assert await _flush(Damaged(0.0)).run(60.0) is False
+    assert "what is not on the server stays in /cache: the catalog is damaged" in caplog.text
