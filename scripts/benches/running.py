@@ -25,6 +25,7 @@ START_TIMEOUT_S = 300.0  # a server takes in a large tree before it listens
 STOP_TIMEOUT_S = 90.0  # a mount flushes for a minute at most
 LOG_TAIL_CHARACTERS = 3000
 IDLE_SHARE = 0.05  # of one core, over a second
+LOOKS = 20  # in that second
 
 
 class BenchFailedError(Exception):
@@ -64,11 +65,22 @@ class Program:
         """Wait until it does nothing: what it has to do behind its start would be measured along, by chance."""
 
         def is_idle() -> bool:
-            before = self._cpu_s()
-            time.sleep(1.0)
-            return self._cpu_s() - before < IDLE_SHARE
+            """It did nothing for a second, and not for want of a processor or of its disk."""
+            before, busy = self._cpu_s(), 0
+            for _ in range(LOOKS):
+                time.sleep(1.0 / LOOKS)
+                busy += not self._sleeps()
+            return busy <= IDLE_SHARE * LOOKS and self._cpu_s() - before < IDLE_SHARE
 
         self.await_true(is_idle, f"idle {what}")
+
+    def _sleeps(self) -> bool:
+        """Whether all its threads wait for something to happen (state S, proc_pid_stat(5))."""
+        try:
+            stats = [path.read_text(encoding="utf-8") for path in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        except (FileNotFoundError, ProcessLookupError):  # one has just ended
+            return False
+        return all(stat.rpartition(")")[2].split()[0] == "S" for stat in stats)
 
     def _cpu_s(self) -> float:
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()

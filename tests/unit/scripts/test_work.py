@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +82,8 @@ def test_what_a_program_does_behind_its_start_is_awaited(tmp_path: Path) -> None
     busy = "import time\nwhile time.process_time() < 1: pass\nprint('done', flush=True)\ntime.sleep(100)"
     program = Program([sys.executable, "-c", busy], tmp_path / "log")
     try:
+        os.kill(program.pid, signal.SIGSTOP)  # who is given no processor is not idle
+        threading.Timer(1.5, os.kill, (program.pid, signal.SIGCONT)).start()
         program.await_idle("program")
         assert "done" in program.log_tail()
     finally:
