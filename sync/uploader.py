@@ -36,6 +36,7 @@ from sync.remote import (
     Remote,
     RemoteError,
     UploadGone,
+    VersionGone,
 )
 from sync.rounds import LOOK_ON_S, Rounds
 from sync.sending import Sender
@@ -235,7 +236,7 @@ class Uploader:
         match error:
             case Conflict():
                 await self._look_again(change, error, heard)
-            case Gone():
+            case Gone() | VersionGone():
                 await self._applier.refresh(concerned_by(self._store.db.reader, change))
                 await self._applier.resolve_doubts()  # a folder goes only after its children are known to be gone
                 await self._later(change, error, 0.2 * 2 ** min(change.attempts, 8))

@@ -8,7 +8,8 @@ import trio
 from msgspec.structs import replace as with_
 
 from cache.model import ALL_CAPABILITIES, Capability, Item, ItemId
-from sync.remote import Denied, NotSignedIn, Tombstone, Unreachable
+from sync.capabilities import EVERYTHING, Capabilities
+from sync.remote import Conflict, Denied, NotSignedIn, Tombstone, Unreachable
 from tests.fakes.faults import NO_FAULT, Fault
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ class FakeReader:
 
 class FakeClient:
     """One machine's way to a drive. `adversary` is asked for a Fault when none was injected for a request;
-    `page_order` tells each page of the feed in another order."""
+    `page_order` tells each page of the feed in another order; `capabilities` may be taken away."""
+
+    capabilities: Capabilities = EVERYTHING
 
     def __init__(
         self,
@@ -111,9 +114,13 @@ class FakeClient:
 
     async def apply(self, fault: Fault, act: Callable[[], _T]) -> _T:
         """The effect, and the answer's way back."""
-        answer = act()
-        if fault.twice:
+        try:
             answer = act()
+            if fault.twice:
+                answer = act()
+        except Conflict as refusal:
+            refusal.current = None if refusal.current is None else self.seen(refusal.current)
+            raise
         fault.applied.set()
         if fault.answer_gate is not None:
             await fault.answer_gate.wait()
@@ -127,8 +134,8 @@ class FakeClient:
             raise Denied(", ".join(needed))
 
     def seen(self, item: Item) -> Item:
-        """The item with what *this* client may do."""
-        return with_(item, capabilities=self.permitted)
+        """The item with what *this* client may do, and what the remote tells of it."""
+        return with_(item, capabilities=self.permitted, digest=item.digest if self.capabilities.digests else None)
 
     def told(self, state: Item | Tombstone | None) -> Item | Tombstone | None:
         """`seen` for what may be gone."""

@@ -10,7 +10,6 @@ import trio
 
 from cache.model import Anchor, Capability, Item, ItemId, Kind
 from sync.batches import Descendants, Wanted
-from sync.capabilities import EVERYTHING, Capabilities
 from sync.remote import RemoteError, Unreachable
 from tests.fakes.client import FakeClient
 
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
 
 
 class ManyClient(FakeClient):
-    """`capabilities` may be taken away; `batches` lists what was asked for in each."""
-
-    capabilities: Capabilities = EVERYTHING
+    """`batches` lists what was asked for in each."""
 
     @contextlib.asynccontextmanager
     async def read_many(self, wanted: Sequence[Wanted]) -> AsyncIterator[AsyncIterator[bytes | RemoteError]]:

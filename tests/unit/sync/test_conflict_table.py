@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace as with_
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,8 @@ import trio
 import trio.testing
 
 from cache.model import Aspect, Version
-from sync.remote import Conflict, Unknown, Unreachable
+from sync.capabilities import EVERYTHING
+from sync.remote import Conflict, Unknown, Unreachable, VersionGone
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
 from tests.model.desk import Desk
@@ -145,6 +147,41 @@ async def test_the_same_name_with_the_same_bytes(desk: Desk) -> None:
     await desk.machine.create("/n", b"same")
     desk.there("/n", b"same")
     assert (await desk.meet())["/n"] == b"same"
+    assert desk.copies() == {}
+
+
+async def test_the_same_bytes_where_no_digests_are_told(desk: Desk) -> None:
+    desk.machine.remote.capabilities = with_(EVERYTHING, digests=False)
+    await desk.write("/f", b"same")
+    desk.edited("/f", b"same")
+    await desk.machine.create("/n", b"same")
+    desk.there("/n", b"same")
+    await desk.machine.create("/empty", b"")
+    desk.there("/empty", b"")
+    tree = await desk.meet()
+    assert {path: what for path, what in tree.items() if what is not None} == {
+        "/f": b"same",
+        "/n": b"same",
+        "/empty": b"",
+    }
+
+
+async def test_other_bytes_of_the_same_size_where_no_digests_are_told(desk: Desk) -> None:
+    desk.machine.remote.capabilities = with_(EVERYTHING, digests=False)
+    await desk.write("/f", b"mine!!")
+    desk.edited("/f", b"theirs")
+    assert (await desk.meet())["/f"] == b"theirs"
+    assert list(desk.copies().values()) == [b"mine!!"]
+
+
+async def test_bytes_that_change_while_they_are_compared(desk: Desk) -> None:
+    desk.machine.remote.capabilities = with_(EVERYTHING, digests=False)
+    await desk.write("/f", b"same")
+    desk.edited("/f", b"othe")
+    newer = desk.edited("/f", b"same")
+    desk.machine.remote.inject(Fault(operation="read", before=VersionGone(current=newer)))
+    assert (await desk.meet())["/f"] == b"same"
+    assert desk.machine.remote.requests.count("read") > 1
     assert desk.copies() == {}
 
 
