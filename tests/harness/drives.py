@@ -96,7 +96,7 @@ def attribute(path: Path, name: str) -> str:
 def converge(*mounts: Mount) -> None:
     """Return when every change made on any of these mounts has reached the server and the others."""
     for mount in (*mounts, *mounts[:-1]):
-        mount.sync()
+        mount.settle()
 
 
 def seen(path: Path, content: bytes) -> None:
@@ -126,7 +126,7 @@ def second(drive: Drive) -> Mount:
 @pytest.fixture
 def one(first: Mount, request: pytest.FixtureRequest) -> Path:
     """A folder of this test alone, on the first mount."""
-    folder = first.path / _name_of(request)
+    folder = first.path / folder_name(request)
     folder.mkdir()
     return folder
 
@@ -154,5 +154,6 @@ def lonely(tmp_path: Path) -> Iterator[Drive]:
         yield made
 
 
-def _name_of(request: pytest.FixtureRequest) -> str:
+def folder_name(request: pytest.FixtureRequest) -> str:
+    """Of the test, as a name."""
     return "".join(each if each.isalnum() or each in "-_" else "-" for each in request.node.name)[:100]

@@ -160,6 +160,12 @@ class Mount:
             with connection.makefile("rb") as answer:
                 return msgspec.json.decode(answer.readline(), type=Reply)
 
+    def status(self) -> dict[str, object]:
+        """As `anchorfs status`."""
+        reply = self.ask(Request(verb=Verb.STATUS))
+        assert isinstance(reply.result, dict), reply
+        return reply.result
+
     def settle(self, timeout_s: float = COMMAND_TIMEOUT_S - 5) -> None:
         """As `sync`, at the price of one line on the socket."""
         reply = self.ask(Request(verb=Verb.SYNC, timeout_s=timeout_s))

@@ -4,6 +4,7 @@ server      a running anchorfs-server over an empty folder (`server.root`)
 mount       that server, mounted
 new_mount   makes further mounts: new_mount("other"); all are closed and their logs checked at the end
 drive, one, two, served, lonely: see tests.harness.drives
+writer, mounted, sides: see tests.harness.sides
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import pytest
 from tests.harness.drives import drive, first, lonely, one, second, served, two
 from tests.harness.mount import Mount
 from tests.harness.server import ServerProcess
+from tests.harness.sides import mounted, sides, writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["drive", "first", "lonely", "mount", "new_mount", "one", "second", "served", "server", "two"]
+__all__ += ["mounted", "sides", "writer"]
 
 
 class NewMount(Protocol):

@@ -48,7 +48,7 @@ class Pair:
         self._link.cut()
         try:
             yield
-            self._drive.mounts["one"].sync()
+            self._drive.mounts["one"].settle()
         finally:
             self._link.mend()
         converge(self._drive.mounts["far"], self._drive.mounts["one"])
@@ -58,7 +58,7 @@ class Pair:
         """A file that both sides have."""
         (self.near / name).write_bytes(content)
         seen(self.far / name, content)
-        self._drive.mounts["one"].sync()
+        self._drive.mounts["one"].settle()
 
     def contents(self) -> dict[str, bytes]:
         """What is there in the end."""
@@ -206,7 +206,7 @@ def test_a_client_that_slept_meets_an_edit(pair: Pair, far: Mount, drive: Drive)
     far.process.send_signal(signal.SIGSTOP)  # type: ignore[union-attr]
     try:
         (pair.near / "file").write_bytes(b"edited while the other slept")
-        drive.mounts["one"].sync()
+        drive.mounts["one"].settle()
     finally:
         far.process.send_signal(signal.SIGCONT)  # type: ignore[union-attr]
     descriptor.write(b"far!")

@@ -14,7 +14,6 @@ import pytest
 from tests.harness.mount import Mount
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import until
-from vfs.requests import Request, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,9 +106,7 @@ def mount(network: Network, server: ServerProcess, tmp_path: Path) -> Iterator[M
 
 
 def _connection(mount: Mount) -> str:
-    reply = mount.ask(Request(verb=Verb.STATUS))
-    assert isinstance(reply.result, dict)
-    return str(reply.result["connection"])
+    return str(mount.status()["connection"])
 
 
 def test_the_network_goes_and_is_back(network: Network, mount: Mount, server: ServerProcess) -> None:
