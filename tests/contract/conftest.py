@@ -11,6 +11,7 @@ from sync.remotes.anchor import AnchorRemote
 from sync.remotes.nextcloud import NextcloudRemote
 from tests.contract.davs import SERVERS, RunningDav
 from tests.contract.homes import Home, elsewhere, numbers
+from tests.contract.offers import OFFERED, suits
 from tests.fakes.drive import FakeDrive
 from tests.fakes.nextcloud import FakeNextcloud
 from tests.fakes.nextcloud.server import PASSWORD
@@ -55,19 +56,33 @@ def dav_servers() -> Iterator[Callable[[str], RunningDav]]:
         yield get
 
 
-@pytest.fixture(params=["fake", "anchor", "nextcloud", *SERVERS])
-def clients(request: pytest.FixtureRequest) -> list[Remote]:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test runs on each kind of remote that it suits."""
+    if "kind" in metafunc.fixturenames:
+        marks = list(metafunc.definition.iter_markers())
+        kinds = [name for name, offered in OFFERED.items() if suits(offered, marks)]
+        metafunc.parametrize("kind", kinds, indirect=True)
+
+
+@pytest.fixture
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which of the remotes it is."""
+    return str(request.param)
+
+
+@pytest.fixture
+def clients(kind: str, request: pytest.FixtureRequest) -> list[Remote]:
     """Two clients of one drive."""
-    if request.param == "fake":
+    if kind == "fake":
         drive = FakeDrive()
         return [FakeRemote(drive), FakeRemote(drive)]
-    if request.param == "anchor":
+    if kind == "anchor":
         process: ServerProcess = request.getfixturevalue("anchor_server")
         return [AnchorRemote(process.url, process.token) for _ in range(2)]
-    if request.param == "nextcloud":
+    if kind == "nextcloud":
         cloud: FakeNextcloud = request.getfixturevalue("nextcloud_server")
         return [NextcloudRemote(cloud.http_url, cloud.user, PASSWORD) for _ in range(2)]
-    server: RunningDav = request.getfixturevalue("dav_servers")(request.param)
+    server: RunningDav = request.getfixturevalue("dav_servers")(kind)
     return [server.client() for _ in range(2)]
 
 

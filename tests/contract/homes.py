@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-import pytest
 from msgspec.structs import replace as with_
 
 from cache.model import Item
@@ -40,12 +39,6 @@ async def elsewhere(remote: Remote, folder: Item) -> ItemId:
         return folder.item_id
     root = await remote.root()
     return next(each.item_id for each in (await remote.children(root.item_id)).items if each.name == folder.name)
-
-
-def lacks(remote: Remote, what: str, *, has: bool) -> None:
-    """Skip a test of something that the remote does not offer."""
-    if not has:
-        pytest.skip(f"{type(remote).__name__} has no {what}")
 
 
 class Home:

@@ -27,6 +27,7 @@ from sync.remote import Conflict, Gone
 from sync.remotes.connecting import connect
 from sync.retrying import Backoff, Retrying
 from tests.contract.homes import Home, numbers
+from tests.contract.offers import suits
 from tests.contract.test_remote_content import *
 from tests.contract.test_remote_feed import *
 from tests.contract.test_remote_many import *
@@ -70,6 +71,15 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
 def clients(places: list[Path]) -> list[Remote]:
     """Two clients of the account."""
     return [_client(place) for place in places]
+
+
+@pytest.fixture(autouse=True)
+def suited(request: pytest.FixtureRequest) -> None:
+    """What an account offers is known only here."""
+    if "clients" in request.fixturenames:
+        offered = request.getfixturevalue("clients")[0].capabilities
+        if not suits(offered, request.node.iter_markers()):
+            pytest.skip("no test for what this account offers")
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from sync.remote import (
     Refused,
     VersionGone,
 )
-from tests.contract.homes import MTIME_NS, content, facts, lacks
+from tests.contract.homes import MTIME_NS, content, facts
+from tests.contract.offers import lacks, needs
 from tests.fakes.sources import BytesSource
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ async def test_a_replaced_version_stays_readable_or_is_gone(home: Home) -> None:
     assert caught.value.current == newer
 
 
+@needs("old_versions_readable")
 async def test_a_removed_files_content_stays_readable_for_open_handles(home: Home) -> None:
-    lacks(home.remote, "old versions", has=home.remote.capabilities.old_versions_readable)
     item = await home.put("f", b"one")
     await home.remote.remove(item.item_id, item.metadata_version, key=home.key())
     assert await content(home.remote, item) == b"one"
@@ -140,19 +141,14 @@ async def test_a_folder_and_a_symlink_never_replace(home: Home) -> None:
         assert caught.value.current == item
 
 
-async def test_what_cannot_be_kept_is_refused(home: Home) -> None:
-    if not home.remote.capabilities.symlinks:
-        with pytest.raises(Refused):
-            await home.remote.make_symlink(home.folder, "l", target="x", mtime_ns=MTIME_NS, key=home.key())
-    if not home.remote.capabilities.xattrs:
-        item = await home.put("f", b"x")
-        assert item.xattrs is None
-        with pytest.raises(Refused):
-            await home.remote.set_xattrs(item.item_id, item.metadata_version, (("user.a", b"1"),), key=home.key())
+@lacks("symlinks")
+async def test_a_symlink_is_refused_where_there_are_none(home: Home) -> None:
+    with pytest.raises(Refused):
+        await home.remote.make_symlink(home.folder, "l", target="x", mtime_ns=MTIME_NS, key=home.key())
 
 
+@needs("symlinks")
 async def test_a_symlink_keeps_its_target_and_time(home: Home) -> None:
-    lacks(home.remote, "symlinks", has=home.remote.capabilities.symlinks)
     link = await home.remote.make_symlink(home.folder, "l", target="../ä b", mtime_ns=MTIME_NS, key=home.key())
     assert (link.kind, link.symlink_target, link.mtime_ns) == (Kind.SYMLINK, "../ä b", MTIME_NS)
     assert (await home.remote.children(home.folder)).items == [link]

@@ -9,8 +9,9 @@ import pytest
 from cache.model import Item, ItemId, Version
 from sync.batches import Wanted
 from sync.capabilities import Feature
-from sync.remote import Gone, Remote, RemoteError, VersionGone
-from tests.contract.homes import facts, lacks
+from sync.remote import Gone, Refused, Remote, RemoteError, VersionGone
+from tests.contract.homes import facts
+from tests.contract.offers import lacks, needs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +29,7 @@ async def contents(remote: Remote, asked: Sequence[Wanted]) -> list[bytes | Remo
         return [part async for part in parts]
 
 
-@pytest.fixture(autouse=True)
-def offers_many(request: pytest.FixtureRequest, clients: list[Remote]) -> None:
-    if request.function.__module__ != __name__:
-        return  # tests of this module may run from another one
-    feature = Feature.DESCENDANTS if "descend" in request.node.name else Feature.READ_MANY
-    lacks(clients[0], feature.name, has=feature in clients[0].capabilities.features)
-
-
+@needs(Feature.READ_MANY)
 async def test_many_contents_come_in_the_asked_order(home: Home) -> None:
     bodies = [bytes([n]) * size for n, size in enumerate([0, 1, 5000, 400_000, 3])]
     items = [await home.put(f"f{n}", body) for n, body in enumerate(bodies)]
@@ -44,6 +38,7 @@ async def test_many_contents_come_in_the_asked_order(home: Home) -> None:
     assert await contents(home.remote, []) == []
 
 
+@needs(Feature.READ_MANY)
 async def test_what_is_not_to_be_had_does_not_end_the_rest(home: Home) -> None:
     first, last = await home.put("first", b"1"), await home.put("last", b"22")
     missing = Wanted(item_id=ItemId("no-such-item"), version=Version("v"), size=1)
@@ -54,6 +49,7 @@ async def test_what_is_not_to_be_had_does_not_end_the_rest(home: Home) -> None:
     assert isinstance(told[2], VersionGone | RemoteError)
 
 
+@needs(Feature.READ_MANY)
 async def test_a_replaced_content_is_the_asked_one_or_an_error(home: Home) -> None:
     item = await home.put("f", b"old")
     await home.overwrite(item, b"newer")
@@ -69,6 +65,7 @@ async def grown(home: Home) -> list[Item]:
     return [one, two, deep, files[0], files[1], files[2]]
 
 
+@needs(Feature.DESCENDANTS)
 async def test_descendants_come_breadth_first(home: Home) -> None:
     made = await grown(home)
     page = await home.remote.descendants(home.folder, 100)
@@ -77,6 +74,7 @@ async def test_descendants_come_breadth_first(home: Home) -> None:
     assert await home.news(page.anchor) == []
 
 
+@needs(Feature.DESCENDANTS)
 async def test_descendants_come_in_pages(home: Home) -> None:
     made = await grown(home)
     told: list[Item] = []
@@ -89,11 +87,26 @@ async def test_descendants_come_in_pages(home: Home) -> None:
     assert [item.item_id for item in told] == [item.item_id for item in made]
 
 
+@needs(Feature.DESCENDANTS)
 async def test_nothing_lies_below_an_empty_folder(home: Home) -> None:
     page = await home.remote.descendants(home.folder, 10)
     assert (list(page.items), page.cursor) == ([], None)
 
 
+@needs(Feature.DESCENDANTS)
 async def test_a_folder_that_is_not_there_has_no_descendants(home: Home) -> None:
     with pytest.raises(Gone):
         await home.remote.descendants(ItemId("no-such-item"), 10)
+
+
+@lacks(Feature.READ_MANY)
+async def test_a_batch_is_refused_where_there_are_none(home: Home) -> None:
+    item = await home.put("f", b"1")
+    with pytest.raises(Refused):
+        await contents(home.remote, [wanted(item)])
+
+
+@lacks(Feature.DESCENDANTS)
+async def test_descendants_are_refused_where_none_are_told(home: Home) -> None:
+    with pytest.raises(Refused):
+        await home.remote.descendants(home.folder, 10)

@@ -25,7 +25,8 @@ from sync.remote import (
 )
 from sync.retrying import Retrying
 from sync.sessions import Announced, Over, UploadId
-from tests.contract.homes import MTIME_NS, content, facts, lacks
+from tests.contract.homes import MTIME_NS, content, facts
+from tests.contract.offers import lacks, needs
 from tests.fakes.sources import BytesSource
 
 if TYPE_CHECKING:
@@ -33,14 +34,6 @@ if TYPE_CHECKING:
     from tests.contract.homes import Home
 
 KIB = 1 << 10
-
-
-@pytest.fixture(autouse=True)
-def offers_sessions(request: pytest.FixtureRequest, clients: list[Remote]) -> None:
-    if request.function.__module__ != __name__:
-        return  # tests of this module may run from another one
-    feature = Feature.DELTAS if "delta" in request.node.name or "blocks" in request.node.name else Feature.SESSIONS
-    lacks(clients[0], feature.name, has=feature in clients[0].capabilities.features)
 
 
 OLD = random.Random(3).randbytes(200 * KIB)
@@ -100,6 +93,7 @@ async def commit(  # noqa: PLR0917
     )
 
 
+@needs(Feature.SESSIONS)
 @pytest.mark.parametrize("size", [1, 3_000_000])
 async def test_bytes_then_a_name(home: Home, size: int) -> None:
     data = random.Random(size).randbytes(size)
@@ -112,6 +106,7 @@ async def test_bytes_then_a_name(home: Home, size: int) -> None:
     assert [facts(each) for each in (await home.remote.children(home.folder)).items] == [facts(item)]
 
 
+@needs(Feature.SESSIONS)
 async def test_a_session_is_begun_once_per_key(home: Home) -> None:
     key = home.key()
     first = await home.remote.begin_upload(whole(NEW), key=key)
@@ -121,6 +116,7 @@ async def test_a_session_is_begun_once_per_key(home: Home) -> None:
     assert await home.remote.begin_upload(whole(NEW), key=home.key()) != first
 
 
+@needs(Feature.SESSIONS)
 async def test_what_arrived_before_a_break_is_kept_and_the_rest_is_sent(home: Home) -> None:
     data = random.Random(9).randbytes(2_000_000)
     upload_id = await home.remote.begin_upload(whole(data), key=home.key())
@@ -137,6 +133,7 @@ async def test_what_arrived_before_a_break_is_kept_and_the_rest_is_sent(home: Ho
     assert await content(home.remote, item) == data
 
 
+@needs(Feature.SESSIONS)
 async def test_a_conflict_keeps_the_bytes_for_another_name(home: Home) -> None:
     item = await home.put("f", b"old")
     newer = await home.overwrite(item, b"theirs")
@@ -151,6 +148,7 @@ async def test_a_conflict_keeps_the_bytes_for_another_name(home: Home) -> None:
     assert (await content(home.remote, copy), await content(home.remote, newer)) == (b"mine", b"theirs")
 
 
+@needs(Feature.SESSIONS)
 async def test_a_commit_takes_effect_once(home: Home) -> None:
     upload_id, key = await sent(home, b"data", whole(b"data")), home.key()
     item = await commit(home, upload_id, whole(b"data"), new_file(home, "f"), key)
@@ -162,6 +160,7 @@ async def test_a_commit_takes_effect_once(home: Home) -> None:
     assert len((await home.remote.children(home.folder)).items) == 1
 
 
+@needs(Feature.SESSIONS)
 async def test_bytes_that_are_not_the_announced_ones_become_no_item(home: Home) -> None:
     upload_id = await sent(home, b"abc", Announced(size=3, digest=BytesSource(b"xyz").digest, stream_bytes=3))
     with pytest.raises(BadDigest):
@@ -173,6 +172,7 @@ async def test_bytes_that_are_not_the_announced_ones_become_no_item(home: Home) 
     assert (await home.remote.children(home.folder)).items == []
 
 
+@needs(Feature.SESSIONS)
 async def test_an_abandoned_session_is_gone(home: Home) -> None:
     upload_id = await sent(home, b"abc", whole(b"abc"))
     await home.remote.abandon(upload_id)
@@ -188,6 +188,7 @@ async def test_an_abandoned_session_is_gone(home: Home) -> None:
         await home.remote.uploaded(UploadId("nobody"))
 
 
+@needs(Feature.DELTAS)
 async def test_blocks_tell_what_need_not_be_sent(home: Home) -> None:
     item = await home.put("f", OLD + b"end")
     assert item.content_version is not None
@@ -200,6 +201,7 @@ async def test_blocks_tell_what_need_not_be_sent(home: Home) -> None:
     assert gone.value.current == newer
 
 
+@needs(Feature.DELTAS)
 async def test_a_delta_becomes_the_new_content(home: Home) -> None:
     item = await home.put("f", OLD)
     announced = over(item, EDIT, NEW)
@@ -210,6 +212,7 @@ async def test_a_delta_becomes_the_new_content(home: Home) -> None:
     assert await content(home.remote, item) == OLD
 
 
+@needs(Feature.DELTAS)
 async def test_a_delta_survives_a_conflict(home: Home) -> None:
     """Its base is what was edited, wherever the result goes."""
     item = await home.put("f", OLD)
@@ -222,6 +225,7 @@ async def test_a_delta_survives_a_conflict(home: Home) -> None:
     assert (await content(home.remote, copy), await content(home.remote, newer)) == (NEW, b"theirs")
 
 
+@needs(Feature.DELTAS)
 async def test_a_delta_that_does_not_fit_changes_nothing(home: Home) -> None:
     item = await home.put("f", OLD)
     other = await home.put("other", NEW)
@@ -238,3 +242,19 @@ async def test_a_delta_that_does_not_fit_changes_nothing(home: Home) -> None:
         await home.remote.begin_upload(announced, key=home.key())
     assert await content(home.remote, item) == OLD
     assert {each.name for each in (await home.remote.children(home.folder)).items} == {"f", "other"}
+
+
+@lacks(Feature.SESSIONS)
+async def test_a_session_is_refused_where_there_are_none(home: Home) -> None:
+    with pytest.raises(Refused):
+        await home.remote.begin_upload(whole(NEW), key=home.key())
+
+
+@lacks(Feature.DELTAS)
+async def test_a_delta_is_refused_where_there_are_none(home: Home) -> None:
+    item = await home.put("f", OLD)
+    assert item.content_version is not None
+    with pytest.raises(Refused):
+        await home.remote.blocks(item.item_id, item.content_version, item.size, 64 * KIB)
+    with pytest.raises(Refused):
+        await home.remote.begin_upload(over(item, EDIT, NEW), key=home.key())

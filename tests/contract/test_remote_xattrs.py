@@ -6,26 +6,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync.remote import Conflict
-from tests.contract.homes import facts, lacks
+from sync.remote import Conflict, Refused
+from tests.contract.homes import facts
+from tests.contract.offers import lacks, needs
 
 if TYPE_CHECKING:
-    from sync.remote import Remote
     from tests.contract.homes import Home
 
 
-@pytest.fixture(autouse=True)
-def offers_xattrs(request: pytest.FixtureRequest, clients: list[Remote]) -> None:
-    if request.function.__module__ != __name__:
-        return  # tests of this module may run from another one
-    lacks(clients[0], "extended attributes", has=clients[0].capabilities.xattrs)
-
-
+@needs("xattrs")
 async def test_a_new_item_has_none(home: Home) -> None:
     assert (await home.put("f", b"x")).xattrs == ()
     assert (await home.make_folder("d")).xattrs == ()
 
 
+@needs("xattrs")
 async def test_attributes_are_set_changed_and_removed_by_name(home: Home) -> None:
     item = await home.put("f", b"x")
     anchor = await home.remote.newest_anchor()
@@ -42,12 +37,14 @@ async def test_attributes_are_set_changed_and_removed_by_name(home: Home) -> Non
     assert await home.news(anchor) == [two]
 
 
+@needs("xattrs")
 async def test_a_folder_has_attributes_too(home: Home) -> None:
     folder = await home.make_folder("d")
     told = await home.remote.set_xattrs(folder.item_id, folder.metadata_version, (("user.a", b"1"),), key=home.key())
     assert told.xattrs == (("user.a", b"1"),)
 
 
+@needs("xattrs")
 async def test_a_stale_change_conflicts_and_the_same_one_again_is_answered_again(home: Home) -> None:
     item, key = await home.put("f", b"x"), home.key()
     told = await home.remote.set_xattrs(item.item_id, item.metadata_version, (("user.a", b"1"),), key=key)
@@ -59,6 +56,7 @@ async def test_a_stale_change_conflicts_and_the_same_one_again_is_answered_again
     assert caught.value.current.xattrs == told.xattrs
 
 
+@needs("xattrs")
 async def test_attributes_stay_through_new_content_and_moves(home: Home) -> None:
     item, folder = await home.put("f", b"x"), await home.make_folder("d")
     item = await home.remote.set_xattrs(item.item_id, item.metadata_version, (("user.a", b"1"),), key=home.key())
@@ -68,3 +66,11 @@ async def test_attributes_stay_through_new_content_and_moves(home: Home) -> None
         item.item_id, item.metadata_version, folder.item_id, "g", replace=None, key=home.key()
     )
     assert moved.xattrs == (("user.a", b"1"),)
+
+
+@lacks("xattrs")
+async def test_they_are_refused_where_there_are_none(home: Home) -> None:
+    item = await home.put("f", b"x")
+    assert item.xattrs is None
+    with pytest.raises(Refused):
+        await home.remote.set_xattrs(item.item_id, item.metadata_version, (("user.a", b"1"),), key=home.key())
