@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -22,6 +23,7 @@ from vfs.registry import Registry, socket_address
 from vfs.requests import Reply, Request, Verb
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 START_TIMEOUT_S = 30.0
@@ -166,6 +168,15 @@ class Mount:
         assert isinstance(reply.result, dict), reply
         return reply.result
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing is sent meanwhile: on a busy machine a save may take longer than a new file waits to be sent."""
+        assert self.ask(Request(verb=Verb.PAUSE)).error is None
+        try:
+            yield
+        finally:
+            self.ask(Request(verb=Verb.RESUME))
+
     def settle(self, timeout_s: float = COMMAND_TIMEOUT_S - 5) -> None:
         """As `sync`, at the price of one line on the socket."""
         reply = self.ask(Request(verb=Verb.SYNC, timeout_s=timeout_s))
@@ -177,7 +188,7 @@ class Mount:
         reply = self.ask(Request(verb=Verb.EVICT, ino=path.lstat().st_ino))
         assert reply.error is None, reply
 
-    def sync(self, timeout_s: float = 30.0) -> None:
+    def sync(self, timeout_s: float = COMMAND_TIMEOUT_S - 5) -> None:
         """Return when the mount and its server agree; AssertionError with the reason otherwise."""
         done = self.command("sync", str(self.path), "--wait", "--timeout", str(timeout_s))
         assert done.returncode == 0, f"sync ended with {done.returncode}: {done.stderr}\n{self.log()}"

@@ -14,7 +14,6 @@ from tests.harness.drives import QUICK, folder_name
 from tests.harness.mount import Mount
 from tests.harness.second_writers import WRITERS, held_in
 from tests.harness.waiting import until
-from vfs.requests import Request, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,11 +63,8 @@ class Sides:
     @contextmanager
     def apart(self) -> Iterator[There]:
         """What is done `here` is sent after everything that is done `there`; at the end both are alike."""
-        self.mount.ask(Request(verb=Verb.PAUSE))
-        try:
+        with self.mount.paused():
             yield self.there
-        finally:
-            self.mount.ask(Request(verb=Verb.RESUME))
         self.mount.settle()
         until(lambda: held_in(self.here) == self.there.held(), "both to be alike")
 

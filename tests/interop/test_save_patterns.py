@@ -37,7 +37,8 @@ def _saved(mount: Mount, one: Path, served: Path, save: Pattern) -> None:
     mount.evict(path)
     assert attribute(path, "state") == "online-only"
 
-    save(path, NEW)
+    with mount.paused():  # so that the server does not see what the save replaces the file by
+        save(path, NEW)
 
     found = at_rest(mount, one, served)
     backup = BACKUPS.get(save.__name__)

@@ -12,7 +12,6 @@ import pytest
 from tests.harness.drives import Drive, attribute
 from tests.harness.trees import pattern
 from tests.harness.waiting import until
-from vfs.requests import Request, Verb
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +40,8 @@ def test_an_editors_save_is_a_new_version_of_the_same_item(one: Path, served: Pa
     mount.settle()
     item_id, version = attribute(path, "item_id"), attribute(path, "content_version")
     for number in range(3):
-        mount.ask(Request(verb=Verb.PAUSE))  # on a busy machine a save may take longer than a new file waits to be sent
-        _save_as_editors_do(path, f"draft {number}".encode())
-        mount.ask(Request(verb=Verb.RESUME))
+        with mount.paused():
+            _save_as_editors_do(path, f"draft {number}".encode())
         mount.settle()
         assert attribute(path, "item_id") == item_id
         assert attribute(path, "content_version") != version

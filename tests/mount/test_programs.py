@@ -95,7 +95,8 @@ def test_rsync_copies_updates_and_deletes(one: Path, served: Path, drive: Drive,
     (source / "new").mkdir()
     (source / "new" / "file").write_text("new")
     before = attribute_or_none(one / "copy" / "d1" / "file 1")
-    succeed("rsync", "-a", "--delete", f"{source}/", one / "copy")
+    with drive.mounts["one"].paused():
+        succeed("rsync", "-a", "--delete", f"{source}/", one / "copy")
     assert tree_of(one / "copy") == tree_of(source)
     assert succeed("rsync", "-ain", "--delete", f"{source}/", one / "copy") == ""
 
