@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from cache.model import Kind
-from sync.remote import ChangePage, Gone, Listing, Refused, Space
+from sync.remote import Gone, Listing, Refused, Space
 from sync.remotes.asking import Ask
 from sync.remotes.dav.downloads import downloaded
 from sync.remotes.dav.facts import Facts, is_weak, plain_facts, propfind_body
@@ -31,6 +31,7 @@ from sync.remotes.dav.verifying import Verifier
 from sync.remotes.dav.walking import Walker
 from sync.remotes.dav.writing import Writer
 from sync.remotes.once import Once
+from sync.remotes.paging import Paging
 from sync.remotes.without import NoArchive, WithoutExtras, WithoutSessions
 
 if TYPE_CHECKING:
@@ -39,12 +40,11 @@ if TYPE_CHECKING:
 
     from cache.model import Anchor, Item, ItemId, Version
     from sync.capabilities import Capabilities
-    from sync.remote import NewFile, Overwrite, Reader, Replaced, Source, Tombstone
+    from sync.remote import ChangePage, NewFile, Overwrite, Reader, Replaced, Source, Tombstone
     from sync.remotes.dav.exchange import DavExchange
     from sync.remotes.dav.facts import Entry
     from sync.remotes.dav.mirror import Mirror
 
-PAGE = 1000
 LIST_FROM = 4  # so many of one folder are asked for by a listing
 UNSETTLED_S = 2.0  # a tag made of seconds proves nothing for so long
 POLL_S = 2.0  # after a change; longer and longer while there is none
@@ -80,7 +80,7 @@ class DavRemote(WithoutExtras, WithoutSessions):
         self._leftovers = Leftovers(self._server)
         self._writer = Writer(self._server, self._verifier, self._leftovers)
         self._placer = Placer(self._server)
-        self._going_on: Anchor | None = None
+        self._paging = Paging(mirror, self._walk, self._since)
         self.archive = NoArchive(mirror.names)
 
     def __repr__(self) -> str:
@@ -118,17 +118,16 @@ class DavRemote(WithoutExtras, WithoutSessions):
         return self._mirror.newest()
 
     async def changes(self, anchor: Anchor) -> ChangePage:
-        """What changed since; AnchorExpired. The first page of a pull walks."""
-        position = self._mirror.position(anchor)
-        if anchor != self._going_on:
-            await self._server.walker.walk()
-            await self._verifier.settle_due()
-            await self._leftovers.clear_old()
-        rows = self._mirror.since(position, PAGE + 1)
-        more = len(rows) > PAGE
-        newest = self._mirror.anchor(rows[PAGE - 1].seq) if more else self._mirror.newest()
-        self._going_on = newest if more else None
-        return ChangePage(changes=[told_of(row) for row in rows[:PAGE]], anchor=newest, has_more=more)
+        """What changed since; AnchorExpired."""
+        return await self._paging.after(anchor)
+
+    async def _walk(self) -> None:
+        await self._server.walker.walk()
+        await self._verifier.settle_due()
+        await self._leftovers.clear_old()
+
+    def _since(self, seq: int, limit: int) -> list[tuple[int, Item | Tombstone]]:
+        return [(row.seq, told_of(row)) for row in self._mirror.since(seq, limit)]
 
     async def hints(self, anchor: Anchor) -> AsyncIterator[None]:
         """At once, and then from time to time: the longer a walk takes, and nothing changed, the more seldom."""

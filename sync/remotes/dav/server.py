@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cache.model import NAME_MAX_BYTES, Kind
@@ -112,10 +112,7 @@ class Server:
             expect=DONE | also,
         )
         if patience_s is not None:
-            ask = Ask(
-                method=method, path=ask.path, headers=ask.headers, content=content, mutates=True, expect=ask.expect,
-                read_s=patience_s, answer_s=float("inf"),
-            )  # fmt: skip
+            ask = replace(ask, read_s=patience_s, answer_s=float("inf"))
         return await self.exchange.reply(ask)
 
     async def remove_file(self, names: Names, tag: str | None, same: Callable[[], Awaitable[bool]]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sync.remote import Busy, Conflict, Gone, ProtocolViolation, Reader, Refused, VersionGone
 from sync.remotes.nextcloud.asks import if_match
+from sync.remotes.nextcloud.entries import bare
 from sync.remotes.nextcloud.rows import Entry, item_of
 from sync.remotes.reading import ContentReader, bounds_of, content_ask
 
@@ -62,11 +63,10 @@ def _ask(places: Places, entry: Entry, start: int, stop: int) -> Ask:
 
 
 def _is_of(answer: Answer, entry: Entry) -> bool:
-    etag: str = answer.headers.get("oc-etag") or answer.headers.get("etag", "")
     told: str = answer.headers.get("oc-checksum", "")
     if told and entry.checksum and told not in entry.checksum and entry.checksum not in told:
         return False
-    return etag.removeprefix("W/").strip('"') == entry.etag
+    return bare(answer.headers.get("oc-etag") or answer.headers.get("etag")) == entry.etag
 
 
 def _of(entry: Entry, version: Version) -> Entry:

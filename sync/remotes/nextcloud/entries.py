@@ -83,6 +83,11 @@ def digest_in(checksum: str) -> str | None:
     return None if found is None else f"sha-256:{found[1].lower()}"
 
 
+def bare(tag: str | None) -> str:
+    """An ETag as it stands between its quotes; "" when none was told."""
+    return (tag or "").removeprefix("W/").strip('"')
+
+
 def etag_of(version: Version) -> str:
     """The ETag in a content's token, for a condition."""
     return version.removeprefix("weak.").split(".", 3)[-1]
@@ -97,7 +102,7 @@ def seen(told: Told, base_path: str) -> Seen:
     """The entry of a response below `base_path` (decoded, no slash at its end); ProtocolViolation."""
     collection = told.properties.get(f"{DAV}resourcetype")
     is_folder = collection is not None and collection.has(f"{DAV}collection")
-    etag = (told.text(f"{DAV}getetag") or "").removeprefix("W/").strip('"')
+    etag = bare(told.text(f"{DAV}getetag"))
     file_id = told.text(f"{OC}fileid") or ""
     if not etag or not _NUMBER.fullmatch(file_id):
         raise ProtocolViolation("an entry without an ETag or a file id")

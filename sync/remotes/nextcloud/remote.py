@@ -1,7 +1,7 @@
 """`sync.remote.Remote` for an account of a Nextcloud, over WebDAV and what it has beside it.
 
 The server keeps no feed, no metadata version, no modes, symlinks or extended attributes, and honours no condition on
-folders; what is done about each stands in `walk`, `rows`, `writing`, and in sync/REMOTES.md. What the server announces
+folders; what is done about each stands in `walk`, `rows`, `changing`, and in sync/REMOTES.md. What the server announces
 is asked once, when it is first reached: `capabilities` are final then.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from sync.remote import ChangePage, Listing, NewFile, Overwrite, Reader, Replaced, Source, Space, Tombstone
+from sync.remote import Listing, NewFile, Overwrite, Reader, Replaced, Source, Space, Tombstone
 from sync.remotes.answers import LIMITS
 from sync.remotes.dav.signing import Basic
 from sync.remotes.nextcloud.able import BEFORE, able
@@ -32,6 +32,7 @@ from sync.remotes.nextcloud.removing import Removing
 from sync.remotes.nextcloud.rows import Entry, item_of
 from sync.remotes.nextcloud.storing import Storing
 from sync.remotes.nextcloud.walk import root_of, walk
+from sync.remotes.paging import Paging
 from sync.remotes.without import WithoutExtras
 
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ if TYPE_CHECKING:
 
     from cache.model import Anchor, Item, ItemId, Version
     from sync.capabilities import Capabilities
+    from sync.remote import ChangePage
     from sync.remotes.nextcloud.announced import Announced
     from sync.sessions import Announced as Content
     from sync.sessions import Stream, UploadId
 
-PAGE = 1000
 ROOM_BYTES = 1 << 50  # told as free where nothing limits it: statfs has no word for that
 SPACE_PROPERTIES = (f"{DAV}quota-available-bytes", f"{DAV}quota-used-bytes")
 
@@ -84,7 +85,7 @@ class NextcloudRemote(WithoutExtras):
         self._chunk_bytes = chunk_bytes
         self._opening = trio.Lock()
         self._opened: _Opened | None = None
-        self._more_after: Anchor | None = None
+        self._paging = Paging(self._ledger, self._walk, self._since)
         self._hints = Hints(self._exchange.url, user, password, tls)
         self.archive = NextcloudArchive(self._reached)
 
@@ -130,16 +131,14 @@ class NextcloudRemote(WithoutExtras):
         return self._ledger.newest()
 
     async def changes(self, anchor: Anchor) -> ChangePage:
-        """What changed since; the server is walked, but for the later pages of one answer. AnchorExpired."""
-        self._ledger.position(anchor)
-        if anchor != self._more_after:
-            await walk((await self.opened()).places)
-        newest = self._ledger.newest()  # before the rows: what is recorded between the two is told again
-        rows = self._ledger.since(self._ledger.position(anchor), PAGE + 1)
-        page, more = rows[:PAGE], len(rows) > PAGE
-        reached = self._ledger.anchor(page[-1][0]) if more else newest
-        self._more_after = reached if more else None
-        return ChangePage(changes=[_told(state) for _, state in page], anchor=reached, has_more=more)
+        """What changed since; AnchorExpired."""
+        return await self._paging.after(anchor)
+
+    async def _walk(self) -> None:
+        await walk((await self.opened()).places)
+
+    def _since(self, seq: int, limit: int) -> list[tuple[int, Item | Tombstone]]:
+        return [(number, _told(state)) for number, state in self._ledger.since(seq, limit)]
 
     async def hints(self, anchor: Anchor) -> AsyncIterator[None]:
         """Once when connected, then whenever something may have changed."""

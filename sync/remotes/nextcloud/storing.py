@@ -12,6 +12,7 @@ from sync.remote import Busy, Conflict, Gone, NewFile, Overwrite, RemoteError, S
 from sync.remotes.asking import Ask
 from sync.remotes.nextcloud.asks import if_match
 from sync.remotes.nextcloud.changing import MTIME_MIN_S, NS, REFUSALS, STORED, Changing
+from sync.remotes.nextcloud.entries import bare
 from sync.remotes.nextcloud.rows import Entry, item_of
 from sync.remotes.sending import durable_s, proven
 
@@ -134,5 +135,4 @@ def content_headers(digest: str, mtime_s: int) -> dict[str, str]:
 
 def etag_told(reply: Reply) -> str:
     """The ETag that was given to what was stored; "" when none was told."""
-    told: str = reply.headers.get("oc-etag") or ""
-    return told.removeprefix("W/").strip('"')
+    return bare(reply.headers.get("oc-etag"))
