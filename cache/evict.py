@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cache.model import ContentId
 
+DEFAULT_FLOOR_BYTES = 256 << 20  # room left for everybody else on that disk
 LARGE_BYTES = 64 << 20  # from here on a part of a file is worth keeping
 GRAIN_BYTES = 1 << 20  # holes begin and end here: few ranges to remember, whole blocks on any disk
 

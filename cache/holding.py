@@ -6,23 +6,16 @@ being sent.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from cache.db import get_meta, set_meta
+from cache.model import PushMode
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
     from cache.model import Ino, LocalChange
-
-
-class PushMode(StrEnum):
-    """Whether local changes are sent by themselves."""
-
-    AUTO = "auto"
-    REVIEW = "review"
 
 
 def review_wanted(connection: sqlite3.Connection) -> bool:

@@ -196,6 +196,13 @@ class ChangeState(StrEnum):
     PARKED = "parked"  # cannot be pushed as things are; kept and shown until retried or resolved
 
 
+class PushMode(StrEnum):
+    """Whether local changes are sent by themselves."""
+
+    AUTO = "auto"
+    REVIEW = "review"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalChange:
     """One row of the outbox."""

@@ -16,14 +16,16 @@ import trio
 
 from cache import contents, journal, pacing, paths, tree
 from cache.errors import LocalError
+from cache.evict import DEFAULT_FLOOR_BYTES
 from cache.model import Aspect, ChangeState, Ino, LocalChange, News, Node
 from sync import fetching
 from sync.applying import Applier
+from sync.choices import Policy
 from sync.descent import Descender
-from sync.evictor import DEFAULT_FLOOR_BYTES, Evictor
+from sync.evictor import Evictor
 from sync.fetching import Fetcher
 from sync.growth import Growth
-from sync.hydrator import Hydrator, Policy
+from sync.hydrator import Hydrator
 from sync.keeper import Keeper, Kept
 from sync.prefetch import Prefetcher
 from sync.puller import Puller

@@ -14,7 +14,7 @@ import trio
 from cache import contents
 from cache.ballast import Ballast
 from cache.errors import NotPermitted
-from cache.evict import Candidate, Victim, victims
+from cache.evict import DEFAULT_FLOOR_BYTES, Candidate, Victim, victims
 from cache.model import ContentId, Ino, NodeChanged
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 INTERVAL_S = 2.0
 SLACK = 0.95  # evict a little further than the limit, so that it does not run for every file
-DEFAULT_FLOOR_BYTES = 256 << 20  # room left for everybody else on that disk
 JUST_USED_S = 5  # who closed a file may open it again
 LOOK_AGAIN_S = 600.0  # what had to stay may go by now
 FULL_DISK_BYTES = 32 << 20  # made free at once when a disk is full

@@ -8,7 +8,6 @@ raises; it never gets holes.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -17,6 +16,7 @@ import trio
 from cache import ranges
 from cache.model import NodeChanged
 from cache.opened import Waiter
+from sync.choices import Policy
 from sync.downloads import SMALL_BYTES, Download, Filler
 from sync.readahead import BLOCK_BYTES, AccessPattern
 from sync.remote import BadDigest, Remote, RemoteError, Unreachable
@@ -39,20 +39,6 @@ SLOW_BYTES_PER_S = 64 << 20  # a background stream below this gets help by anoth
 STEAL_MIN_BYTES = 32 << 20  # what is left to a stream before half of it is given to another
 STEAL_INTERVAL_S = 1.0
 HELPERS_MAX = 3
-
-
-class Policy(StrEnum):
-    """How much of a file is fetched beyond what is read; named as in Windows' Cloud Files."""
-
-    PROGRESSIVE = "progressive"  # open returns at once, reads get their ranges, the rest comes behind
-    PARTIAL = "partial"  # only what is read, and what the way of reading announces
-    FULL = "full"  # open waits for every byte
-    ALWAYS_FULL = "always-full"  # and every file is brought as soon as it is known, while there is room
-
-    @property
-    def waits_for_all(self) -> bool:
-        """Whether a file is opened only when every byte is here."""
-        return self in {Policy.FULL, Policy.ALWAYS_FULL}
 
 
 class Hydrator:

@@ -6,7 +6,6 @@ Each decision is written down in the catalog, in one transaction with its effect
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from cache import activity, edits, holding, tree
@@ -15,6 +14,7 @@ from cache.db import get_meta, set_meta
 from cache.errors import NotFound
 from cache.model import EntryChanged, Ino, ItemId, Kind, Node, NodeChanged
 from sync import review, sides
+from sync.choices import Keep
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,14 +29,6 @@ if TYPE_CHECKING:
     from sync.prefetch import Prefetcher
     from sync.review import Reviewed
     from sync.uploader import Uploader
-
-
-class Keep(StrEnum):
-    """Which side of a conflict stays."""
-
-    ORIGINAL = "original"
-    COPY = "copy"
-    BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from cache.holding import PushMode
-from sync.evictor import DEFAULT_FLOOR_BYTES
-from sync.hydrator import Policy
+from cache.evict import DEFAULT_FLOOR_BYTES
+from cache.model import PushMode
+from sync.choices import Policy
 from sync.planner import Conflicts
 from sync.remotes.address import Provider, parse_address
 from vfs.logs import LogFormat

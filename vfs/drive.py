@@ -19,12 +19,11 @@ import trio
 from cache import holding, tree
 from cache.db import get_meta, set_meta
 from cache.errors import StateUnusable
-from cache.holding import PushMode
-from cache.model import ROOT_INO, News
+from cache.evict import DEFAULT_FLOOR_BYTES
+from cache.model import ROOT_INO, News, PushMode
 from cache.store import LocalStore
+from sync.choices import Policy
 from sync.engine import Engine
-from sync.evictor import DEFAULT_FLOOR_BYTES
-from sync.hydrator import Policy
 from sync.limited import Limited
 from sync.planner import Conflicts
 from sync.presence import Presence

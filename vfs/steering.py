@@ -8,7 +8,7 @@ import msgspec
 
 from cache.errors import NotFound
 from cache.model import Ino
-from sync.steering import Keep
+from sync.choices import Keep
 from vfs.failure import Failure
 from vfs.requests import Verb
 

@@ -12,8 +12,8 @@ import trio
 from cache.db import inline
 from cache.model import ROOT_INO, Ino, ItemId, Kind
 from cache.store import LocalStore
+from sync.choices import Policy
 from sync.engine import Engine
-from sync.hydrator import Policy
 from tests.fakes.drive import FakeDrive
 from tests.fakes.remote import FakeRemote
 from vfs.filesystem import Filesystem

@@ -8,7 +8,7 @@ import trio
 
 from cache import tree
 from cache.model import Ino
-from sync.hydrator import Policy
+from sync.choices import Policy
 from tests.engine.machine import Machine, body, file_of, flat, forest, machine, until
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import trio
 
 from cache.model import Kind
 from sync import hydrator
-from sync.hydrator import Policy
+from sync.choices import Policy
 from sync.remote import Unreachable
 from tests.engine.machine import machine, until
 from tests.fakes.drive import FakeDrive

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from cache import holding, paths
 from cache.db import set_meta
-from cache.holding import PushMode
-from cache.model import ChangeState
+from cache.model import ChangeState, PushMode
 from sync.planner import Conflicts
 from sync.remote import BadDigest, Denied, QuotaFull, Unknown, Unreachable
 from tests.fakes.faults import Fault

@@ -24,7 +24,7 @@ import sync.transfers
 import sync.upload_source
 import sync.uploader
 from cache import holding
-from cache.holding import PushMode
+from cache.model import PushMode
 from sync.remote import RemoteError
 from tests.fakes.drive import FakeDrive
 from tests.model import server_side, traits

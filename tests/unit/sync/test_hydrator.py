@@ -16,8 +16,9 @@ from cache.tree import child
 from sync import downloads
 from sync import hydrator as hydration
 from sync.absorb import Absorber
+from sync.choices import Policy
 from sync.growth import TOLD_AFTER_S, Growth
-from sync.hydrator import Hydrator, Policy
+from sync.hydrator import Hydrator
 from sync.planner import Conflicts
 from sync.readahead import BLOCK_BYTES
 from sync.remote import BadDigest, Unreachable, VersionGone

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from sync.hydrator import Policy
+from sync.choices import Policy
 from sync.remote import Unknown
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cache import holding, journal
-from cache.holding import PushMode
-from cache.model import Aspect, ChangeState
+from cache.model import Aspect, ChangeState, PushMode
 from sync.remote import Unknown
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from cache import holding
 from cache.errors import NoAttribute, NoSpaceLeft, NotSupported
-from cache.holding import PushMode
+from cache.model import PushMode
 from sync.planner import Conflicts
 from sync.remote import Unknown
 from tests.fakes.drive import FakeDrive

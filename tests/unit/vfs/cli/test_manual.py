@@ -55,6 +55,13 @@ def test_a_mount_does_not_wait_for_what_other_commands_need() -> None:
     assert not loaded & {"vfs.cli.doctor", "vfs.cli.accounts", "prometheus_client", "tarfile", "httpx", "pyfuse3"}
 
 
+@pytest.mark.parametrize("name", ["status", "ls", "queue", "pin", "approve", "activity", "search", "top"])
+def test_who_only_asks_a_mount_loads_no_engine(name: str) -> None:
+    program = f"import sys; from vfs.cli.app import make_app; make_app('{name}'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {"trio", "httpx", "httpcore", "sqlite3", "pyfuse3", "sync.engine"}
+
+
 @pytest.mark.skipif(shutil.which("groff") is None, reason="no groff: not installed: groff-base")
 def test_the_manual_is_well_formed() -> None:
     words = ["groff", "-man", "-Kutf8", "-Tutf8", "-ww", "-P-cbou"]
