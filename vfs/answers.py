@@ -28,6 +28,7 @@ class Answers:
         self._flags = 0
         self.pending = False
         self.workers_waiting = 0  # beyond one, a worker that has answered ends, and comes back no more
+        self.passed_on = False  # workers come by at all: of a pyfuse3 whose do not, no answer may make a detour
 
     def attach(self, channel_fd: int) -> None:
         """The channel is known from here on."""
@@ -38,7 +39,7 @@ class Answers:
 
         False when that cannot be done now: the kernel keeps no listing then, and drops what it had.
         """
-        if self._detour is None or self.workers_waiting > 1:
+        if self._detour is None or not self.passed_on or self.workers_waiting > 1:
             return False
         self._flags, self.pending = flags, True
         self._detour.begin()

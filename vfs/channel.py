@@ -46,6 +46,7 @@ class Turn:
 
     async def __aenter__(self) -> None:
         answers = self._answers
+        answers.passed_on = True
         if answers.pending:
             answers.pass_on()
         answers.workers_waiting += 1

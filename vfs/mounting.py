@@ -197,6 +197,7 @@ class Session:
             health = await trio.to_thread.run_sync(table.probe, path, ANSWER_TIMEOUT_S, abandon_on_cancel=True)
             if health is not table.Health.ALIVE:
                 raise Failure("mount-silent", f"{path} was mounted, but does not answer ({health})")
+        self._notifications.ensure_attached()
         await trio.to_thread.run_sync(table.raise_read_ahead, path, READ_AHEAD_KIB, abandon_on_cancel=True)
         self._registry.add(self._record())
         self._answered = True
@@ -217,10 +218,9 @@ class Session:
                     nursery.start_soon(self._leave_anyway)
 
     async def _watch_lifeline(self, fd: int) -> None:
-        at_end = False
-        while not at_end:
+        await trio.lowlevel.wait_readable(fd)
+        while os.read(fd, 4096):
             await trio.lowlevel.wait_readable(fd)
-            at_end = not os.read(fd, 4096)
         log.info("the parent process is gone: flushing and unmounting")
         await self._leave_anyway()
 

