@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cache.model import ROOT_INO, ContentId, Ino, ItemId, Version
+from cache.tree import DEEPEST
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,11 +34,12 @@ ITEMS_IN = "SELECT item_id FROM node WHERE parent = ? AND item_id IS NOT NULL"
 HIDDEN = """SELECT f.ino, i.shown_name FROM json_each(?) AS asked
     JOIN node f ON f.ino = json_extract(asked.value, '$[0]')
     JOIN item i ON i.parent_id = f.item_id AND i.shown_name = json_extract(asked.value, '$[1]')"""
-PATHS = """WITH RECURSIVE up (begin, ino, parent, path) AS (
-        SELECT n.ino, n.ino, n.parent, n.name FROM json_each(?) AS asked JOIN node n ON n.ino = asked.value
+PATHS = f"""WITH RECURSIVE up (begin, ino, parent, path, depth) AS (
+        SELECT n.ino, n.ino, n.parent, n.name, 0 FROM json_each(?) AS asked JOIN node n ON n.ino = asked.value
         UNION ALL
-        SELECT up.begin, n.ino, n.parent, n.name || '/' || up.path FROM up JOIN node n ON n.ino = up.parent)
-    SELECT begin, path, ino FROM up WHERE parent IS NULL"""
+        SELECT up.begin, n.ino, n.parent, n.name || '/' || up.path, up.depth + 1
+        FROM up JOIN node n ON n.ino = up.parent WHERE up.depth < {DEEPEST})
+    SELECT begin, path, ino FROM up WHERE parent IS NULL"""  # noqa: S608  # a constant
 OUTBOX = "SELECT ino, item_id, base_parent_id, base_name, sent_parent_id, sent_name FROM journal LIMIT ?"
 OUTBOX_MAX = 500  # rows; with more to be sent, news is taken in one by one
 _CHANGE_NODE = """UPDATE node SET size = ?, symlink_target = ?, mode = ?, mtime_ns = ?, ctime_ns = ?, writable = ?
@@ -131,7 +133,7 @@ def hidden(connection: sqlite3.Connection, places: Iterable[tuple[Ino, str]]) ->
 
 
 def paths(connection: sqlite3.Connection, inos: Iterable[Ino]) -> dict[Ino, str]:
-    """Paths of nodes below the mount point, as `tree.path_of` tells them."""
+    """Paths of nodes below the mount point, as `tree.path_of` tells them; none of those whose chain has no end."""
     rows = connection.execute(PATHS, (_json(inos),)).fetchall()
     return {ino: path if top == ROOT_INO else f"?/{path}" for ino, path, top in rows}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cache import tree
+from cache import bulk, tree
 from cache.model import Ino, Kind
 
 if TYPE_CHECKING:
@@ -66,3 +66,14 @@ def test_nodes_say_what_the_catalog_holds(catalog: sqlite3.Connection) -> None:
     node = tree.child(catalog, TOP, "folder-1")
     assert node is not None
     assert (node.parent, node.kind, node.mode, node.listed, node.writable) == (TOP, Kind.FOLDER, 420, False, True)
+
+
+def test_paths_of_a_ring_come_to_an_end(catalog: sqlite3.Connection) -> None:
+    """It must never be; but who is told of it must not be gone round in for ever either."""
+    first, second, third = (node.ino for node in tree.children(catalog, TOP) if node.kind is Kind.FOLDER)
+    catalog.execute("UPDATE node SET parent = ? WHERE ino = ?", (second, first))
+    catalog.execute("UPDATE node SET parent = ? WHERE ino = ?", (first, second))
+    steps = iter(range(300))  # far more than it takes to look 4,096 folders up
+    catalog.set_progress_handler(lambda: next(steps, -1) < 0, 1000)
+    assert bulk.paths(catalog, [first, third]) == {third: "/folder-2"}
+    assert tree.path_of(catalog, first).startswith("?/")
