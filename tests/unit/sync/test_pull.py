@@ -166,6 +166,22 @@ async def test_our_own_change_told_back_is_no_news(desk: Desk) -> None:
     assert rows == [("here",)]
 
 
+async def test_our_own_change_told_by_a_page_under_way_is_not_asked_for(desk: Desk) -> None:
+    """Its answer came while the page was on its way; both tell the same, so nothing is in doubt."""
+    machine = desk.machine
+    fault = machine.remote.inject(Fault(operation="changes", gate=trio.Event()))
+    await desk.write("/a/x", b"mine")
+    machine.remote.requests.clear()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(machine.pull)
+        await fault.reached.wait()
+        await machine.push_one(0)
+        assert fault.gate is not None
+        fault.gate.set()
+    assert sorted(machine.remote.requests) == ["changes", "put"]
+    assert machine.tree() == desk.drive.tree() == START | {"/a/x": b"mine"}
+
+
 # One transaction -----------------------------------------------------------------------------------------------------
 
 
