@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from cache.errors import LocalError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -72,7 +74,11 @@ async def watch(mountpoint: str, statistics: Callable[[], Statistics], program: 
     before = Standing.of(statistics())
     while True:
         await trio.sleep(LOOK_INTERVAL_S)
-        now = Standing.of(statistics())
+        try:
+            now = Standing.of(statistics())
+        except LocalError as error:  # a catalog that cannot be read: nothing else is told any more
+            await _show(program, mountpoint, str(error))
+            return
         for text in news(before, now):
             if not await _show(program, mountpoint, text):
                 return

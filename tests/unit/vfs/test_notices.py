@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from cache.errors import StateUnusable
 from tests.harness.waiting import until
 from vfs import notices
 from vfs.notices import Standing, news, watch
@@ -62,3 +63,21 @@ async def test_where_nothing_can_be_shown_it_ends(monkeypatch: pytest.MonkeyPatc
     states = iter([Numbers(), Numbers(conflicts=1)])
     with trio.fail_after(20):
         await watch("/m", lambda: next(states), "/nowhere/at/all")
+
+
+async def test_a_catalog_that_cannot_be_read_is_told_and_ends_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "LOOK_INTERVAL_S", 0.0)
+    shown, program, looks = tmp_path / "shown", tmp_path / "show", iter([Numbers()])
+
+    def look() -> Numbers:
+        for numbers in looks:
+            return numbers
+        raise StateUnusable("the catalog is damaged")
+
+    program.write_text(f'#!/bin/sh\nprintf "%s" "$4" > {shown}\n')
+    program.chmod(0o700)
+    with trio.fail_after(20):
+        await watch("/m", look, str(program))
+    assert shown.read_text() == "the catalog is damaged"
