@@ -20,6 +20,7 @@ from cache.bundles import Bundles
 from cache.holes import make_hole
 from cache.model import Bundled, ContentId
 from cache.on_disk import sync_folder
+from cache.spares import Spares
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,7 @@ class Blobs:
         if any(made):
             sync_folder(root)
         self.bundles = Bundles(root / "bundles")
+        self.spares = Spares(root, _UNSENT)
 
     def path(self, content_id: ContentId) -> Path:
         """Where the bytes of `content_id` are."""
@@ -57,6 +59,8 @@ class Blobs:
     def create(self, content_id: ContentId, size: int, *, unsent: bool = False) -> None:
         """A new file of `size` bytes that takes no room, marked if `unsent`. Raises FileExistsError: an id is used
         once."""
+        if unsent and size == 0 and self.spares.take(f"{self._text}/{self._name(content_id)}"):
+            return
         with self._new(content_id, _UNSENT if unsent else _PLAIN) as fd:
             os.ftruncate(fd, size)
 

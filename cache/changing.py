@@ -40,6 +40,6 @@ def existing(connection: sqlite3.Connection, ino: Ino) -> Node:
 
 def permit(connection: sqlite3.Connection, node: Node, needs: Capability) -> None:
     """Raises NotPermitted when the remote told that this account may not."""
-    item = None if node.item_id is None else items.get(connection, node.item_id)
-    if item is not None and needs not in item.capabilities:
+    capabilities = None if node.item_id is None else items.capabilities(connection, node.item_id)
+    if capabilities is not None and needs not in capabilities:
         raise NotPermitted(ino=node.ino, needs=needs.value)

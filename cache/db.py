@@ -95,8 +95,14 @@ class Database:
         It costs less than one with a thread hop (200 against 240 to 450 µs to create a file, 40 against 100 µs for a
         chmod) and waits for no disk: a commit only goes to the page cache, and `checkpoint` folds the log elsewhere.
         """
-        async with self._turn:
+        try:
+            self._turn.acquire_nowait()  # nobody else writes or waits: no other task runs in between, which takes 20 µs
+        except trio.WouldBlock:
+            await self._turn.acquire()
+        try:
             return self.write_now(change)
+        finally:
+            self._turn.release()
 
     async def _shielded(self, transaction: Callable[[], T]) -> T:
         with trio.CancelScope(shield=True):

@@ -26,6 +26,7 @@ from cache.model import (
     ContentId,
     Ino,
     Item,
+    ItemId,
     Kind,
     LocalChange,
     News,
@@ -115,7 +116,7 @@ def rename(  # noqa: PLR0917
     node = tree.child(connection, parent, name)
     if node is None:
         raise NotFound(name=name)
-    _folder(connection, new_parent, Capability.ADD_CHILDREN if parent != new_parent else None)
+    folder = _folder(connection, new_parent, Capability.ADD_CHILDREN if parent != new_parent else None)
     target = tree.child(connection, new_parent, new_name)
     if target is not None and no_replace:
         raise Exists(name=new_name)
@@ -127,12 +128,12 @@ def rename(  # noqa: PLR0917
             _adopt(connection, node, target, clock)
         else:
             _detach(connection, target, clock)
-    tree.place(connection, node.ino, new_parent, new_name)
-    tree.stamp(connection, node.ino, clock.now_ns)
-    journal_place(connection, node.ino, clock)
+        node = existing(connection, node.ino)  # it may be that item by now
+    tree.rename(connection, node.ino, new_parent, new_name, clock.now_ns)
+    _journal_place(connection, node, folder.item_id, new_name, clock)
     journal.retry_parked(connection, node.ino)  # what was refused there may be taken here
-    for folder in {parent, new_parent}:
-        tree.touch(connection, folder, clock.now_ns)
+    for touched in {parent, new_parent}:
+        tree.touch(connection, touched, clock.now_ns)
     return Renamed(node, target, reveal(connection, parent, name))
 
 
@@ -159,12 +160,7 @@ def exchange(  # noqa: PLR0917
 
 
 def set_attributes(
-    connection: sqlite3.Connection,
-    ino: Ino,
-    clock: Clock,
-    *,
-    mode: int | None = None,
-    mtime_ns: int | None = None,
+    connection: sqlite3.Connection, ino: Ino, clock: Clock, *, mode: int | None = None, mtime_ns: int | None = None
 ) -> Node:
     """chmod and utimens: what travels of them; not from the root, which is where this machine mounted the drive."""
     node = existing(connection, ino)
@@ -230,12 +226,10 @@ def _adopt(connection: sqlite3.Connection, node: Node, target: Node, clock: Cloc
     assert target.item_id is not None and node.content_id is not None  # noqa: S101, PT018  # by _becomes_version_of
     rows = journal.of_node(connection, target.ino)
     item = items.get(connection, target.item_id)
-    tree.stamp(connection, target.ino, clock.now_ns)
     base = _seen_version(rows, item)
     theirs = set() if item is None else xattrs.names(connection, target.ino, item)
     xattrs.keep(connection, target, item)
-    tree.place(connection, target.ino, None, target.name)
-    tree.set_item(connection, target.ino, None)
+    tree.take_out(connection, target.ino, clock.now_ns)
     journal.drop(connection, target.ino)
     held = any(row.state is ChangeState.HELD for row in journal.of_node(connection, node.ino).values())
     journal.drop(connection, node.ino, Aspect.CREATE, Aspect.XATTRS)
@@ -262,9 +256,7 @@ def _detach(connection: sqlite3.Connection, node: Node, clock: Clock) -> None:
     rows = journal.of_node(connection, node.ino)
     item = None if node.item_id is None else items.get(connection, node.item_id)
     xattrs.keep(connection, node, item)
-    tree.place(connection, node.ino, None, node.name)
-    tree.stamp(connection, node.ino, clock.now_ns)
-    tree.set_item(connection, node.ino, None)
+    tree.take_out(connection, node.ino, clock.now_ns)
     create = rows.get(Aspect.CREATE)
     if create is not None and (create.state is ChangeState.RUNNING or create.sent_generation >= 0):
         journal.drop(connection, node.ino, Aspect.XATTRS)
@@ -274,8 +266,9 @@ def _detach(connection: sqlite3.Connection, node: Node, clock: Clock) -> None:
     journal.drop(connection, node.ino)
     if item is not None:
         journal.record(connection, node.ino, Aspect.REMOVE, item, clock.now_s)
-        journal.rebase_content(connection, node.ino, _seen_version(rows, item))
-        journal.inherit_sent(connection, node.ino, Aspect.REMOVE, rows.get(Aspect.CONTENT))
+        if Aspect.CONTENT in rows:
+            journal.rebase_content(connection, node.ino, _seen_version(rows, item))
+            journal.inherit_sent(connection, node.ino, Aspect.REMOVE, rows[Aspect.CONTENT])
 
 
 def journal_place(connection: sqlite3.Connection, ino: Ino, clock: Clock, *, held: bool | None = None) -> None:
@@ -285,13 +278,20 @@ def journal_place(connection: sqlite3.Connection, ino: Ino, clock: Clock, *, hel
     `held`: as `journal.record`.
     """
     node = existing(connection, ino)
+    if node.parent is not None:
+        folder = existing(connection, node.parent)
+        _journal_place(connection, node, folder.item_id, node.name, clock, held)
+
+
+def _journal_place(  # noqa: PLR0917
+    connection: sqlite3.Connection, node: Node, folder: ItemId | None, name: str, clock: Clock, held: bool | None = None
+) -> None:
     item = None if node.item_id is None else items.get(connection, node.item_id)
-    if item is None or node.parent is None:
+    if item is None:
         return  # a creation takes the place it finds when it is sent
-    parent = existing(connection, node.parent)
-    row = journal.get(connection, ino, Aspect.PLACE)
-    same = parent.item_id == item.parent_id and names.shown(item.name) == node.name
+    row = journal.get(connection, node.ino, Aspect.PLACE)
+    same = folder == item.parent_id and names.shown(item.name) == name
     if same and not (row is not None and row.in_doubt):
-        journal.drop(connection, ino, Aspect.PLACE)
+        journal.drop(connection, node.ino, Aspect.PLACE)
     else:
-        journal.record(connection, ino, Aspect.PLACE, item, clock.now_s, held=held)
+        journal.record(connection, node.ino, Aspect.PLACE, item, clock.now_s, held=held)

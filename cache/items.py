@@ -89,8 +89,16 @@ def get(connection: sqlite3.Connection, item_id: ItemId) -> Item | None:
     return None if row is None else _item(row)
 
 
+def capabilities(connection: sqlite3.Connection, item_id: ItemId) -> frozenset[Capability] | None:
+    """What the remote lets this account do with an item; None: it is not known."""
+    row = connection.execute("SELECT capabilities FROM item WHERE item_id = ?", (item_id,)).fetchone()
+    return None if row is None else _capabilities(row[0])
+
+
 def digest(connection: sqlite3.Connection, item_id: ItemId | None, version: Version | None) -> str | None:
     """What a version of an item hashes to, if it is the newest that was told of, and with its digest."""
+    if item_id is None or version is None:
+        return None
     row = connection.execute(
         "SELECT digest FROM item WHERE item_id = ? AND content_version = ?", (item_id, version)
     ).fetchone()

@@ -9,7 +9,7 @@ conflict table. Every function belongs inside the transaction that makes the cha
 from __future__ import annotations
 
 import hashlib
-import uuid
+import secrets
 from typing import TYPE_CHECKING
 
 from cache.holding import review_wanted
@@ -25,8 +25,11 @@ _COLUMNS = """seq, ino, aspect, state, item_id, base_content, base_metadata, bas
     sent_generation, sent_parent_id, sent_name, sent_digest, attempts, reason, not_before_ms, queued_at_s"""
 
 
+_NAMES = _COLUMNS.replace("\n", "").replace(" ", "").split(",")
+
+
 def _change(row: tuple[object, ...]) -> LocalChange:
-    values = dict(zip(_COLUMNS.replace("\n", "").replace(" ", "").split(","), row, strict=True))
+    values = dict(zip(_NAMES, row, strict=True))
     values["aspect"] = Aspect(str(values["aspect"]))
     values["state"] = ChangeState(str(values["state"]))
     return LocalChange(**values)  # type: ignore[arg-type]  # the STRICT schema guarantees the types of the row
@@ -121,19 +124,13 @@ def leaving(connection: sqlite3.Connection, parent_id: ItemId, limit: int = -1) 
 
 def new_key() -> str:
     """A fresh idempotency key."""
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def record(
-    connection: sqlite3.Connection,
-    ino: Ino,
-    aspect: Aspect,
-    item: Item | None,
-    now_s: int,
-    *,
-    not_before_ms: int = 0,
-    held: bool | None = None,
-) -> None:
+    connection: sqlite3.Connection, ino: Ino, aspect: Aspect, item: Item | None, now_s: int,
+    *, not_before_ms: int = 0, held: bool | None = None,
+) -> None:  # fmt: skip
     """Note a local change; `item` is the remote state that it is based on (kept from the first change on).
 
     A further change of a row only raises its generation: a request under way goes on and the row stays behind it.
@@ -279,10 +276,10 @@ def park(connection: sqlite3.Connection, change: LocalChange, reason: str) -> No
 
 def retry_parked(connection: sqlite3.Connection, ino: Ino | None = None) -> int:
     """Everything parked, or what is parked of a node, becomes pending again; returns how many."""
-    query = (
-        "UPDATE journal SET state = 'pending', not_before_ms = 0 WHERE state = 'parked' AND (?1 IS NULL OR ino = ?1)"
-    )
-    return connection.execute(query, (ino,)).rowcount
+    change = "UPDATE journal SET state = 'pending', not_before_ms = 0 WHERE state = 'parked'"
+    if ino is None:
+        return connection.execute(change).rowcount
+    return connection.execute(f"{change} AND ino = ?", (ino,)).rowcount  # by its index, however long the outbox is
 
 
 def reopen(connection: sqlite3.Connection, ino: Ino, aspect: Aspect, *, approved: bool = False) -> None:

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 def fresh(blobs: Blobs, rescue: Rescue, content_id: ContentId, size: int, *, unsent: bool = False) -> None:
     """Of a content whose row was just inserted: holes; `unsent`: of dirty bytes."""
-    strays.clear(blobs, rescue, content_id)  # what an earlier transaction left that rolled back
-    blobs.create(content_id, size, unsent=unsent)
+    try:
+        blobs.create(content_id, size, unsent=unsent)
+    except FileExistsError:  # an earlier transaction left it, that rolled back
+        strays.clear(blobs, rescue, content_id)
+        blobs.create(content_id, size, unsent=unsent)
     reached("blob-created")
 
 

@@ -51,18 +51,23 @@ def item_size(item: Item) -> int:
 
 def reveal(connection: sqlite3.Connection, parent: Ino, name: str) -> list[News]:
     """The name became free here: show the remote item that it hid, if there is one."""
-    folder = tree.by_ino(connection, parent)
-    if folder is None or folder.item_id is None:
-        return []
-    item = items.at_place(connection, folder.item_id, name)
-    if item is None or tree.by_item(connection, item.item_id) is not None:
-        return []
-    if journal.removal_of(connection, item.item_id) is not None or tree.child(connection, parent, name) is not None:
-        return []
-    if is_own_creation(connection, parent, item):
+    item = _hidden(connection, parent, name)
+    if item is None or tree.child(connection, parent, name) is not None or is_own_creation(connection, parent, item):
         return []
     materialise(connection, parent, item)
     return [EntryChanged(parent, name)]
+
+
+def _hidden(connection: sqlite3.Connection, parent: Ino, name: str) -> Item | None:
+    """The item at a place that no node shows, and that is not to be removed. There is none almost always, and every
+    rename and removal asks: one question."""
+    row = connection.execute(
+        """SELECT i.item_id FROM node f JOIN item i ON i.parent_id = f.item_id AND i.shown_name = ?
+           WHERE f.ino = ? AND NOT EXISTS (SELECT 1 FROM node n WHERE n.item_id = i.item_id)
+             AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.item_id = i.item_id AND j.aspect = 'remove')""",
+        (name, parent),
+    ).fetchone()
+    return None if row is None else items.get(connection, row[0])
 
 
 def is_own_creation(connection: sqlite3.Connection, parent: Ino, item: Item) -> bool:

@@ -18,8 +18,8 @@ CREATE TABLE node (
     mode           INTEGER NOT NULL CHECK (mode BETWEEN 0 AND 4095),
     mtime_ns       INTEGER NOT NULL,
     ctime_ns       INTEGER NOT NULL,
-    item_id        TEXT UNIQUE,                        -- NULL: the remote has never seen it
-    content_id     INTEGER UNIQUE REFERENCES content (content_id),  -- NULL: no byte of it is here
+    item_id        TEXT,                               -- NULL: the remote has never seen it
+    content_id     INTEGER REFERENCES content (content_id),  -- NULL: no byte of it is here
     symlink_target TEXT,
     listed         INTEGER NOT NULL DEFAULT 0 CHECK (listed IN (0, 1)),  -- every child of this folder is here
     writable       INTEGER NOT NULL DEFAULT 1 CHECK (writable IN (0, 1)),
@@ -28,6 +28,9 @@ CREATE TABLE node (
     atime_ns       INTEGER,                            -- as it was set here; NULL: that of the last change
     device         INTEGER NOT NULL DEFAULT 0          -- of a character or block device
 ) STRICT;
+-- A page of each index that a row is in is written with each new row: none is in an index by what it has not.
+CREATE UNIQUE INDEX node_by_item ON node (item_id) WHERE item_id IS NOT NULL;
+CREATE UNIQUE INDEX node_by_content ON node (content_id) WHERE content_id IS NOT NULL;
 CREATE UNIQUE INDEX node_by_name ON node (parent, name) WHERE parent IS NOT NULL;
 CREATE INDEX node_by_parent ON node (parent, ino);     -- readdir: the inode number is the cookie
 CREATE INDEX node_folders ON node (parent) WHERE kind = 'folder';  -- a folder's link count, without seeing its files
@@ -146,8 +149,8 @@ CREATE TABLE journal (
     UNIQUE (ino, aspect)
 ) STRICT;
 CREATE INDEX journal_by_time ON journal (not_before_ms) WHERE state = 'pending';
-CREATE INDEX journal_by_item ON journal (item_id);
-CREATE INDEX journal_by_base ON journal (base_parent_id, base_name);
+CREATE INDEX journal_by_item ON journal (item_id) WHERE item_id IS NOT NULL;
+CREATE INDEX journal_by_base ON journal (base_parent_id, base_name) WHERE base_parent_id IS NOT NULL;
 CREATE INDEX journal_by_sent ON journal (sent_parent_id, sent_name) WHERE sent_parent_id IS NOT NULL;
 
 -- Uploads in pieces that are under way: written before a byte of them travels, so that they go on after a crash.

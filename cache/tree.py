@@ -211,6 +211,16 @@ def place(connection: sqlite3.Connection, ino: Ino, parent: Ino | None, name: st
     connection.execute("UPDATE node SET parent = ?, name = ? WHERE ino = ?", (parent, name, ino))
 
 
+def rename(connection: sqlite3.Connection, ino: Ino, parent: Ino, name: str, now_ns: int) -> None:
+    """The same of what a program renames, with its time."""
+    connection.execute("UPDATE node SET parent = ?, name = ?, ctime_ns = ? WHERE ino = ?", (parent, name, now_ns, ino))
+
+
+def take_out(connection: sqlite3.Connection, ino: Ino, now_ns: int) -> None:
+    """Take a node out of the tree, and its item from it."""
+    connection.execute("UPDATE node SET parent = NULL, item_id = NULL, ctime_ns = ? WHERE ino = ?", (now_ns, ino))
+
+
 def set_item(connection: sqlite3.Connection, ino: Ino, item_id: ItemId | None) -> None:
     """Tie a node to an item."""
     connection.execute("UPDATE node SET item_id = ? WHERE ino = ?", (item_id, ino))

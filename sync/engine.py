@@ -128,6 +128,7 @@ class Engine:
             await nursery.start(self.prefetcher.run)
             await nursery.start(self.descender.run)
             nursery.start_soon(self.growth.run)
+            nursery.start_soon(self.store.blobs.spares.run)
             parts = (self.puller.run, self.uploader.run, self.evictor.run, self.store.run_janitor, self.keeper.run)
             for part in parts:
                 nursery.start_soon(self._keep_running, part)

@@ -14,6 +14,8 @@ PARALLEL = 6
 PARALLEL_LARGE = 2  # of them, large files; one slot at the least is left to all others
 PARALLEL_BUSY = 2  # while programs are changing names and files: they share this thread, and go first
 BUSY_S = 0.1  # how long after a local change that holds
+PAUSE_S = 0.02  # after a local change nothing begins: another one mostly follows within a millisecond,
+PAUSED_MAX_S = 1.0  # and its program would wait while a request is made; unless changes have come for so long
 
 
 class Slots:
@@ -22,16 +24,26 @@ class Slots:
     def __init__(self) -> None:
         self.busy: set[Ino] = set()
         self._large: set[Ino] = set()
-        self._changed_at = -math.inf
+        self._changed_at = self._busy_since = -math.inf
         self._put_off = False  # a large file, only because programs work
 
     def changed(self) -> None:
         """A local change was made."""
-        self._changed_at = trio.current_time()
+        now = trio.current_time()
+        if now - self._changed_at >= BUSY_S:
+            self._busy_since = now
+        self._changed_at = now
 
     @property
     def _parallel(self) -> int:
+        if self._pause_s > 0:
+            return 0
         return PARALLEL if trio.current_time() - self._changed_at >= BUSY_S else PARALLEL_BUSY
+
+    @property
+    def _pause_s(self) -> float:
+        """For how long nothing begins; 0 or less: no more."""
+        return min(self._changed_at + PAUSE_S, self._busy_since + PAUSED_MAX_S) - trio.current_time()
 
     def all_taken(self) -> bool:
         """Whether nothing may start now."""
@@ -44,6 +56,8 @@ class Slots:
     def quiet_in_s(self) -> float | None:
         """When more may start without anything having ended, because programs are quiet then; None: it makes no
         difference."""
+        if (pause_s := self._pause_s) > 0:
+            return pause_s
         return BUSY_S if len(self.busy) < PARALLEL and (self.all_taken() or self._put_off) else None
 
     def take(self, ino: Ino, *, large: bool) -> bool:

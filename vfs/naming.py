@@ -98,15 +98,14 @@ class Names:
         """Rename and move, with RENAME_NOREPLACE and RENAME_EXCHANGE."""
         if flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE):
             raise NotSupported(flags=flags)
-        await self._ready_target(new_parent, new_name)
+        going = await self._ready_target(new_parent, new_name)
         clock = self._store.clock()
         if flags & RENAME_EXCHANGE:
             await self._store.db.write_here(lambda c: edits.exchange(c, parent, name, new_parent, new_name, clock))
             self._engine.changed()
             return
-        reader = self._store.db.reader
-        coming, going = tree.child(reader, parent, name), tree.child(reader, new_parent, new_name)
-        await self._store.durability.before_replacing(coming, going)
+        if going is not None:
+            await self._store.durability.before_replacing(tree.child(self._store.db.reader, parent, name), going)
         done = await self._store.db.write_here(
             lambda c: edits.rename(
                 c, parent, name, new_parent, new_name, clock, no_replace=bool(flags & RENAME_NOREPLACE)
@@ -115,11 +114,13 @@ class Names:
         self._after(done.news, done.replaced)
         self._engine.keeper.look_at(done.node.ino)
 
-    async def _ready_target(self, parent: Ino, name: str) -> None:
+    async def _ready_target(self, parent: Ino, name: str) -> Node | None:
+        """What has that name; a folder, and the one that it is in, with all that is in them."""
         await self._listed(parent)
         target = tree.child(self._store.db.reader, parent, name)
         if target is not None and target.kind is Kind.FOLDER:
             await self._listed(target.ino)
+        return target
 
     async def _make(self, parent: Ino, name: str, new: _New) -> Node:
         await self._listed(parent)

@@ -119,8 +119,8 @@ def _taken(session: Session, base: Path, servers: Servers, settings: Settings) -
     with ExitStack() as stack:
         at = base / session.name
         ours, theirs = at / "ours", at / "theirs"
-        for folder in (at, ours, theirs):
-            folder.mkdir()
+        for folder in (ours, theirs):
+            folder.mkdir(parents=True)
         our_url = lengthened(stack, ours, servers.ours, session.round_trip_ms).url
         their_url = lengthened(stack, theirs, servers.theirs, session.round_trip_ms).url
         compared = [
