@@ -28,7 +28,7 @@ class Delta(StrEnum):
     """How a remote's changes become known."""
 
     NATIVE = "native"  # the remote keeps a feed
-    WALK = "walk"  # folders whose tag did not change are passed by
+    WALK = "walk"  # folders in which nothing changed are passed by, or say so
     SCAN = "scan"  # every known folder is listed
 
 

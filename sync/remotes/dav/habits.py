@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from sync.capabilities import FILES_AND_FOLDERS, Guard, Names
+from sync.capabilities import FILES_AND_FOLDERS, Delta, Guard, Names
 from sync.remote import Busy, Denied, Permanent, ProtocolViolation, Refused, RemoteError, Unknown
 from sync.remotes.asking import Ask
 from sync.remotes.dav.facts import is_weak, opaque
 from sync.remotes.dav.looking import RESERVED
+from sync.remotes.dav.reporting import Reach
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sync.remotes.dav.locking import Locks
     from sync.remotes.dav.looking import Looker
     from sync.remotes.dav.looking import Names as Path
+    from sync.remotes.dav.reporting import Reporter
 
 STALE = '"anchorfs-stale"'
 DONE = frozenset({200, 201, 204})
@@ -50,6 +52,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     whole_puts: bool = False  # an upload that breaks off leaves nothing behind
     fine_tags: bool = False  # contents of one size that are written within a second differ in their tags
     tags_move: bool = False  # a tag stays when its file is renamed
+    reports: Reach = Reach.NONE  # what it tells of changes since a position
     empty_files: bool = False  # a file without a byte is kept
     refused: str = ""  # characters that a name cannot have: it would come out as another one
 
@@ -67,10 +70,11 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
 class Prober:
     """Tries one server, below its root."""
 
-    def __init__(self, exchange: DavExchange, looker: Looker, locks: Locks) -> None:
+    def __init__(self, exchange: DavExchange, looker: Looker, locks: Locks, reporter: Reporter) -> None:
         self._exchange = exchange
         self._looker = looker
         self._locks = locks
+        self._reporter = reporter
         self._at: Path = (f"{RESERVED}probe-{secrets.token_hex(6)}",)
         self._other: Path = (f"{self._at[0]}-2",)
 
@@ -110,9 +114,44 @@ class Prober:
             whole_puts=whole,
             fine_tags=fine,
             tags_move=bool(before and after and before.tag) and _tag(before) == _tag(after),
+            reports=await self._reach(),
             empty_files=await self._keeps_empty_files(),
             refused=await self._refused_characters(),
         )
+
+    async def _reach(self) -> Reach:
+        """In a folder with a file and a folder, which come and go. One that takes a position for its own that never
+        was would leave out changes at another time."""
+        if not await self._looker.announces_reports():
+            return Reach.NONE
+        folder = (f"{self._at[0]}-4",)
+        try:
+            await self._status("MKCOL", folder, {})
+            return await self._reach_in(folder)
+        finally:
+            with suppress(RemoteError):
+                await self._status("DELETE", folder, {})
+
+    async def _reach_in(self, folder: Path) -> Reach:
+        file, inner = (*folder, "file"), (*folder, "inner")
+        empty = await self._reporter.position(folder)
+        if empty is None or await self._reporter.since(folder, "data:,anchorfs-never-told", tree=False) is not None:
+            return Reach.NONE
+        await self._status("MKCOL", inner, {})
+        for names in (file, (*inner, "file")):
+            await self._put(names, b"x")
+        came = await self._reporter.since(folder, empty, tree=False)
+        below = await self._reporter.since(folder, empty, tree=True)
+        for names in (file, inner):
+            await self._status("DELETE", names, {})
+        if came is None or file not in came.present:
+            return Reach.NONE
+        went = await self._reporter.since(folder, came.token, tree=False)
+        if went is None or file not in went.gone:
+            return Reach.NONE
+        if inner not in came.present or inner not in went.gone:
+            return Reach.FILES
+        return Reach.FOLDER if below is None or (*inner, "file") not in below.present else Reach.TREE
 
     async def _keeps_empty_files(self) -> bool:
         """A server exists that dies of them, and answers nothing. A line that broke just then is told from that by a
@@ -224,8 +263,10 @@ class _BrokenOffError(Exception):
 def capabilities_of(habits: Habits, *, unsafe: bool) -> Capabilities:
     """What a server of these habits can keep and promise."""
     missing = Guard.LOOKED if unsafe and habits.writes else Guard.REFUSED
+    deltas = {Reach.TREE: Delta.NATIVE, Reach.FOLDER: Delta.WALK}
     return with_(
         FILES_AND_FOLDERS,
+        delta=deltas.get(habits.reports, Delta.SCAN),
         create=Guard.ATOMIC if habits.creates_safely else missing,
         overwrite=Guard.ATOMIC if habits.overwrites_safely else missing,
         file_moves=Guard.ATOMIC if habits.if_match else Guard.LOOKED,

@@ -14,7 +14,8 @@ from cache.model import Kind
 from sync.remote import Denied, Gone, ProtocolViolation
 from sync.remotes.asking import Ask
 from sync.remotes.dav.exchange import LISTING_MAX_BYTES, parsed
-from sync.remotes.dav.multistatus import Told, multistatus_of
+from sync.remotes.dav.facts import propfind_body
+from sync.remotes.dav.multistatus import Told, dav, multistatus_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 RESERVED = ".anchorfs-"  # names of what is on its way to its own
 Names = tuple[str, ...]
+_REPORTS = propfind_body(("supported-report-set",))
 TOLD = frozenset({207, 404})
 WITH_SLASH = frozenset({301, 302, 307, 308})  # of a server that insists on a folder's slash
 WITHOUT_SLASH = frozenset({400, 405})  # of one that will have none behind a file
@@ -69,7 +71,7 @@ class Looker:
             return None
         for told in multistatus_of(reply.body).responses:
             if self._exchange.names_of(told.href) == names:
-                return None if told.status == 404 else self._facts(told)
+                return None if told.status == 404 else self.facts(told)
         raise ProtocolViolation("what was asked about was not told of")
 
     async def listing(self, names: Names, *, everything: bool = False) -> Listed:
@@ -83,7 +85,7 @@ class Looker:
         own = rows.pop(names, None)
         if own is None:
             raise ProtocolViolation("a listing does not tell of its folder")
-        facts = self._facts(own)
+        facts = self.facts(own)
         if facts is None or facts.kind is not Kind.FOLDER:
             raise Gone("it is no folder")
         inside = {
@@ -91,12 +93,27 @@ class Looker:
             for found, told in rows.items()
             if len(found) == len(names) + 1 and found[:-1] == names and (everything or not is_reserved(found[-1]))
         }
-        found = {name: self._facts(told) for name, told in inside.items() if told.status == 200}
+        found = {name: self.facts(told) for name, told in inside.items() if told.status == 200}
         children = {name: facts for name, facts in found.items() if facts is not None}
         unclear = {name for name, told in inside.items() if told.status not in {200, 404}}
         return Listed(own=facts, children=children, unclear=frozenset(unclear | (found.keys() - children.keys())))
 
-    def _facts(self, told: Told) -> Facts | None:
+    async def announces_reports(self) -> bool:
+        """Whether the root says that it tells what changed since a position (RFC 3253, section 3.1.5)."""
+        ask = Ask(
+            method="PROPFIND", path=self._exchange.path_of((), folder=True), content=_REPORTS, expect=frozenset({207}),
+            headers={"depth": "0", "content-type": "application/xml; charset=utf-8"},
+        )  # fmt: skip
+        for told in multistatus_of((await self._exchange.reply(ask)).body).responses:
+            reports = told.properties.get(dav("supported-report-set"))
+            for each in () if reports is None or self._exchange.names_of(told.href) else reports.children:
+                report = each.child(dav("report"))
+                if report is not None and report.has(dav("sync-collection")):
+                    return True
+        return False
+
+    def facts(self, told: Told) -> Facts | None:
+        """What is told of one address; Denied."""
         if told.status != 200:
             raise Denied(f"the server tells HTTP {told.status} of it")
         return self._facts_of(told, self._exchange.server_s)

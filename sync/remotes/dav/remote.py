@@ -24,7 +24,9 @@ from sync.remotes.dav.looking import Looker
 from sync.remotes.dav.mirror import told_of
 from sync.remotes.dav.multistatus import Told, dav, multistatus_of
 from sync.remotes.dav.placing import Placer
+from sync.remotes.dav.positions import Positions
 from sync.remotes.dav.recognising import Recogniser
+from sync.remotes.dav.reporting import Reporter
 from sync.remotes.dav.server import Server
 from sync.remotes.dav.touched import Touched
 from sync.remotes.dav.verifying import Verifier
@@ -64,7 +66,9 @@ class DavRemote(WithoutExtras, WithoutSessions):
         self._poll_s = poll_s
         looker, touched = Looker(exchange, propfind_body(), self._facts), Touched()
         self._recogniser = Recogniser(mirror, looker)
-        walker = Walker(mirror, looker, self._recogniser, touched)
+        self._reporter = Reporter(exchange, looker)
+        positions = Positions(mirror, exchange, self._reporter, lambda: self._server.habits.reports)
+        walker = Walker(mirror, looker, self._recogniser, touched, positions)
         self._server = Server(
             exchange,
             mirror,
@@ -106,7 +110,9 @@ class DavRemote(WithoutExtras, WithoutSessions):
         known = self._mirror.root()
         entry = self._mirror.add(None, "", told) if known is None else self._mirror.refresh(known, told)
         if self._mirror.fact("habits") is None or not self._server.habits.writes:  # it may have been no leave to write
-            self._server.habits = await Prober(self._exchange, self._server.looker, self._server.locks).habits()
+            self._server.habits = await Prober(
+                self._exchange, self._server.looker, self._server.locks, self._reporter
+            ).habits()  # fmt: skip
             self._mirror.set_fact("habits", msgspec.json.encode(self._server.habits).decode())
         return entry.item
 

@@ -43,6 +43,17 @@ class Touched:
                 self._ended.clear()
                 self._floor = self.now
 
+    def inside(self, then: int, folder_id: ItemId) -> bool:
+        """The same of any place in a folder."""
+        ended = (place[0] for place, at in self._ended.items() if at > then)
+        return then < self._floor or any(
+            each == folder_id for each in (*ended, *(place[0] for place in self._under_way))
+        )
+
+    def anything(self, then: int) -> bool:
+        """The same of any place."""
+        return self.now > then or bool(self._under_way)
+
     def since(self, then: int, place: Place) -> bool:
         """Whether it changed, or may have, after the moment `then`."""
         return then < self._floor or place in self._under_way or self._ended.get(place, 0) > then

@@ -1,8 +1,8 @@
 """Brings the stored tree up to what the server holds: one folder at a time, or all that are known.
 
 Only a listed folder is looked into: what nobody asked for yet is nobody's news. Something is gone only if a whole
-listing of its folder lacks it, no known thing turned up elsewhere instead, and a look at its own address says so too;
-an error, a cut or an odd answer never does.
+listing of its folder lacks it, or the server reports so, no known thing turned up elsewhere instead, and a look at its
+own address says so too; an error, a cut or an odd answer never does.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     from cache.model import ItemId
     from sync.remotes.dav.facts import Entry, Facts
-    from sync.remotes.dav.looking import Listed, Looker
+    from sync.remotes.dav.looking import Listed, Looker, Names
     from sync.remotes.dav.mirror import Mirror
+    from sync.remotes.dav.positions import Positions
     from sync.remotes.dav.recognising import Recogniser
+    from sync.remotes.dav.reporting import Report
     from sync.remotes.dav.touched import Touched
 
 TURN = 200  # rows written before others have their turn
@@ -31,11 +33,14 @@ AT_ONCE = 6  # listings under way
 class Walker:
     """One walk at a time; who asks meanwhile waits for one that begins after the asking."""
 
-    def __init__(self, mirror: Mirror, looker: Looker, recogniser: Recogniser, touched: Touched) -> None:
+    def __init__(
+        self, mirror: Mirror, looker: Looker, recogniser: Recogniser, touched: Touched, positions: Positions
+    ) -> None:  # fmt: skip
         self._mirror = mirror
         self._looker = looker
         self._recogniser = recogniser
         self._touched = touched
+        self._positions = positions
         self._turn = trio.Lock()
         self._missing: set[ItemId] = set()
         self.walked_s = 0.0  # how long the last one took
@@ -45,11 +50,15 @@ class Walker:
         async with self._turn:
             began_s = trio.current_time()
             self._missing = set()
+            self._positions.begin()
             root = self._mirror.root()
             level = [] if root is None else [root]
             while level:
                 level = await self._level(level)
+            then = self._touched.now
             await self._settle_missing()
+            if not (self._missing and self._touched.anything(then)):
+                self._positions.keep()
             self._mirror.prune()
             self.walked_s = trio.current_time() - began_s
 
@@ -78,9 +87,45 @@ class Walker:
         return below
 
     async def _into(self, folder: Entry) -> list[Entry]:
-        if await self.look_into(folder) is None:
+        names = self._mirror.names(folder.item_id)
+        if names is None:
             return []
+        again = await self._reported(folder, names)
+        if again is None:
+            await self._positions.before_listing(folder, names)
+            await self.look_into(folder)
+        elif self._positions.tells_all_below:
+            return again
+        else:
+            self._positions.distrust(again)
         return [each for each in self._mirror.children(folder.item_id) if each.kind is Kind.FOLDER and each.listed]
+
+    async def _reported(self, folder: Entry, names: Names) -> list[Entry] | None:
+        """Take in what the server says changed since the last walk: the listed folders that it names, as others may
+        stand there now. None: it does not say."""
+        then = self._touched.now
+        report = await self._positions.report(folder, names)
+        if report is None:
+            return None
+        if self._mirror.names(folder.item_id) != names:
+            raise Gone("it moved meanwhile")
+        if await self._take_report(report, then) and not report.unclear:
+            self._positions.read_to(folder, names, report.token)
+        named = (self._mirror.at(at) for at, told in report.present.items() if told.kind is Kind.FOLDER)
+        return [each for each in named if each is not None and each.listed]
+
+    async def _take_report(self, report: Report, then: int) -> bool:
+        """From the top down; False: something was left to the next one, as this machine is changing it."""
+        whole = True
+        rows, gone = report.by_folder()
+        for above in sorted(rows.keys() | gone.keys(), key=len):
+            folder = self._mirror.at(above)
+            if folder is None or not folder.listed:
+                continue  # nobody's news
+            known = {each.name: each for each in self._mirror.children(folder.item_id)}
+            await self._take_rows(folder, rows[above], known, gone[above] & known.keys(), then)
+            whole = whole and not self._touched.inside(then, folder.item_id)
+        return whole
 
     async def look_into(self, folder: Entry) -> set[str] | None:
         """Take in a listing of one folder: the names it lacks. None: it is known to be gone. Gone: it is not there."""
@@ -95,22 +140,28 @@ class Walker:
 
     async def _take(self, folder: Entry, listed: Listed, then: int) -> set[str]:
         known = {each.name: each for each in self._mirror.children(folder.item_id)}
-        lacks = {
-            name
-            for name in known.keys() - listed.children.keys() - listed.unclear
-            if not self._touched.since(then, (folder.item_id, name))
-        }
+        lacks = known.keys() - listed.children.keys() - listed.unclear
+        lacks = await self._take_rows(folder, listed.children, known, lacks, then)
+        own = self._mirror.get(folder.item_id)
+        if own is not None and not own.gone:
+            self._mirror.refresh(own, listed.own)
+        if listed.unclear or self._touched.inside(then, folder.item_id):
+            self._positions.forget(folder.item_id)
+        return lacks
+
+    async def _take_rows(
+        self, folder: Entry, rows: dict[str, Facts], known: dict[str, Entry], lacks: set[str], then: int
+    ) -> set[str]:
+        """What is there, and what is not; returns of the latter what counts."""
+        lacks = {name for name in lacks if not self._touched.since(then, (folder.item_id, name))}
         self._missing |= {known[name].item_id for name in lacks}
-        told = list(listed.children.items())
+        told = list(rows.items())
         present = known.keys() - lacks
         for at in range(0, len(told), TURN):
             new = self._refresh(folder, dict(told[at : at + TURN]), then)
             for name, facts in new:
                 await self._appeared(folder, name, facts, then, present)
             await trio.lowlevel.checkpoint()
-        own = self._mirror.get(folder.item_id)
-        if own is not None and not own.gone:
-            self._mirror.refresh(own, listed.own)
         return lacks
 
     def _refresh(self, folder: Entry, told: dict[str, Facts], then: int) -> list[tuple[str, Facts]]:
