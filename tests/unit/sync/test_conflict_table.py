@@ -275,6 +275,16 @@ async def test_a_lost_answer_has_one_effect(desk: Desk) -> None:
     assert (tree["/f"], tree["/n"], desk.copies()) == (b"mine", b"new", {})
 
 
+async def test_a_deletion_after_an_upload_whose_answer_was_lost(desk: Desk) -> None:
+    """What the remote holds by then is our own, and no edit that would win."""
+    await desk.write("/f", b"mine")
+    desk.machine.remote.inject(Fault(operation="put", after=Unknown()))
+    await desk.machine.push_one(0)
+    assert desk.drive.tree()["/f"] == b"mine"
+    await desk.unlink("/f")
+    assert await desk.meet() == {"/d": None, "/e": None}
+
+
 async def test_a_refusal_is_not_repeated_for_ever(desk: Desk) -> None:
     """The remote answers a key for ever as it did first: after a refusal the request must bear another."""
     await desk.do.setattr(desk.machine.at("/f").ino, AttributeChange(mode=0o600), None)
