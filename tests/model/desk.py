@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import trio
 
 from cache.model import Item, Kind
+from tests.fakes.drive import FakeDrive
+from tests.model.machine import Machine
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
     from sync.remote import Replaced
-    from tests.fakes.drive import FakeDrive
-    from tests.model.machine import Machine
 
 
 class Desk:
@@ -25,10 +29,12 @@ class Desk:
         self.drive, self.machine, self._push_first = drive, machine, push_first
         self.do = machine.filesystem
 
-    def there(self, path: str, data: bytes | None = None) -> Item:
-        """A new file, or folder, at the remote."""
+    def there(self, path: str, data: bytes | str | None = None) -> Item:
+        """A new file, symlink (to `data`) or folder at the remote."""
         folder, _, name = path.rpartition("/")
         parent = self.drive.at(folder).item_id
+        if isinstance(data, str):
+            return self.drive.create(parent, name, Kind.SYMLINK, mode=0o777, mtime_ns=5, target=data)
         kind = Kind.FOLDER if data is None else Kind.FILE
         return self.drive.create(parent, name, kind, mode=0o644, mtime_ns=5, data=data or b"")
 
@@ -91,3 +97,23 @@ class Desk:
     def decided(self) -> list[str]:
         """What the activity record says was decided."""
         return [row[0] for row in self.machine.store.db.reader.execute("SELECT what FROM activity ORDER BY seq")]
+
+
+@asynccontextmanager
+async def at_work(
+    folder: Path, tree: Mapping[str, bytes | str | None] | None = None, *, drive: FakeDrive | None = None,
+    push_first: bool = False, read: bool = True,
+) -> AsyncIterator[Desk]:  # fmt: skip
+    """A machine that knows all of `tree`, folders before what is in them, and with `read` has its bytes too."""
+    drive = drive or FakeDrive()
+    machine = Machine("ann", drive, folder / "ann")
+    try:
+        desk = Desk(drive, machine, push_first=push_first)
+        for path, data in (tree or {}).items():
+            desk.there(path, data)
+        await machine.begin()
+        async with machine.running():
+            await (machine.read_all if read else machine.list_all)()
+            yield desk
+    finally:
+        machine.remove()

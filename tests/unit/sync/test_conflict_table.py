@@ -13,10 +13,8 @@ import trio.testing
 from cache.model import Aspect, Version
 from sync.capabilities import EVERYTHING
 from sync.remote import Conflict, Unknown, Unreachable, VersionGone
-from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
-from tests.model.desk import Desk
-from tests.model.machine import Machine
+from tests.model.desk import Desk, at_work
 from vfs.attributes import AttributeChange
 
 if TYPE_CHECKING:
@@ -26,22 +24,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.virtual_time
 
 
-@pytest.fixture(params=["told-first", "met-when-pushed"])
-async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
-    """/f "old", /d/, /e/: known here. The remote's news comes before the push, or by its refusal."""
-    drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        desk = Desk(drive, machine, push_first=request.param == "met-when-pushed")
-        desk.there("/f", b"old")
-        desk.there("/d")
-        desk.there("/e")
-        await machine.begin()
-        async with machine.running():
-            await machine.read_all()
-            yield desk
-    finally:
-        machine.remove()
+@pytest.fixture
+async def desk(tmp_path: Path, *, push_first: bool) -> AsyncIterator[Desk]:
+    """/f "old", /d/, /e/: known here."""
+    async with at_work(tmp_path, {"/f": b"old", "/d": None, "/e": None}, push_first=push_first) as desk:
+        yield desk
 
 
 async def test_content_against_nothing(desk: Desk) -> None:

@@ -14,8 +14,7 @@ from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
 from tests.fakes.remote import FakeRemote
 from tests.fakes.sources import BytesSource
-from tests.model.desk import Desk
-from tests.model.machine import Machine
+from tests.model.desk import Desk, at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,15 +30,8 @@ LATER_REFUSALS = [BadDigest("written to while it was sent"), QuotaFull("full")]
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """An empty drive, and a machine at work on it."""
-    drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        await machine.begin()
-        async with machine.running():
-            await machine.read_all()
-            yield Desk(drive, machine)
-    finally:
-        machine.remove()
+    async with at_work(tmp_path) as desk:
+        yield desk
 
 
 async def arrived_twice(desk: Desk, later: RemoteError) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes.drive import FakeDrive
-from tests.model.desk import Desk
-from tests.model.machine import Machine
+from tests.model.desk import Desk, at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,22 +24,13 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-@pytest.fixture(params=["told-first", "met-when-pushed"])
-async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
+@pytest.fixture
+async def desk(tmp_path: Path, *, push_first: bool) -> AsyncIterator[Desk]:
     """/README "old", /d/, on a drive that folds names."""
     drive = FakeDrive()
     drive.fold = folded
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        desk = Desk(drive, machine, push_first=request.param == "met-when-pushed")
-        desk.there("/README", b"old")
-        desk.there("/d")
-        await machine.begin()
-        async with machine.running():
-            await machine.read_all()
-            yield desk
-    finally:
-        machine.remove()
+    async with at_work(tmp_path, {"/README": b"old", "/d": None}, drive=drive, push_first=push_first) as desk:
+        yield desk
 
 
 async def test_a_file_whose_name_differs_by_case(desk: Desk) -> None:

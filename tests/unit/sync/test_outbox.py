@@ -15,10 +15,8 @@ import cache.store
 from cache import items
 from cache.model import ChangeState, Item, ItemId
 from sync.remote import Denied, NameRefused, Unreachable
-from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
-from tests.model.desk import Desk
-from tests.model.machine import Machine
+from tests.model.desk import Desk, at_work
 from vfs.attributes import AttributeChange
 
 if TYPE_CHECKING:
@@ -35,18 +33,8 @@ MUTATIONS = {"put", "make_folder", "make_symlink", "move", "set_attributes", "re
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """/f "old", /d/: known here."""
-    drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        desk = Desk(drive, machine)
-        desk.there("/f", b"old")
-        desk.there("/d")
-        await machine.begin()
-        async with machine.running():
-            await machine.read_all()
-            yield desk
-    finally:
-        machine.remove()
+    async with at_work(tmp_path, {"/f": b"old", "/d": None}) as desk:
+        yield desk
 
 
 def sent(desk: Desk) -> list[str]:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from cache.model import Kind
 from sync.remote import Conflict
-from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
-from tests.model.machine import Machine
+from tests.model.desk import at_work
 from vfs.attributes import AttributeChange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from tests.model.machine import Machine
 
 pytestmark = pytest.mark.virtual_time
 
@@ -25,18 +25,8 @@ pytestmark = pytest.mark.virtual_time
 @pytest.fixture
 async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
     """/f "old" and /d/, known here."""
-    drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        root = drive.root_id
-        drive.create(root, "f", Kind.FILE, mode=0o644, mtime_ns=5, data=b"old")
-        drive.create(root, "d", Kind.FOLDER, mode=0o755, mtime_ns=5, data=b"")
-        await machine.begin()
-        async with machine.running():
-            await machine.read_all()
-            yield machine
-    finally:
-        machine.remove()
+    async with at_work(tmp_path, {"/f": b"old", "/d": None}) as desk:
+        yield desk.machine
 
 
 async def overtaken(machine: Machine, operation: str, act: Callable[[], object]) -> None:

@@ -9,10 +9,8 @@ import trio
 
 from sync.choices import Policy
 from sync.remote import Unknown
-from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
-from tests.model.desk import Desk
-from tests.model.machine import Machine
+from tests.model.desk import Desk, at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,18 +24,8 @@ LARGE = bytes(range(256)) * (16 << 10)  # 4 MiB: fetched in ranges
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """/f "old", /large: known here, no byte of them."""
-    drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        desk = Desk(drive, machine)
-        desk.there("/f", b"old")
-        desk.there("/large", LARGE)
-        await machine.begin()
-        async with machine.running():
-            await machine.list_all()
-            yield desk
-    finally:
-        machine.remove()
+    async with at_work(tmp_path, {"/f": b"old", "/large": LARGE}, read=False) as desk:
+        yield desk
 
 
 async def test_nothing_leaves_until_it_goes_on(desk: Desk) -> None:

@@ -9,9 +9,7 @@ import pytest
 
 from cache.model import Aspect, Kind
 from sync.planner import Conflicts, Verdict, verdict
-from tests.fakes.drive import FakeDrive
-from tests.model.desk import Desk
-from tests.model.machine import Machine
+from tests.model.desk import Desk, at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,22 +41,11 @@ def test_the_verdict(conflicts: Conflicts, aspect: Aspect, mine: Kind, theirs: K
     assert verdict(conflicts, aspect, mine, theirs) is wins
 
 
-@pytest.fixture(params=["told-first", "met-when-pushed"])
-async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
-    """/f "old", /g "other", /d/: known here. The remote's news comes before the push, or by its refusal."""
-    drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        desk = Desk(drive, machine, push_first=request.param == "met-when-pushed")
-        desk.there("/f", b"old")
-        desk.there("/g", b"other")
-        desk.there("/d")
-        await machine.begin()
-        async with machine.running():
-            await machine.read_all()
-            yield desk
-    finally:
-        machine.remove()
+@pytest.fixture
+async def desk(tmp_path: Path, *, push_first: bool) -> AsyncIterator[Desk]:
+    """/f "old", /g "other", /d/: known here."""
+    async with at_work(tmp_path, {"/f": b"old", "/g": b"other", "/d": None}, push_first=push_first) as desk:
+        yield desk
 
 
 @pytest.fixture

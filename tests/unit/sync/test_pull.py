@@ -18,7 +18,7 @@ from sync.absorb import Absorber
 from sync.remote import ChangePage, Conflict, Gone
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
-from tests.model.desk import Desk
+from tests.model.desk import Desk, at_work
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
@@ -36,19 +36,9 @@ START = {"/a": None, "/a/x": b"x", "/a/y": b"y", "/b": None, "/b/c": None, "/b/c
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """START, all of it read here."""
-    drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        desk = Desk(drive, machine)
-        for path, data in START.items():
-            desk.there(path, data)
-        await machine.begin()
-        async with machine.running():
-            await machine.read_all()
-            await machine.store.save()
-            yield desk
-    finally:
-        machine.remove()
+    async with at_work(tmp_path, START) as desk:
+        await desk.machine.store.save()
+        yield desk
 
 
 # Order ---------------------------------------------------------------------------------------------------------------

@@ -8,10 +8,8 @@ import pytest
 import trio
 
 from sync.remote import Unreachable
-from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
-from tests.model.desk import Desk
-from tests.model.machine import Machine
+from tests.model.desk import Desk, at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,21 +21,11 @@ pytestmark = pytest.mark.virtual_time
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """/a/, /b/f/gone: listed here; then gone/ was deleted, and the feed was cut off."""
-    drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        desk = Desk(drive, machine)
-        for path, data in {"/a": None, "/b": None, "/b/f": None, "/b/f/gone": b"1"}.items():
-            desk.there(path, data)
-        await machine.begin()
-        async with machine.running():
-            await machine.read_all()
-            desk.deleted("/b/f/gone")
-            desk.there("/b/f/new", b"2")
-            drive.expire_anchors()
-            yield desk
-    finally:
-        machine.remove()
+    async with at_work(tmp_path, {"/a": None, "/b": None, "/b/f": None, "/b/f/gone": b"1"}) as desk:
+        desk.deleted("/b/f/gone")
+        desk.there("/b/f/new", b"2")
+        desk.drive.expire_anchors()
+        yield desk
 
 
 async def test_a_folder_that_a_program_moves_into_one_that_was_compared_is_compared_too(desk: Desk) -> None:

@@ -10,15 +10,15 @@ import pytest
 from cache import holding, journal
 from cache.model import Aspect, ChangeState, PushMode
 from sync.remote import Unknown
-from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
-from tests.model.desk import Desk
-from tests.model.machine import Machine
+from tests.model.desk import Desk, at_work
 from vfs.attributes import AttributeChange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from tests.model.machine import Machine
 
 pytestmark = pytest.mark.virtual_time
 
@@ -33,19 +33,9 @@ async def mode(machine: Machine, wanted: PushMode) -> None:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """BEFORE, known here; changes wait for approval."""
-    drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        desk = Desk(drive, machine)
-        for path, data in BEFORE.items():
-            desk.there(path, data)
-        await machine.begin()
-        await mode(machine, PushMode.REVIEW)
-        async with machine.running():
-            await machine.read_all()
-            yield desk
-    finally:
-        machine.remove()
+    async with at_work(tmp_path, BEFORE) as desk:
+        await mode(desk.machine, PushMode.REVIEW)
+        yield desk
 
 
 async def work(desk: Desk) -> None:

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.drive import FakeDrive
-from tests.model.desk import Desk
-from tests.model.machine import Machine
+from tests.model.desk import Desk, at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,24 +61,16 @@ FIRST = {
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """All of `FIRST`, known here."""
-    drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        desk = Desk(drive, machine)
-        await machine.begin()
-        async with machine.running():
-            await machine.read_all()
-            for path, what in FIRST.items():
-                if what is None:
-                    await desk.mkdir(path)
-                elif isinstance(what, bytes):
-                    await machine.create(path, what)
-                else:
-                    await machine.filesystem.symlink(*machine.place(path), what)
-            await desk.meet()
-            yield desk
-    finally:
-        machine.remove()
+    async with at_work(tmp_path) as desk:
+        for path, what in FIRST.items():
+            if what is None:
+                await desk.mkdir(path)
+            elif isinstance(what, bytes):
+                await desk.machine.create(path, what)
+            else:
+                await desk.do.symlink(*desk.machine.place(path), what)
+        await desk.meet()
+        yield desk
 
 
 async def act(desk: Desk, line: str) -> None:

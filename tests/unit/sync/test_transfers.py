@@ -12,10 +12,8 @@ import trio.testing
 
 from cache import uploads
 from sync.remote import BadDigest, Unknown, Unreachable
-from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
-from tests.model.desk import Desk
-from tests.model.machine import Machine
+from tests.model.desk import Desk, at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -39,18 +37,9 @@ def _large(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """/f OLD, here whole."""
-    drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        desk = Desk(drive, machine)
-        desk.there("/f", OLD)
-        await machine.begin()
-        async with machine.running():
-            await machine.read_all()
-            machine.remote.requests.clear()
-            yield desk
-    finally:
-        machine.remove()
+    async with at_work(tmp_path, {"/f": OLD}) as desk:
+        desk.machine.remote.requests.clear()
+        yield desk
 
 
 def asked(desk: Desk) -> list[str]:

@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cache.model import Kind
-from tests.fakes.drive import FakeDrive
-from tests.model.desk import Desk
-from tests.model.machine import Machine
+from tests.model.desk import Desk, at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,29 +15,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.virtual_time
 
 
-@pytest.fixture(params=["told-first", "met-when-pushed"])
-async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
+@pytest.fixture
+async def desk(tmp_path: Path, *, push_first: bool) -> AsyncIterator[Desk]:
     """/f "old", /d/, /d/in "in", /l → f: known here."""
-    drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        desk = Desk(drive, machine, push_first=request.param == "met-when-pushed")
-        desk.there("/f", b"old")
-        desk.there("/d")
-        desk.there("/d/in", b"in")
-        drive.create(drive.root_id, "l", Kind.SYMLINK, mode=0o777, mtime_ns=5, target="f")
-        await machine.begin()
-        async with machine.running():
-            await machine.read_all()
-            yield desk
-    finally:
-        machine.remove()
-
-
-def link_there(desk: Desk, path: str, target: str) -> None:
-    """A new symlink at the remote."""
-    folder, _, name = path.rpartition("/")
-    desk.drive.create(desk.drive.at(folder).item_id, name, Kind.SYMLINK, mode=0o777, mtime_ns=5, target=target)
+    async with at_work(tmp_path, {"/f": b"old", "/d": None, "/d/in": b"in", "/l": "f"}, push_first=push_first) as desk:
+        yield desk
 
 
 async def test_a_file_that_became_a_folder_there_was_edited_here(desk: Desk) -> None:
@@ -85,7 +64,7 @@ async def test_a_folder_that_became_a_file_here_got_a_child_there(desk: Desk) ->
 async def test_a_file_that_became_a_symlink_there_was_edited_here(desk: Desk) -> None:
     await desk.write("/f", b"mine")
     desk.deleted("/f")
-    link_there(desk, "/f", "d")
+    desk.there("/f", "d")
     tree = await desk.meet()
     assert tree["/f"] == "d"
     assert b"mine" in tree.values()

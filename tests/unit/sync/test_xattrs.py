@@ -10,13 +10,12 @@ from msgspec.structs import replace
 
 from cache import holding
 from cache.errors import NoAttribute, NoSpaceLeft, NotSupported
-from cache.model import PushMode
+from cache.model import Kind, PushMode
 from sync.planner import Conflicts
 from sync.remote import Unknown
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
-from tests.model.desk import Desk
-from tests.model.machine import Machine
+from tests.model.desk import Desk, at_work
 from vfs.attributes import AttributeChange
 
 if TYPE_CHECKING:
@@ -54,22 +53,14 @@ class Tagged(Desk):
         return {name[5:]: value for name, value in self.drive.at(path).xattrs or ()}
 
 
-@pytest.fixture(params=["told-first", "met-when-pushed"])
-async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Tagged]:
+@pytest.fixture
+async def desk(tmp_path: Path, *, push_first: bool) -> AsyncIterator[Tagged]:
     """/f with user.old, /d/: known here."""
     drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path / "ann")
-    try:
-        desk = Tagged(drive, machine, push_first=request.param == "met-when-pushed")
-        desk.there("/f", b"old")
-        desk.there("/d")
-        desk.tagged("/f", old=b"1")
-        await machine.begin()
-        async with machine.running():
-            await machine.read_all()
-            yield desk
-    finally:
-        machine.remove()
+    item = drive.create(drive.root_id, "f", Kind.FILE, mode=0o644, mtime_ns=5, data=b"old")
+    drive.set_xattrs(item.item_id, item.metadata_version, (("user.old", b"1"),))
+    async with at_work(tmp_path, {"/d": None}, drive=drive) as plain:
+        yield Tagged(drive, plain.machine, push_first=push_first)
 
 
 async def test_different_attributes_are_both_kept(desk: Tagged) -> None:
