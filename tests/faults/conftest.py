@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.harness.drives import drive, first, lonely, one, second, served, two
+from tests.harness.drives import drive, far, first, link, lonely, one, second, served, two
 
-__all__ = ["drive", "first", "lonely", "one", "second", "served", "two"]
+__all__ = ["drive", "far", "first", "link", "lonely", "one", "second", "served", "two"]

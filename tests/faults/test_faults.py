@@ -38,18 +38,6 @@ SIZE = 300_000  # a file that is checked whole
 BIG = 6_000_000  # a file that is streamed
 
 
-@pytest.fixture(scope="module")
-def link(drive: Drive) -> FaultProxy:
-    """The way of `far` to the server."""
-    return drive.link()
-
-
-@pytest.fixture(scope="module")
-def far(drive: Drive, link: FaultProxy) -> Mount:
-    """The mount behind the link."""
-    return drive.mount("far", url=link.url)
-
-
 @pytest.fixture
 def place(far: Mount, link: FaultProxy, one: Path) -> Iterator[Path]:
     """This test's folder behind the link; the link is sound again at the end."""

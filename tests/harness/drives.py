@@ -1,7 +1,8 @@
 """A drive for tests: one server, any number of mounts of it, optionally behind a link that a test can disturb.
 
-Fixtures for whole modules (`drive`, and `one` and `two`, its first mounts) and for one test (`lonely`). Everything
-is reaped however the tests ended; an undeclared warning in a mount's log fails the last test of its module.
+Fixtures for whole modules (`drive`; `one` and `two`, its first mounts; `far`, one behind `link`) and for one test
+(`lonely`). Everything is reaped however the tests ended; an undeclared warning in a mount's log fails the last test of
+its module.
 """
 
 from __future__ import annotations
@@ -121,6 +122,18 @@ def first(drive: Drive) -> Mount:
 def second(drive: Drive) -> Mount:
     """The second mount of the module."""
     return drive.mount("two")
+
+
+@pytest.fixture(scope="module")
+def link(drive: Drive) -> FaultProxy:
+    """The way of the mount `far` to the server."""
+    return drive.link()
+
+
+@pytest.fixture(scope="module")
+def far(drive: Drive, link: FaultProxy) -> Mount:
+    """A mount behind that link."""
+    return drive.mount("far", url=link.url)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 server      a running anchorfs-server over an empty folder (`server.root`)
 mount       that server, mounted
 new_mount   makes further mounts: new_mount("other"); all are closed and their logs checked at the end
-drive, one, two, served, lonely: see tests.harness.drives
+drive, one, two, far, link, served, lonely: see tests.harness.drives
 writer, mounted, sides: see tests.harness.sides
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tests.harness.drives import drive, first, lonely, one, second, served, two
+from tests.harness.drives import drive, far, first, link, lonely, one, second, served, two
 from tests.harness.mount import Mount
 from tests.harness.server import ServerProcess
 from tests.harness.sides import mounted, sides, writer
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["drive", "first", "lonely", "mount", "new_mount", "one", "second", "served", "server", "two"]
+__all__ = ["drive", "far", "first", "link", "lonely", "mount", "new_mount", "one", "second", "served", "server", "two"]
 __all__ += ["mounted", "sides", "writer"]
 
 

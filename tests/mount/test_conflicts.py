@@ -22,18 +22,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.fuse
 
 
-@pytest.fixture(scope="module")
-def link(drive: Drive) -> FaultProxy:
-    """The way of the mount `far` to the server."""
-    return drive.link()
-
-
-@pytest.fixture(scope="module")
-def far(drive: Drive, link: FaultProxy) -> Mount:
-    """A mount that can be cut off."""
-    return drive.mount("far", url=link.url)
-
-
 class Pair:
     """One folder on two mounts, `near` and `far`; inside `apart()` the far one hears nothing."""
 

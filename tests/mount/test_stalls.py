@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.faults import Fault, Gate, HoldAnswer, Request
-from tests.harness.drives import Drive, seen
+from tests.harness.drives import seen
 from tests.harness.trees import pattern
 from tests.harness.waiting import DEADLINE_S, until
 
@@ -26,18 +26,6 @@ pytestmark = pytest.mark.fuse
 
 BIG = 40_000_000
 UNDISTURBED_S = 20.0  # of the 60 that a held answer lasts, and that its reader waits
-
-
-@pytest.fixture(scope="module")
-def link(drive: Drive) -> FaultProxy:
-    """The way of the mount `stalled` to the server."""
-    return drive.link()
-
-
-@pytest.fixture(scope="module")
-def far(drive: Drive, link: FaultProxy) -> Mount:
-    """A mount whose server can fall silent."""
-    return drive.mount("stalled", url=link.url)
 
 
 @contextmanager

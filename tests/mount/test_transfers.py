@@ -27,18 +27,6 @@ WITHOUT_WAITING_S = 20.0  # of the 60 that a held download lasts
 BIG = pattern(20_000_000, 7)
 
 
-@pytest.fixture(scope="module")
-def link(drive: Drive) -> FaultProxy:
-    """The way of the mount `far` to the server."""
-    return drive.link()
-
-
-@pytest.fixture(scope="module")
-def far(drive: Drive, link: FaultProxy) -> Mount:
-    """A mount whose transfers can be held."""
-    return drive.mount("far", url=link.url)
-
-
 @pytest.fixture
 def gate(link: FaultProxy) -> Iterator[Gate]:
     """Open at the end, however the test ended."""
