@@ -7,6 +7,7 @@ called before a request takes effect: what another client does at the worst mome
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -106,6 +107,9 @@ class AwkwardDav(httpx.AsyncBaseTransport):
         token = self.locks.get(names)
         if token is not None and f"<{token}>" not in headers.get("if", ""):
             raise _Refusal(423)
+        told = re.search(r"\[(.*)\]", headers.get("if", ""))
+        if told is not None and (names not in self.things or told[1] != self.tag(names)):
+            raise _Refusal(412)
         match = headers.get("if-match")
         if self.manners.if_match and match is not None and (names not in self.things or match != self.tag(names)):
             raise _Refusal(412)
@@ -176,11 +180,13 @@ class AwkwardDav(httpx.AsyncBaseTransport):
     def _lock(self, names: Names, _headers: httpx.Headers, _: bytes) -> tuple[int, dict[str, str], bytes]:
         if not self.manners.locks:
             raise _Refusal(501)
-        self._need(names)
         if names in self.locks:
             raise _Refusal(423)
+        made = names not in self.things
+        if made:
+            self.write(*names, data=b"")
         self.locks[names] = f"urn:uuid:{self.count}-{hashlib.sha256('/'.join(names).encode()).hexdigest()[:8]}"
-        return 200, {"lock-token": f"<{self.locks[names]}>"}, b""
+        return 201 if made else 200, {"lock-token": f"<{self.locks[names]}>"}, b""
 
     def _unlock(self, names: Names, _headers: httpx.Headers, _: bytes) -> tuple[int, dict[str, str], bytes]:
         self.locks.pop(names, None)

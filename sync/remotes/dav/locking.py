@@ -1,7 +1,8 @@
 """Write locks (RFC 4918, section 6): what is looked at under one stays as it is for every other client of the server.
 
-A lock ends by itself if this machine dies. It is only ever taken on what exists: locking a free name would make an
-empty file there.
+A lock ends by itself if this machine dies. It is only ever meant for what exists: locking a free name makes an empty
+file there. Servers exist that take a file away for a moment while another client replaces it: what comes of a lock on
+the name just then is taken back with care, and tried again.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from sync.remotes.dav.exchange import DavExchange
-    from sync.remotes.dav.looking import Names
+    from sync.remotes.dav.looking import Looker, Names
 
 HELD_MIN_S = 120
 SLOWEST_BYTES_PER_S = 100_000
 TRIES = 6
 PAUSE_S = 0.25
+CHANGED = 412
 _TOKEN = re.compile(r"<([!-;=?-~]+)>")
 _BODY = (
     b'<?xml version="1.0" encoding="utf-8"?><d:lockinfo xmlns:d="DAV:"><d:lockscope><d:exclusive/></d:lockscope>'
@@ -40,16 +42,17 @@ class Lock:
 
     token: str
 
-    def headers(self, url: str) -> dict[str, str]:
-        """What a request brings along that changes what stands at `url`."""
-        return {"if": f"<{url}> (<{self.token}>)"}
+    def headers(self, url: str, tag: str | None = None) -> dict[str, str]:
+        """What a request brings along that changes what stands at `url`, if it has this tag."""
+        return {"if": f"<{url}> (<{self.token}>{'' if tag is None else f' [{tag}]'})"}
 
 
 class Locks:
     """Takes and gives back locks of one server."""
 
-    def __init__(self, exchange: DavExchange, chance: random.Random | None = None) -> None:
+    def __init__(self, exchange: DavExchange, looker: Looker, chance: random.Random | None = None) -> None:
         self._exchange = exchange
+        self._looker = looker
         self._chance = chance or random.Random()  # noqa: S311  # jitter, not a secret
 
     @asynccontextmanager
@@ -86,17 +89,25 @@ class Locks:
             lock = Lock(token[1])
             if reply.status == 201:
                 await self._undo(names, lock)
+                await trio.sleep(self._chance.uniform(0.02, PAUSE_S))
+                if left and await self._looker.look(names) is not None:
+                    continue
                 raise Gone("there was nothing to lock")
             return lock
         raise Busy("it is locked")
 
     async def _undo(self, names: Names, lock: Lock) -> None:
-        """It was gone, and now an empty file is there that nobody wanted."""
-        ask = Ask(
-            method="DELETE", path=self._exchange.path_of(names), headers=lock.headers(self._exchange.url_of(names)),
-            mutates=True, expect=frozenset({200, 204, 404}),
-        )  # fmt: skip
-        await self._exchange.reply(ask)
+        """Nothing was there, and now an empty file is that nobody wanted; unless it was replaced by now."""
+        told = await self._looker.look(names)
+        if told is not None and told.size == 0 and told.tag is not None:
+            ask = Ask(
+                method="DELETE", path=self._exchange.path_of(names), mutates=True,
+                headers=lock.headers(self._exchange.url_of(names), told.tag), expect=frozenset({200, 204, 404, 412}),
+            )  # fmt: skip
+            if (await self._exchange.reply(ask)).status != CHANGED:
+                return
+        with suppress(RemoteError):
+            await self._exchange.reply(self._unlock(names, lock))
 
     def _unlock(self, names: Names, lock: Lock) -> Ask:
         return Ask(

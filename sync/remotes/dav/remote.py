@@ -76,7 +76,7 @@ class DavRemote(WithoutExtras, WithoutSessions):
             touched,
             walker,
             Once(mirror, self._current),
-            Locks(exchange),
+            Locks(exchange, looker),
             unsafe,
             _remembered(mirror),
         )
