@@ -205,6 +205,7 @@ def _against_curl(place: Place, path: Path, link: Link, _number: int) -> dict[st
     size = path.stat().st_size
     theirs = work.command(words) / size
     target.unlink()
+    os.sync()
     return {CURL: theirs, ANCHORFS: work.read(path, MIB)}
 
 

@@ -7,6 +7,7 @@ the same for both; on loopback none is in between. curl writes to a file on the 
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -117,6 +118,8 @@ def _hold(session: Session, base: Path, servers: Servers, settings: Settings, sa
                 both = pair or _mounted(own, base / f"{session.name}-{number}", servers, session)
                 for case in session.cases:
                     for place, link in both[:: 1 if number % 2 else -1]:
+                        if case.unit is Unit.THROUGHPUT:
+                            os.sync()  # what another one wrote would have the disk busy meanwhile
                         taken = case.take(place, place.path / case.data, link, number)
                         for name, sample in taken.items():
                             samples.setdefault(case.name, {}).setdefault(name, []).append(sample)
