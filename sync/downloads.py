@@ -22,6 +22,7 @@ from cache.holes import make_hole
 from sync.remote import BadDigest, ProtocolViolation, Remote, RemoteError, Transient, Unreachable
 
 if TYPE_CHECKING:
+    from cache.errors import LocalError
     from cache.model import ItemId, Version
     from cache.opened import OpenContent
     from cache.store import LocalStore
@@ -43,7 +44,7 @@ class Download:
     background: bool
     helper: bool = False  # beside another background stream of the same content
     hold: trio.CancelScope | None = None  # not begun: readers go first, until this is cancelled
-    error: RemoteError | OSError | None = None
+    error: RemoteError | LocalError | OSError | None = None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     @property
@@ -72,7 +73,7 @@ class Filler:
         self._calm_since_s = -math.inf
 
     async def fill(self, opened: OpenContent, download: Download) -> None:
-        """Stream gap after gap of [position, stop); raises RemoteError, OSError."""
+        """Stream gap after gap of [position, stop); raises RemoteError, LocalError, OSError."""
         self.urgent += not download.background
         try:
             await self._store.separate(opened)

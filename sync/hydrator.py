@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import trio
 
 from cache import ranges
+from cache.errors import LocalError
 from cache.model import NodeChanged
 from cache.opened import Waiter
 from sync.choices import Policy
@@ -73,7 +74,7 @@ class Hydrator:
     async def read(self, opened: OpenContent, start: int, stop: int, patience_s: float = WAIT_DEADLINE_S) -> None:
         """A reader needs [start, stop): return when it is resident, having arranged for what it will need next.
 
-        Raises RemoteError, OSError. The wait is bounded by `patience_s` without a new byte of this content.
+        Raises RemoteError, LocalError, OSError. The wait is bounded by `patience_s` without a new byte of this content.
         """
         pattern = self._patterns.setdefault(opened, AccessPattern())
         pattern.expected = ranges.first_missing(
@@ -96,7 +97,8 @@ class Hydrator:
         await self._await(opened, start, min(stop, opened.size), NEAR_BYTES)
 
     async def fill(self, opened: OpenContent) -> None:
-        """Return when all of a content is here, brought behind every reader; raises RemoteError, OSError."""
+        """Return when all of a content is here, brought behind every reader; raises RemoteError, LocalError,
+        OSError."""
         while not opened.whole:
             if opened.rejected:
                 raise BadDigest("other bytes arrived than announced")
@@ -207,7 +209,7 @@ class Hydrator:
                 else:
                     await self.filler.fill(opened, download)
                 await self.verify(opened)
-        except (RemoteError, OSError) as error:
+        except (RemoteError, LocalError, OSError) as error:
             download.error = error
         finally:
             self.statistics.active -= 1
@@ -228,7 +230,7 @@ class Hydrator:
             nursery.start_soon(self._help_if_slow, opened)
             try:
                 await self.filler.fill(opened, download)
-            except (RemoteError, OSError) as error:
+            except (RemoteError, LocalError, OSError) as error:
                 download.error = error  # not raised here: a nursery would wrap it, and nobody expects a group
             nursery.cancel_scope.cancel()
         if download.error is not None:

@@ -104,7 +104,7 @@ class Prefetcher:
     async def bring(self, inos: list[Ino]) -> None:
         """Fetch small files in one request; those that do not come that way are to be asked for one by one.
 
-        Raises RemoteError, OSError.
+        Raises RemoteError, LocalError, OSError.
         """
         if Feature.READ_MANY in self._remote.capabilities.features:
             await self._fetch(self._placeholders(inos), None)

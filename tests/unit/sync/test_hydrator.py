@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from cache.db import inline
+from cache.errors import NoSpaceLeft
 from cache.model import ROOT_INO, Kind, NodeChanged, Version
 from cache.store import LocalStore
 from cache.tree import child
@@ -210,6 +211,22 @@ async def test_blocks_that_arrived_are_told_to_the_kernel_late_and_once(tmp_path
         assert here.news == []
         await trio.sleep(TOLD_AFTER_S + 0.1)
         assert here.news == [NodeChanged(here.opened.ino)]
+
+
+@pytest.mark.parametrize("policy", [Policy.PARTIAL, Policy.PROGRESSIVE])
+async def test_a_catalog_without_room_fails_the_read_not_the_mount(
+    policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_opened: OpenContent) -> None:
+        raise NoSpaceLeft("no room for the catalog")
+
+    async with bench(tmp_path, policy=policy) as here:
+        with monkeypatch.context() as patch:
+            patch.setattr(here.store, "separate", full)
+            with pytest.raises(NoSpaceLeft):
+                await here.hydrator.read(here.opened, 0, 4096)
+        await here.hydrator.read(here.opened, 0, 4096)
+        assert here.held(0, 4096) == DATA[:4096]
 
 
 async def test_zeros_take_no_room_and_nothing_earlier_shows_through(tmp_path: Path) -> None:
