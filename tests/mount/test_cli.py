@@ -230,6 +230,21 @@ def test_unmount_takes_a_dead_mount_away(mount: Mount) -> None:
     assert os.listdir(mount.path) == []  # noqa: PTH208
 
 
+def test_unmount_of_a_mount_from_another_environment_does_not_call_it_dead(mount: Mount, tmp_path: Path) -> None:
+    (mount.path / "kept.txt").write_text("accepted")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    words = [sys.executable, "-m", "vfs.cli", "unmount", str(mount.path), "--json"]
+    told = subprocess.run(
+        words, env={**mount.environment, "XDG_RUNTIME_DIR": str(elsewhere)}, capture_output=True, text=True,
+        timeout=60, check=True,
+    )  # fmt: skip
+    assert json.loads(told.stdout) == {"mountpoint": str(mount.path), "dead": False}
+    wait_until(lambda: mount.process is None or mount.process.poll() == 0, "its process to end, with everything sent")
+    mount.remount()
+    assert (mount.path / "kept.txt").read_text() == "accepted"
+
+
 def test_evict_gives_room_back_and_hydrate_fetches(mount: Mount) -> None:
     path = mount.path / "big.bin"
     path.write_bytes(os.urandom(1 << 20))

@@ -148,14 +148,17 @@ def _status_of(left: dict[str, object], record: Record, *, flushed: bool) -> int
 
 
 def _unmount_unregistered(entry: table.MountEntry, *, as_json: bool) -> int:
-    if preflight.is_dead(entry.path, registry()):
-        reason = table.clear_dead(entry)
-    else:
-        reason = table.detach(entry.path, lazy=False)
+    dead = preflight.is_dead(entry.path, registry())
+    reason = table.clear_dead(entry) if dead else table.detach(entry.path, lazy=False)
     if reason is not None:
         raise Failure("busy", f"{entry.path} cannot be unmounted: {reason}")
     if as_json:
-        print_json({"mountpoint": entry.path, "dead": True})
-    else:
+        print_json({"mountpoint": entry.path, "dead": dead})
+    elif dead:
         out.print(f"the process that served {escape(entry.path)} is gone; the dead mount is taken away")
+    else:
+        out.print(
+            f"{escape(entry.path)} is unmounted; its process was started by another user or with another"
+            " XDG_RUNTIME_DIR, and sends what is left before it ends"
+        )
     return ExitStatus.DONE
