@@ -2,7 +2,8 @@
 needs (ext4: 75 to 1,000 µs, most where many were deleted just before), to give it a name takes 10 µs.
 
 They are empty, bear the mark of unsent bytes (`cache.blobs`), and go with the process: nothing of them is ever found.
-Where the file system makes no nameless files (O_TMPFILE), there are none. Owned by the trio thread; made in a worker.
+Where the file system makes no nameless files (O_TMPFILE), or there is no /proc, there are none. Owned by the trio
+thread; made in a worker.
 """
 
 from __future__ import annotations
@@ -61,7 +62,11 @@ class Spares:
 
     async def run(self) -> None:
         """Until cancelled."""
-        self._names = os.open("/proc/self/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._names = os.open("/proc/self/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            log.debug("no files are made ahead: %s", error)
+            return
         try:
             while True:
                 await self._fill()

@@ -104,3 +104,21 @@ async def test_a_folder_that_somebody_removed_is_made_again(tmp_path: Path) -> N
     async with running(blobs.spares):
         blobs.create(ONE, 0, unsent=True)
     assert blobs.is_marked(ONE)
+
+
+async def test_without_proc_there_are_none_and_files_are_made_when_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs, really = Blobs(tmp_path / "blobs"), os.open
+
+    def without_proc(path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if str(path).startswith("/proc/"):
+            raise FileNotFoundError(2, "no /proc here", path)
+        return really(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", without_proc)
+    with trio.fail_after(DEADLINE_S):
+        await blobs.spares.run()
+    assert blobs.spares.ready == 0
+    blobs.create(ONE, 0, unsent=True)
+    assert blobs.path(ONE).stat().st_size == 0
