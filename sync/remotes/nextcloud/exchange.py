@@ -8,14 +8,14 @@ dropped when a request is answered 401.
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sync.remote import NotSignedIn
-from sync.remotes.answers import LIMITS, clock_of
+from sync.remotes.answers import clock_of
 from sync.remotes.dav.exchange import LISTING_MAX_BYTES, DavExchange, T, parsed
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     import httpx
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from sync.remotes.asking import Ask
     from sync.remotes.channel import Reply
     from sync.remotes.dav.multistatus import Multistatus
-    from sync.remotes.dav.signing import Credential
 
 COOKIES_MAX = 32
 _COOKIE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,128})=([\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]{0,4096})(?:;|$)")
@@ -34,17 +33,9 @@ _COOKIE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,128})=([\x21\x23-\x2b\x2d-\
 class NextcloudExchange(DavExchange):
     """See the module."""
 
-    def __init__(
-        self,
-        url: str,
-        credential: Credential | None,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        limits: httpx.Limits = LIMITS,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        super().__init__(url, credential, transport=transport, limits=limits, tls=tls)
-        self._cookies: dict[str, str] = {}
+    @cached_property
+    def _cookies(self) -> dict[str, str]:
+        return {}
 
     def _request(self, ask: Ask) -> httpx.Request:
         request = super()._request(ask)
