@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
-CALLS = "openat,pwrite64,write,ftruncate,fdatasync,fsync,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat"
+CALLS = "openat,linkat,pwrite64,write,ftruncate,fdatasync,fsync,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat"
 _CALL = re.compile(r"^(\d+) +(?:(\w+)\((.*)|<\.\.\. (\w+) resumed>(.*))$")
 _FD = re.compile(r"^(\d+)<([^>]*)>")
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
@@ -75,6 +76,8 @@ def _event(call: str, rest: str) -> Event | None:
         return Event(call, _path(made[1]))
     if call.startswith("rename"):
         return Event("rename", strings[0].decode(), target=strings[-1].decode())
+    if call == "linkat":
+        return Event(call, strings[-1].decode())
     if call.startswith(("unlink", "mkdir")):
         return Event(call.removesuffix("at"), strings[0].decode())
     return None
@@ -125,11 +128,11 @@ def _applied(content: bytes, events: list[Event]) -> bytes:
 
 
 class Disk:
-    """A folder as a disk without battery has it; `honest`: a sync does what it says."""
+    """A folder as a disk without battery has it; a sync of paths in it that `ignored` fits (fnmatch) does nothing."""
 
-    def __init__(self, root: Path, *, honest: bool = True) -> None:
+    def __init__(self, root: Path, ignored: str) -> None:
         self._root = str(root)
-        self._honest = honest
+        self._ignored = ignored
         self._now: dict[str, _File | None] = {}  # None: a folder
         self._names: dict[str, list[tuple[str, _File | None, bool]]] = {}  # per folder, since it was synced
         self._synced: dict[str, _File | None] = {}
@@ -139,7 +142,7 @@ class Disk:
         if not event.path.startswith(self._root):
             return
         match event.call:
-            case "openat" if event.path not in self._now:
+            case "openat" | "linkat" if event.path not in self._now:  # the only links are of empty files made ahead
                 self._name(event.path, _File(), there=True)
             case "mkdir":
                 self._name(event.path, None, there=True)
@@ -171,7 +174,7 @@ class Disk:
         self._names.setdefault(str(Path(path).parent), []).append((path, file, there))
 
     def _sync(self, path: str) -> None:
-        if not self._honest:
+        if fnmatchcase(path.removeprefix(f"{self._root}/"), self._ignored):
             return
         file = self._now.get(path)
         if file is not None:

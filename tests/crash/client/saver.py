@@ -13,6 +13,7 @@ import trio
 
 from cache.model import Kind
 from tests.fakes.drive import FakeDrive
+from tests.harness.waiting import DEADLINE_S, PAUSE_S
 from tests.model.machine import Machine
 
 ROUNDS = 4
@@ -43,8 +44,10 @@ class Saver:
         """See the module."""
         machine = self.machine
         await machine.begin()
-        async with machine.running():
+        async with machine.running() as nursery:
             await machine.read_all()
+            nursery.start_soon(machine.store.blobs.spares.run)
+            await self._spares_are_ready()
             for number in range(ROUNDS):
                 await self.edit_in_place(f"held{number}", 1, sync=number % 2 == 0)
                 await self.save_new(f"new{number}", 1, sync=number % 2 == 1)
@@ -55,6 +58,12 @@ class Saver:
                     await machine.store.db.checkpoint()
                 await self.save_by_renaming(f"doc{number}", 2, sync=number == 1)
         await machine.store.aclose()
+
+    async def _spares_are_ready(self) -> None:
+        """From here on new files are not made, but given a name, as in a mount."""
+        with trio.fail_after(DEADLINE_S):
+            while not self.machine.store.blobs.spares.ready:  # noqa: ASYNC110  # it tells no event
+                await trio.sleep(PAUSE_S)
 
     async def _write(self, fh: int, name: str, number: int, *, sync: bool) -> None:
         say("wrote", name, number)
