@@ -175,6 +175,16 @@ def doubt(connection: sqlite3.Connection, item_ids: Iterable[ItemId]) -> None:
     connection.executemany("INSERT OR IGNORE INTO doubt VALUES (?)", [(each,) for each in sorted(item_ids)])
 
 
+def doubt_uncompared(connection: sqlite3.Connection) -> None:
+    """The same of all that was told of folders whose children are not all here: a folder that something known went
+    into and that nobody looked into since, or one that is being removed."""
+    connection.execute(
+        """INSERT OR IGNORE INTO doubt SELECT item_id FROM item WHERE parent_id IN (
+               SELECT told.parent_id FROM (SELECT DISTINCT parent_id FROM item WHERE parent_id IS NOT NULL) told
+               WHERE NOT EXISTS (SELECT 1 FROM node f WHERE f.item_id = told.parent_id AND f.listed = 1))"""
+    )
+
+
 def settle_doubts(connection: sqlite3.Connection, item_ids: Iterable[ItemId]) -> None:
     """These were asked for; part of the transaction that takes in the answer."""
     connection.executemany("DELETE FROM doubt WHERE item_id = ?", [(each,) for each in item_ids])

@@ -233,7 +233,8 @@ class Puller:
         return await self._applier.apply(change)
 
     async def _resync(self, fresh: Anchor | None) -> None:
-        """The feed does not reach back: compare every listed folder; local changes and cached bytes stay."""
+        """The feed does not reach back: compare every listed folder, and ask for what is known in others; local changes
+        and cached bytes stay."""
         anchor = fresh or await self._remote.newest_anchor()
         compared: set[Ino] = set()
         while ahead := [ino for ino in tree.listed_folders(self._store.db.reader) if ino not in compared]:
@@ -246,13 +247,8 @@ class Puller:
 
         def change(connection: sqlite3.Connection) -> None:
             set_meta(connection, "anchor", anchor)
-            note(
-                connection,
-                self._store.clock().now_s,
-                ROOT_INO,
-                What.RESYNC,
-                "the change feed did not reach back",
-            )
+            items.doubt_uncompared(connection)
+            note(connection, self._store.clock().now_s, ROOT_INO, What.RESYNC, "the change feed did not reach back")
 
         await self._store.db.write(change)
         self._applier.resynced()

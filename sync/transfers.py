@@ -88,6 +88,7 @@ class Transfers:
             except (VersionGone, Gone, Refused):
                 if row.over_item_id is None:
                     raise
+                await self._give_up(row)
                 basis = None
             row = None
 

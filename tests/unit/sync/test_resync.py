@@ -54,3 +54,44 @@ async def test_a_resync_that_was_cut_short_is_done_again(desk: Desk) -> None:
     await desk.machine.pull()
     assert desk.machine.engine.puller.anchor != before
     assert desk.machine.tree() == desk.drive.tree() == {"/a": None, "/b": None, "/b/f": None, "/b/f/new": b"2"}
+
+
+@pytest.fixture
+async def unseen(tmp_path: Path) -> AsyncIterator[Desk]:
+    """/new/f, /new/g, and /kept/h: they came from /a; nobody looked into /new, and /kept is removed here, where h went
+    to the root, both not sent yet."""
+    before = {"/a": None, "/a/f": b"f", "/a/g": b"g", "/kept": None, "/kept/h": b"h"}
+    async with at_work(tmp_path, before) as desk:
+        desk.there("/new")
+        desk.moved("/a/f", "/new/f")
+        desk.moved("/a/g", "/new/g")
+        await desk.machine.pull()
+        await desk.rename("/kept/h", "/h")
+        await desk.rmdir("/kept")
+        yield desk
+
+
+async def test_what_is_known_of_a_folder_that_nobody_looked_into_is_asked_for(unseen: Desk) -> None:
+    machine = unseen.machine
+    assert not machine.at("/new").listed
+    unseen.edited("/new/f", b"edited")
+    unseen.deleted("/new/g")
+    unseen.edited("/kept/h", b"this too")
+    unseen.drive.expire_anchors()
+    await machine.pull()
+    assert machine.tree() == {"/a": None, "/new": None, "/new/f": b"edited", "/h": b"this too"}
+    assert await unseen.meet() == {"/a": None, "/new": None, "/new/f": b"edited", "/h": b"this too"}
+
+
+async def test_what_is_asked_for_after_a_resync_is_asked_for_by_the_next_process(unseen: Desk) -> None:
+    """The anchor is past the news of it."""
+    machine = unseen.machine
+    unseen.deleted("/new/f")
+    unseen.drive.expire_anchors()
+    machine.remote.inject(Fault(operation="get_many", before=Unreachable("the link is cut")))
+    with pytest.raises(Unreachable):
+        await machine.pull()
+    machine.crash()
+    await machine.begin()
+    await machine.pull()
+    assert "/new/f" not in machine.tree()

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from cache import uploads
-from sync.remote import BadDigest, Unknown, Unreachable
+from sync.remote import BadDigest, Gone, Refused, RemoteError, Unknown, Unreachable, VersionGone
 from tests.fakes.faults import Fault
 from tests.model.desk import Desk, at_work
 
@@ -177,6 +177,14 @@ async def test_a_delta_whose_base_is_gone_gives_way_to_the_whole(desk: Desk) -> 
         fault.gate.set()
     assert lost == OLD
     assert (await settled(desk))["/f"] == edited(0, b"mine")
+
+
+@pytest.mark.parametrize("error", [Refused("no delta"), VersionGone("the base"), Gone("the base's item")], ids=repr)
+async def test_a_delta_that_is_refused_while_it_travels_gives_way_to_the_whole(desk: Desk, error: RemoteError) -> None:
+    await desk.machine.write(desk.machine.at("/f").ino, 500, b"edit")
+    desk.machine.remote.inject(Fault(operation="append", before=error))
+    assert (await settled(desk))["/f"] == OLD[:500] + b"edit" + OLD[504:]
+    assert asked(desk).count("begin_upload") == 2
 
 
 async def test_a_delta_that_is_refused_is_not_tried_for_ever(desk: Desk) -> None:
