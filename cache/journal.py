@@ -12,6 +12,7 @@ import hashlib
 import secrets
 from typing import TYPE_CHECKING
 
+from cache import sent_moves
 from cache.holding import review_wanted
 from cache.model import Aspect, ChangeState, Ino, Item, ItemId, LocalChange, Version
 
@@ -118,8 +119,14 @@ def creations_sent_to(connection: sqlite3.Connection, parent_id: ItemId | None, 
 
 
 def leaving(connection: sqlite3.Connection, parent_id: ItemId, limit: int = -1) -> list[LocalChange]:
-    """Removals of what a folder of the remote holds, and moves out of it."""
-    return _select(connection, "base_parent_id = ? AND aspect IN ('remove', 'place') LIMIT ?", (parent_id, limit))
+    """Removals of what a folder of the remote holds, or may hold by a move without a known answer, and moves out of
+    it."""
+    return _select(
+        connection,
+        """aspect IN ('remove', 'place')
+           AND (base_parent_id = ?1 OR seq IN (SELECT seq FROM sent_move WHERE parent_id = ?1)) LIMIT ?2""",
+        (parent_id, limit),
+    )
 
 
 def new_key() -> str:
@@ -183,18 +190,12 @@ def sending(connection: sqlite3.Connection, change: LocalChange, request: object
 
 
 def sent_to(connection: sqlite3.Connection, change: LocalChange, parent_id: ItemId, name: str) -> None:
-    """Where a creation or move was sent: as long as its answer is not known, what appears there is our own.
-
-    A move that was sent elsewhere before, and whose answer is not known, may have been applied: its place counts as the
-    one that this move starts from.
-    """
-    unanswered = "aspect = 'place' AND sent_generation >= 0 AND sent_parent_id IS NOT NULL"
+    """Where a creation or move was sent: as long as its answer is not known, what appears there is our own."""
     connection.execute(
-        f"""UPDATE journal SET base_parent_id = iif({unanswered}, sent_parent_id, base_parent_id),
-               base_name = iif({unanswered}, sent_name, base_name), sent_parent_id = ?, sent_name = ?
-           WHERE seq = ?""",  # noqa: S608
-        (parent_id, name, change.seq),
+        "UPDATE journal SET sent_parent_id = ?, sent_name = ? WHERE seq = ?", (parent_id, name, change.seq)
     )
+    if change.aspect is Aspect.PLACE:
+        sent_moves.note(connection, change, parent_id, name)
 
 
 def not_sent(connection: sqlite3.Connection, change: LocalChange) -> None:
@@ -207,8 +208,10 @@ def not_sent(connection: sqlite3.Connection, change: LocalChange) -> None:
 def refused(connection: sqlite3.Connection, change: LocalChange, *, in_doubt: bool = False) -> None:
     """The remote answered no: it did nothing, and would repeat that answer under the same key for ever.
 
-    `in_doubt`: an earlier attempt may still have been applied.
+    `change`: the row before this attempt; `in_doubt`: an earlier one may still have been applied.
     """
+    if change.aspect is Aspect.PLACE and not change.in_doubt:
+        sent_moves.forget(connection, change.ino)
     connection.execute(
         """UPDATE journal SET key = ?, sent_generation = iif(?, sent_generation, -1)
            WHERE seq = ? AND state IN ('running', 'held')""",
@@ -287,6 +290,8 @@ def reopen(connection: sqlite3.Connection, ino: Ino, aspect: Aspect, *, approved
 
     `approved`: it is what a person wanted to be sent, also where changes wait for approval.
     """
+    if aspect is Aspect.PLACE:
+        sent_moves.forget(connection, ino)
     state = ChangeState.HELD if review_wanted(connection) and not approved else ChangeState.PENDING
     connection.execute(
         """UPDATE journal SET state = ?, attempts = 0, sent_generation = -1, sent_digest = NULL

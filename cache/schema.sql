@@ -148,6 +148,14 @@ CREATE TABLE journal (
     queued_at_s     INTEGER NOT NULL,
     UNIQUE (ino, aspect)
 ) STRICT;
+-- Where a move was sent since it was last answered: the item may be there. Not in `journal`, as there may be several.
+CREATE TABLE sent_move (
+    seq       INTEGER NOT NULL REFERENCES journal (seq) ON DELETE CASCADE,
+    parent_id TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    PRIMARY KEY (seq, parent_id, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sent_move_by_parent ON sent_move (parent_id);
 CREATE INDEX journal_by_time ON journal (not_before_ms) WHERE state = 'pending';
 CREATE INDEX journal_by_item ON journal (item_id) WHERE item_id IS NOT NULL;
 CREATE INDEX journal_by_base ON journal (base_parent_id, base_name) WHERE base_parent_id IS NOT NULL;

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from cache import bulk, contents, items, journal, paths, tree, xattrs
+from cache import bulk, contents, items, journal, paths, sent_moves, tree, xattrs
 from cache.activity import What, Who
 from cache.model import (
     ROOT_INO,
@@ -244,7 +244,9 @@ class Absorber(Showing):
         pending = journal.of_node(self.connection, node.ino)
         same_place = node.parent == parent.ino and node.name == shown(told.name)
         moved = old is None or (old.parent_id, old.name) != (told.parent_id, told.name)
-        decision = merge(told, pending, same_place=same_place, moved=moved)
+        move = pending.get(Aspect.PLACE)
+        ours = move is not None and sent_moves.led_to(self.connection, move, told)
+        decision = merge(told, pending, same_place=same_place, moved=moved, ours=ours)
         stays = same_place or decision.place is Decision.KEEP
         if not (stays or self.clears_way(node, parent)):
             self.after.doubts.add(told.item_id)  # as if not told: its folder, still below it here, is asked for as well

@@ -72,7 +72,7 @@ def keep_folder(absorber: Absorber, change: LocalChange, error: Conflict) -> Non
 def _refused_removal(connection: sqlite3.Connection, change: LocalChange, error: Conflict) -> LocalChange | None:
     """The removal that a request was to do, by itself or as a move over it, and that was refused more than once."""
     row = journal.get(connection, change.ino, Aspect.REMOVE) or journal.get(connection, change.ino, Aspect.PLACE)
-    if row is None or row.attempts < 1:
+    if row is None or row.attempts < 1 or row.reason != str(error):
         return None
     if row.aspect is Aspect.REMOVE:
         return row

@@ -6,7 +6,7 @@ none                 | anything                     | TAKE   the remote's state
 content              | other content                | KEEP   the race is settled when it is pushed
 place                | same place as ours           | AGREED the change is void
 place, answer lost   | not moved                    | KEEP   moved back here; the move may yet be told
-place, answer lost   | where our request put it     | KEEP   it is our own echo; moved on here since
+place, answer lost   | where we sent it             | KEEP   it is our own echo; moved on here since
 place                | moved or renamed elsewhere   | YIELD  the server's place wins, noted in activity
 place                | not moved                    | KEEP
 mode, mtime          | anything                     | KEEP   both apply, ours last
@@ -45,29 +45,26 @@ class Merge:
     attributes: Decision
 
 
-def merge(told: Item, pending: Mapping[Aspect, LocalChange], *, same_place: bool, moved: bool = True) -> Merge:
+def merge(
+    told: Item, pending: Mapping[Aspect, LocalChange], *, same_place: bool, moved: bool = True, ours: bool = False
+) -> Merge:
     """Decide about an item that has a node here; `same_place`: the node already is where the remote says; `moved`: the
-    remote says another place than before."""
+    remote says another place than before; `ours`: a move that was sent from here may have put it there."""
     return Merge(
-        place=_place(told, pending.get(Aspect.PLACE), same_place=same_place, moved=moved),
+        place=_place(told, pending.get(Aspect.PLACE), same_place=same_place, moved=moved, ours=ours),
         content=Decision.KEEP if Aspect.CONTENT in pending else Decision.TAKE,
         attributes=Decision.KEEP if {Aspect.ATTRIBUTES, Aspect.CONTENT} & pending.keys() else Decision.TAKE,
     )
 
 
-def _place(told: Item, change: LocalChange | None, *, same_place: bool, moved: bool) -> Decision:
+def _place(told: Item, change: LocalChange | None, *, same_place: bool, moved: bool, ours: bool) -> Decision:
     if change is None:
         return Decision.TAKE
     if same_place and (moved or not change.in_doubt):
         return Decision.AGREED
-    if not moved:
+    if ours or not moved or (told.parent_id, told.name) == (change.base_parent_id, change.base_name):
         return Decision.KEEP
-    place = (told.parent_id, told.name)
-    if change.in_doubt and place == (change.sent_parent_id, change.sent_name):
-        return Decision.KEEP
-    if place != (change.base_parent_id, change.base_name):
-        return Decision.YIELD
-    return Decision.KEEP
+    return Decision.YIELD
 
 
 def removal_stands(told: Item, removal: LocalChange) -> bool:

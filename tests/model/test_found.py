@@ -284,8 +284,26 @@ FOUND = {
         Step("restore", {}),
         Step("pull", {"who": 0}),
     ],
+    "a folder is not removed before what it holds has left, also when that was tried without a server": [
+        Step("program", {"who": 0, "kind": "symlink", "picks": (0, 0, 0, 0)}),
+        Step("program", {"who": 0, "kind": "wrap", "picks": (0, 0, 0, 0)}),
+        Step("push_all", {"who": 0}),
+        Step("connect", {"who": 0, "online": False}),
+        Step("program", {"who": 0, "kind": "unwrap", "picks": (1, 0, 0, 0)}),
+        *[Step("push_one", {"who": 0, "which": 0})] * 2,
+    ],
+    "a move whose answer was lost, moved on since and tried again without a server, is our own": [
+        Step("program", {"who": 0, "kind": "create", "picks": (0, 0, 0, 0)}),
+        Step("push_all", {"who": 0}),
+        Step("program", {"who": 0, "kind": "rename", "picks": (0, 0, 1, 0)}),
+        Step("push_with_fault", {"who": 0, "fault": "lost", "which": 0}),
+        Step("program", {"who": 0, "kind": "rename", "picks": (0, 0, 2, 0)}),
+        *[Step("push_with_fault", {"who": 0, "fault": "unreachable", "which": 0})] * 2,
+    ],
 }  # fmt: skip
 ALONE = {
+    "a folder is not removed before what it holds has left, also when that was tried without a server",
+    "a move whose answer was lost, moved on since and tried again without a server, is our own",
     "what was made before the right to make it was lost is still our own",
     "what leaves a folder that is removed here is told of without that folder",
     "a link in doubt is not taken for an equal one that took its name",

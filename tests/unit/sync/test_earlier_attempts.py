@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sync.remote import BadDigest, NewFile, Permanent, QuotaFull, Refused, RemoteError, Unknown
+from sync.remote import (
+    BadDigest,
+    Conflict,
+    NewFile,
+    Permanent,
+    QuotaFull,
+    Refused,
+    RemoteError,
+    Unknown,
+    Unreachable,
+)
 from sync.retrying import Backoff, Retrying
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
@@ -57,6 +67,20 @@ async def test_what_was_replaced_takes_no_other_name(desk: Desk) -> None:
     await desk.machine.create("/n.part", b"third")
     await desk.rename("/n.part", "/n")
     assert await desk.meet() == {"/n": b"third"}
+
+
+async def test_a_folder_is_not_kept_for_having_been_tried_without_a_server(desk: Desk) -> None:
+    """What is refused once may only be early; hours without a server are no refusal."""
+    await desk.mkdir("/d")
+    assert await desk.meet() == {"/d": None}
+    await desk.rmdir("/d")
+    for _ in range(2):
+        desk.machine.remote.inject(Fault(operation="remove", before=Unreachable()))
+        await desk.machine.push_one(0)
+    desk.machine.remote.inject(
+        Fault(operation="remove", before=Conflict(code="not_empty", current=desk.drive.at("/d")))
+    )
+    assert await desk.meet() == {}
 
 
 @pytest.mark.parametrize("lost", [True, False])
