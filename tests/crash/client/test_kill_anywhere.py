@@ -1,103 +1,263 @@
 """kill -9 of a client at its system calls: at each of a recorded run that changes the state directory, or sends
 something.
 
-The suite takes a few, spread over the run, and `--long` every one; `ANCHORFS_KILLS=N` takes so many.
+The suite takes one of each call, and `--long` every one; `ANCHORFS_KILLS=N` takes so many of each, spread over the run,
+and `ANCHORFS_KILLS_PART=2/5` the second of five parts of these. A moment counts when the process died there: one that a
+run does not come to, three times, is a failure.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cache import fsck
-from cache.errors import StateUnusable
-from tests.crash.client.test_kill import ACTOR, CHECKOUT, assert_arrived_once, server
+from cache.errors import NoDriveHere, StateUnusable
+from tests.crash.client.script import BEFORE, SCRIPT, Tree, trees
+from tests.crash.moments.killing import CHECKOUT, Watch, Zygote, library
+from tests.harness.server import ServerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.harness.server import ServerProcess
+    import httpx
 
-__all__ = ["server"]
-
-CALLS = ("fdatasync", "fsync", "pwrite64", "write", "unlink", "rename", "ftruncate", "fchmod", "sendto")
-KILLS = int(os.environ.get("ANCHORFS_KILLS", "3"))
+PERFORMER = "tests.crash.client.performer"
+KILLS = int(os.environ.get("ANCHORFS_KILLS", "1"))
+PART, PARTS = map(int, os.environ.get("ANCHORFS_KILLS_PART", "1/1").split("/"))
 EVERY = 1_000_000
-TIMEOUT_S = 120
-SEED_FOLDER = "recorded"
+WORKERS = 2
+TRIES = 3
+RECORDINGS = 3
+CALLS = (
+    "fdatasync", "fsync", "pwrite", "torn pwrite", "write", "rename", "unlink", "link", "create", "ftruncate",
+    "fallocate", "chmod", "chown", "utime", "mkdir", "send",
+)  # fmt: skip
+TREES = trees()
+_SAME = (
+    "fdatasync",
+    "fsync",
+    "syncfs",
+    "write",
+    "ftruncate",
+    "fallocate",
+    "rename",
+    "link",
+    "symlink",
+    "unlink",
+    "mkdir",
+)
+AS_TOLD = {
+    **dict(zip(_SAME, _SAME, strict=True)),
+    "pwrite64": "pwrite", "pwritev": "pwrite", "pwritev2": "pwrite", "writev": "write", "sync_file_range": "fdatasync",
+    "truncate": "ftruncate", "renameat": "rename", "renameat2": "rename", "linkat": "link", "symlinkat": "symlink",
+    "unlinkat": "unlink", "rmdir": "unlink", "mkdirat": "mkdir", "mknod": "create", "mknodat": "create",
+    "chmod": "chmod", "fchmod": "chmod", "fchmodat": "chmod", "chown": "chown", "fchown": "chown", "fchownat": "chown",
+    "lchown": "chown", "utimensat": "utime", "setxattr": "setxattr", "fsetxattr": "setxattr", "lsetxattr": "setxattr",
+    "removexattr": "setxattr", "fremovexattr": "setxattr", "copy_file_range": "copy", "sendfile": "copy",
+    "splice": "copy", "sendto": "send", "sendmsg": "send", "sendmmsg": "send",
+}  # fmt: skip
+"""System calls that change something, and what they are told as."""
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here: nothing can be injected")
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here: no call can be died at")
 
 
-def run(server: ServerProcess, state: Path, folder: str, *strace: str, work: bool) -> tuple[int, list[str]]:
-    """Run the client, with strace if words for it are given; its exit status and what it said."""
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "ANCHORFS_TOKEN": server.token or ""}
-    tracer = ["strace", "-f", "-e", "signal=none", *strace] if strace else []
-    done = subprocess.run(
-        [*tracer, sys.executable, str(ACTOR), server.url, str(state), folder, *(["work"] if work else [])],
-        env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
-    )  # fmt: skip
-    assert done.returncode in {0, -signal.SIGKILL, 128 + signal.SIGKILL}, done.stderr
-    return done.returncode, done.stdout.splitlines()
+@dataclass(slots=True)
+class Bench:
+    """A server, and what starts clients on it; one thread at a time uses it."""
+
+    folder: Path
+    server: ServerProcess
+    client: httpx.Client
+    zygote: Zygote
+    preloaded: Path
+    used: int = 0
+
+    def run(self, state: Path, name: str, watch: Watch | None, *rest: str) -> tuple[int, list[str]]:
+        """One client process; its exit status and what it said."""
+        environment = {"ANCHORFS_TOKEN": self.server.token or "", **(watch.environment if watch else {})}
+        said = self.folder / f"{name}-{len(rest)}.out"
+        status = self.zygote.start(PERFORMER, [self.server.url, str(state), name, *rest], environment, said).wait()
+        lines = said.read_text().splitlines()
+        said.unlink()
+        assert status in {0, -9}, "\n".join(lines)
+        return status, lines
+
+    @contextlib.contextmanager
+    def fresh(self) -> Iterator[tuple[str, str, Path]]:
+        """A folder on the server with what is there before, its id, and a place for a state directory."""
+        self.used += 1
+        name = f"run{self.used:05}"
+        root = self.client.get("/v1/root").json()["item_id"]
+        folder_id = plant(self.client, root, name)
+        state = self.folder / name
+        yield name, folder_id, state
+        folder = self.client.get(f"/v1/items/{folder_id}").json()
+        clear = {"if-match": f'"{folder["metadata_version"]}"', "idempotency-key": f'"clear-{name}"'}
+        everything = {"recursive": "true", "anchor": self.client.get("/v1/changes?limit=0").json()["anchor"]}
+        self.client.delete(f"/v1/items/{folder_id}", params=everything, headers=clear).raise_for_status()
+        shutil.rmtree(state)
 
 
-def moments(server: ServerProcess, folder: Path) -> list[tuple[str, int]]:
-    """(call, its number) of every call in a recorded run that changed the state directory."""
-    log = folder / "strace"
-    (server.root / SEED_FOLDER).mkdir()
-    server.scan()
-    watched = f"trace={','.join(CALLS)}"
-    status, _ = run(server, folder / "state", SEED_FOLDER, "-y", "-o", str(log), "-e", watched, work=True)
-    assert status == 0
-    counts = dict.fromkeys(CALLS, 0)
-    found: list[tuple[str, int]] = []
-    for line in log.read_text(errors="replace").splitlines():
-        call = re.match(r"\d+ +(\w+)\(", line)
-        if call is not None and call[1] in counts:
-            counts[call[1]] += 1
-            if str(folder / "state") in line or call[1] == "sendto":
-                found.append((call[1], counts[call[1]]))
+def plant(client: httpx.Client, root: str, name: str) -> str:
+    """The tree before the script; the id of its folder."""
+
+    def made(parent: str, name: str) -> str:
+        request = {"parent_id": parent, "name": name, "kind": "folder"}
+        answer = client.post("/v1/items", json=request, headers={"idempotency-key": f'"{parent}-{name}"'})
+        return str(answer.raise_for_status().json()["item_id"])
+
+    ids = {"": made(root, name)}
+    for path, text in BEFORE.items():
+        above, _, last = path.rpartition("/")
+        if text is None:
+            ids[path] = made(ids[above], last)
+        else:
+            target = f"/v1/items/{ids[above]}/children/{last}/content"
+            client.put(target, content=text, headers={"if-none-match": "*"}).raise_for_status()
+    return ids[""]
+
+
+@pytest.fixture(scope="module")
+def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Bench]]:
+    """One for each worker."""
+    with ExitStack() as stack:
+        made = []
+        preloaded = library(tmp_path_factory.mktemp("library"))
+        for _ in range(WORKERS):
+            folder = tmp_path_factory.mktemp("bench")
+            server = stack.enter_context(ServerProcess(folder / "server"))
+            client = stack.enter_context(server.client())
+            made.append(Bench(folder, server, client, stack.enter_context(Zygote(preloaded, PERFORMER)), preloaded))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def recorded(benches: list[Bench]) -> list[str]:
+    """The moments of a run, in order: those that are in each of some runs."""
+    runs = []
+    for _ in range(RECORDINGS):
+        with benches[0].fresh() as (name, folder_id, state):
+            watch = Watch(state, benches[0].folder / f"{name}.moments")
+            status, said = benches[0].run(state, name, watch, folder_id)
+            assert (status, json.loads(said[-1])) == (0, TREES[-1])
+            runs.append(watch.moments())
+    return [moment for moment in runs[0] if all(moment in run for run in runs[1:])]
+
+
+def on_disk(folder: Path) -> Tree:
+    """What a server has in a folder."""
+    found: Tree = {}
+    for path in folder.rglob("*"):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = f"-> {path.readlink()}"
+        else:
+            found[name] = None if path.is_dir() else path.read_text()
     return found
 
 
-def test_kill_at_system_calls(server: ServerProcess, tmp_path: Path, often: Callable[[int, int], int]) -> None:
-    found = moments(server, tmp_path)
-    assert {call for call, _ in found} >= {"fdatasync", "pwrite64", "unlink", "rename", "sendto"}
+def kill_at(bench: Bench, moment: str, *rest: str, torn: bool = False) -> bool:
+    """One run that dies there; False when it did not come to it. What was done is there, once, on both sides."""
+    with bench.fresh() as (name, folder_id, state):
+        watch = Watch(state, bench.folder / f"{name}.moments", moment, torn)
+        status, said = bench.run(state, name, watch, folder_id, *rest)
+        killed = watch.killed(status)
+        done = sum(line.startswith("done ") for line in said)
+        with contextlib.nullcontext() if done else contextlib.suppress(StateUnusable, NoDriveHere):  # while it was made
+            assert [str(each) for each in fsck.check(state, deep=True) if not each.heals] == []
+        _, said = bench.run(state, name, None)
+        shown = json.loads(said[-1])
+        assert shown == on_disk(bench.server.root / name)
+        assert shown in TREES[done : done + 2], f"after {done} steps ({SCRIPT[done - 1]}, then {SCRIPT[done:][:1]})"
+        assert fsck.check(state, deep=True) == []
+        watch.log.unlink(missing_ok=True)
+        return killed
+
+
+def sweep(benches: list[Bench], chosen: list[str], *, torn: bool) -> tuple[int, list[str], list[str]]:
+    """How many died at their moment, the moments that were not reached, and what was wrong after the others."""
+    free: SimpleQueue[Bench] = SimpleQueue()
+    for bench in benches:
+        free.put(bench)
+
+    def one(moment: str) -> bool | str:
+        bench = free.get()
+        try:
+            return any(kill_at(bench, moment, torn=torn) for _ in range(TRIES))
+        except Exception as error:  # noqa: BLE001 - told with the others
+            return f"{moment}: {error}"
+        finally:
+            free.put(bench)
+
+    with ThreadPoolExecutor(len(benches)) as pool:
+        results = dict(zip(chosen, pool.map(one, chosen), strict=True))
+    wrong = [result for result in results.values() if isinstance(result, str)]
+    return sum(result is True for result in results.values()), [m for m in chosen if results[m] is False], wrong
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_kill_at_each(benches: list[Bench], recorded: list[str], often: Callable[[int, int], int], call: str) -> None:
+    begun = time.monotonic()
+    found = [moment for moment in recorded if moment.split()[0] == call.removeprefix("torn ")]
+    assert found, f"no {call} in the recorded run"
     step = max(len(found) // often(KILLS, EVERY), 1)
-    chosen = found[step // 2 :: step]
-    killed = 0
-    for call, number in chosen:
-        # Some runs make fewer calls of a kind than the recorded one: then at an earlier one.
-        killed += kill_at(server, tmp_path, call, number) or kill_at(server, tmp_path, call, number * 2 // 3 or 1)
-    print(f"{killed} killed of {len(chosen)} tried, of {len(found)} moments")  # noqa: T201
-    assert killed >= len(chosen) // 2, "the runs differ too much from the recorded one"
+    chosen = found[step // 2 :: step][PART - 1 :: PARTS]
+    killed, missed, wrong = sweep(benches, chosen, torn=call.startswith("torn"))
+    told = f"{len(chosen)} tried, {killed} killed there, {len(missed)} not reached, {len(wrong)} wrong"
+    print(f"{call}: {len(found)} moments, {told}, {time.monotonic() - begun:.0f} s")  # noqa: T201
+    assert wrong == []
+    assert missed == [], "the run did not come there"
+    assert killed == len(chosen)
 
 
-def kill_at(server: ServerProcess, tmp_path: Path, call: str, number: int) -> bool:
-    """One run, killed in that call; whether the call was reached. What was accepted is there, and arrived once."""
-    folder, state = f"{call}-{number}", tmp_path / f"{call}-{number}"
-    (server.root / folder).mkdir()
-    server.scan()
-    inject = f"inject={call}:signal=KILL:when={number}"
-    status, said = run(server, state, folder, "-o", "/dev/null", "-e", f"trace={call}", "-e", inject, work=True)
-    accepted = {line.removeprefix("accepted ") for line in said if line.startswith("accepted ")}
-    with contextlib.nullcontext() if accepted else contextlib.suppress(StateUnusable):  # killed while it was made
-        assert [str(each) for each in fsck.check(state, deep=True) if not each.heals] == [], folder
-    run_status, said = run(server, state, folder, work=False)
-    assert run_status == 0
-    shown = json.loads(said[-1])
-    assert shown == {path.name: path.read_text() for path in (server.root / folder).iterdir()}, folder
-    assert fsck.check(state, deep=True) == [], folder
-    assert_arrived_once(shown, accepted)
-    shutil.rmtree(state)
-    return status != 0
+def test_every_call_of_the_recorded_run_has_its_row(recorded: list[str]) -> None:
+    assert {moment.split()[0] for moment in recorded} == {call.removeprefix("torn ") for call in CALLS}
+
+
+def test_the_control_a_moment_that_a_run_does_not_come_to_does_not_count(benches: list[Bench]) -> None:
+    assert not kill_at(benches[0], "unlink nowhere 1")
+
+
+def test_the_control_a_broken_promise_is_found(benches: list[Bench], recorded: list[str]) -> None:
+    """Who says "done" too early is killed while a file gets its name."""
+    moment = next(moment for moment in recorded if moment.startswith("link "))
+    with pytest.raises(AssertionError, match="after 1 steps"):
+        kill_at(benches[0], moment, "liar")
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here: nothing to compare with")
+def test_no_call_goes_past_what_is_told(benches: list[Bench]) -> None:
+    bench = benches[0]
+    with bench.fresh() as (name, folder_id, state):
+        watch, log = Watch(state, bench.folder / "moments"), bench.folder / "strace"
+        words = ["strace", "-f", "-y", "-o", str(log), "-e", f"trace={','.join(AS_TOLD)}"]
+        code = "import sys, trio; from tests.crash.client.performer import main; trio.run(main, *sys.argv[1:])"
+        told = {"ANCHORFS_TOKEN": bench.server.token or "", "LD_PRELOAD": str(bench.preloaded), **watch.environment}
+        subprocess.run(
+            [*words, sys.executable, "-c", code, bench.server.url, str(state), name, folder_id],
+            cwd=CHECKOUT, env={**os.environ, "PYTHONPATH": str(CHECKOUT), **told}, stdout=subprocess.PIPE, check=True,
+        )  # fmt: skip
+        seen: collections.Counter[str] = collections.Counter()
+        for line in log.read_text(errors="replace").splitlines():
+            call = re.match(r"\d+ +(\w+)\(", line)
+            if call is not None and (str(state) in line or call[1].startswith("send")):
+                seen[AS_TOLD[call[1]]] += 1
+        counted = collections.Counter(moment.split()[0] for moment in watch.moments())
+        del counted["create"]  # most openings create nothing, and strace is not asked for them
+        assert counted == seen
