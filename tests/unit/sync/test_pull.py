@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 import trio.testing
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cache import tree
@@ -16,10 +16,10 @@ from cache.model import Anchor, Item, Kind
 from cache.pinfile import PinState
 from sync.absorb import Absorber
 from sync.remote import ChangePage, Conflict, Gone
-from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
+from tests.harness.properties import examples
 from tests.model.desk import Desk, at_work
-from tests.model.machine import Machine
+from tests.model.world import World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from sync.applying import Heard
     from sync.remote import Tombstone
+    from tests.fakes.drive import FakeDrive
+    from tests.model.machine import Machine
 
 pytestmark = pytest.mark.virtual_time
 
@@ -82,38 +84,32 @@ async def take_in(machine: Machine, changes: Sequence[Item | Tombstone], cuts: S
     await machine.list_all()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25, 10_000)
 @given(
     history=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=12),
     data=st.data(),
 )
-def test_any_order_and_any_pages_give_the_same_tree(
-    tmp_path_factory: pytest.TempPathFactory, history: list[tuple[int, int, int]], data: st.DataObject
-) -> None:
-    drive = FakeDrive()
-    machine = Machine("ann", drive, tmp_path_factory.mktemp("any") / "ann")
-    desk = Desk(drive, machine)
-    for path, content in START.items():
-        desk.there(path, content)
+def test_any_order_and_any_pages_give_the_same_tree(history: list[tuple[int, int, int]], data: st.DataObject) -> None:
+    with World(machines=1) as world:
+        machine, drive = world.machines[0], world.drive
+        desk = Desk(drive, machine)
+        for path, content in START.items():
+            desk.there(path, content)
 
-    async def run() -> None:
-        await machine.begin()
-        await machine.list_all()
-        before = drive.newest()
-        for what, which, where in history:
-            change_something(drive, what, which, where)
-        page = drive.since(before, 1 << 20)
-        changes = data.draw(st.permutations(list(page.changes)))
-        await take_in(machine, changes, data.draw(st.lists(st.integers(0, 20), max_size=4)), page.anchor)
-        await machine.store.save()
+        async def run() -> None:
+            await machine.list_all()
+            before = drive.newest()
+            for what, which, where in history:
+                change_something(drive, what, which, where)
+            page = drive.since(before, 1 << 20)
+            changes = data.draw(st.permutations(list(page.changes)))
+            await take_in(machine, changes, data.draw(st.lists(st.integers(0, 20), max_size=4)), page.anchor)
+            await machine.store.save()
 
-    try:
-        trio.run(run)
+        world.step(0, run)
         assert machine.tree() == drive.tree()
         assert machine.faults() == []
         assert machine.engine.puller.anchor == drive.newest()
-    finally:
-        machine.remove()
 
 
 async def test_a_folder_is_told_below_its_own_child_before_that_is_told_to_have_left_it(desk: Desk) -> None:
