@@ -43,6 +43,7 @@ class Download:
     stop: int
     background: bool
     helper: bool = False  # beside another background stream of the same content
+    writes: int = 0  # of the content, when the stream began: it brings nothing over bytes that were changed here since
     hold: trio.CancelScope | None = None  # not begun: readers go first, until this is cancelled
     error: RemoteError | LocalError | OSError | None = None
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
@@ -77,6 +78,7 @@ class Filler:
         self.urgent += not download.background
         try:
             await self._store.separate(opened)
+            download.writes = opened.writes
             if opened.size <= SMALL_BYTES:
                 await self._fetch_small(opened)
             else:
@@ -90,7 +92,7 @@ class Filler:
 
     async def _fetch(self, opened: OpenContent, download: Download) -> None:
         failures = 0
-        while gaps := ranges.missing(opened.resident, download.position, download.stop):
+        while gaps := _gaps(opened, download):
             download.position = gaps[0][0]
             before = download.position
             try:
@@ -108,7 +110,7 @@ class Filler:
             async for chunk in reader:
                 useful = memoryview(chunk)[max(download.position - at, 0) : max(min(stop, download.stop) - at, 0)]
                 at += len(chunk)
-                if useful and not opened.dirty:
+                if useful and not _is_changed(opened, download.writes):
                     self.publish(opened, download.position, useful)
                     download.position += len(useful)
                 if _met(opened, download, stop):
@@ -138,6 +140,7 @@ class Filler:
 
     async def _fetch_small(self, opened: OpenContent) -> None:
         """All of it, compared with the digest, then published at once."""
+        writes = opened.writes
         for attempt in range(RETRIES):
             try:
                 data = await self._whole(opened)
@@ -146,16 +149,16 @@ class Filler:
                 if attempt == RETRIES - 1:
                     raise
                 await trio.sleep(error.retry_after_s or 0.1 * 2**attempt)
-        self.publish_whole(opened, data)
+        if not _is_changed(opened, writes):
+            self._publish_whole(opened, data)
 
-    def publish_whole(self, opened: OpenContent, data: bytes) -> None:
+    def _publish_whole(self, opened: OpenContent, data: bytes) -> None:
         """A small file's bytes, compared with the digest first; raises BadDigest."""
         if opened.digest is not None:
             if opened.digest != f"sha-256:{hashlib.sha256(data).hexdigest()}":
                 raise BadDigest("other bytes arrived than announced")
             opened.hashed = True
-        if not opened.dirty:
-            self.publish(opened, 0, data)
+        self.publish(opened, 0, data)
 
     async def _whole(self, opened: OpenContent) -> bytes:
         data = bytearray()
@@ -183,6 +186,18 @@ class Filler:
         opened.resident, opened.rejected = (), True
         self._store.grown(opened)
         return False
+
+
+def _is_changed(opened: OpenContent, writes: int) -> bool:
+    """Whether these bytes are a person's since: dirty, or sent already, and another version by now."""
+    return opened.dirty or opened.writes != writes
+
+
+def _gaps(opened: OpenContent, download: Download) -> ranges.Ranges:
+    """What a stream still has to bring."""
+    if _is_changed(opened, download.writes):
+        return ()
+    return ranges.missing(opened.resident, download.position, download.stop)
 
 
 def _is_waited_for(opened: OpenContent, download: Download) -> bool:
@@ -213,7 +228,7 @@ def _are_zeros(data: memoryview) -> bool:
 def _met(opened: OpenContent, download: Download, stop: int) -> bool:
     """Whether the stream has come to where it ends, or to bytes that another one brought."""
     position = download.position
-    if position >= min(stop, download.stop) or opened.dirty:
+    if position >= min(stop, download.stop) or _is_changed(opened, download.writes):
         return True
     return ranges.covers(opened.resident, position, position + 1)
 
