@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     import sqlite3
 
 
-def new_content(connection: sqlite3.Connection, ino: Ino, clock: Clock) -> ContentId:
-    """Replace a file's content by an empty one that is based on what the file shows now (truncation to nothing)."""
+def new_content(connection: sqlite3.Connection, ino: Ino, before: ContentId, clock: Clock) -> ContentId:
+    """Replace a file's content by an empty one that is based on the version of `before`, which is emptied by it.
+
+    That is what the file shows now, or an older one that is still open: as for any edit, it is how a lost race is
+    noticed.
+    """
     node = existing(connection, ino)
     permit(connection, node, Capability.WRITE)
-    item = None if node.item_id is None else items.get(connection, node.item_id)
-    base = None if item is None else item.content_version
+    content = contents.get(connection, before)
+    base = None if content is None else content.version
     content_id = contents.insert(connection, ino, base, 0, clock.now_s, dirty=True)
     tree.set_content(connection, ino, content_id, 0)
     journal_content(connection, node, content_id, clock)

@@ -58,6 +58,7 @@ class OpenContent:
     edit: trio.Lock = field(default_factory=trio.Lock)  # held while bytes change in more than one step, or are copied
     downloads: list[object] = field(default_factory=list)  # the hydrator's own, see sync.hydrator
     left: list[int] = field(default_factory=list)  # descriptors of before: a worker may be reading there
+    before: list[ContentId] = field(default_factory=list)  # what it was, where that is to be kept until it is closed
 
     def holds(self, start: int, stop: int) -> bool:
         """Whether all bytes of [start, stop) within the size are here."""
@@ -162,9 +163,13 @@ class OpenContents:
         return opened
 
     def replace(self, opened: OpenContent, content_id: ContentId) -> None:
-        """Every handle of a content goes over to a new, empty, dirty one; the descriptor's number stays."""
+        """Every handle of a content goes over to a new, empty, dirty one; the descriptor's number stays.
+
+        Room in a bundle is given back only when this one is closed: somebody may be reading there at this moment.
+        """
         fresh = self._blobs.open(content_id, writable=True)
         if opened.bundled:
+            opened.before.append(opened.content_id)
             opened.moves_to(fresh)
         else:
             os.dup2(fresh, opened.fd, inheritable=False)
@@ -172,7 +177,9 @@ class OpenContents:
         del self._open[opened.content_id]
         self._open[content_id] = opened
         opened.content_id, opened.resident, opened.dirty = content_id, (), True
+        opened.rejected = opened.hashed = False
         opened.changed(0)
+        opened.wake()
 
     def release(self, opened: OpenContent) -> None:
         """One user less."""

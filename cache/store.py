@@ -196,7 +196,7 @@ class LocalStore:
 
     def _closed(self, opened: OpenContent) -> None:
         self.untold.closed(opened)
-        self.tidy([opened.content_id], [opened.ino])
+        self.tidy([opened.content_id, *opened.before], [opened.ino])
 
     async def run_janitor(self) -> None:
         """Work until cancelled."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from cache import content_edits, contents, items, tree
-from cache.model import ContentId, Item, ItemId, News, NodeChanged
+from cache.model import ContentId, Ino, Item, ItemId, News, NodeChanged
 from sync import settle
 from sync.absorb import Absorber
 from sync.planner import Conflicts
@@ -170,13 +170,16 @@ class Applier:
     async def empty(self, opened: OpenContent, clock: Clock) -> ContentId:
         """The same for a truncation to nothing, which needs none of the bytes before: a new, empty content."""
 
-        def change(connection: sqlite3.Connection) -> tuple[ContentId, list[News]]:
-            back = settle.bring_back(connection, opened.ino, clock, self._host)
-            content_id = content_edits.new_content(connection, opened.ino, clock)
+        def change(connection: sqlite3.Connection) -> tuple[ContentId, Ino, list[News]]:
+            if content_edits.displaces(connection, opened.content_id):
+                ino, news = settle.empty_beside(connection, opened.content_id, clock, self._host)
+            else:
+                ino, news = opened.ino, settle.bring_back(connection, opened.ino, clock, self._host)
+            content_id = content_edits.new_content(connection, ino, opened.content_id, clock)
             self._store.fresh_blob(content_id, 0, unsent=True)
-            return content_id, back
+            return content_id, ino, news
 
-        content_id, news = await self._store.db.write_here(change)
+        content_id, opened.ino, news = await self._store.db.write_here(change)
         self.tell_soon(news)
         return content_id
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from cache import activity, contents, items, journal, tree, xattrs
 from cache.activity import What
 from cache.edits import journal_place
+from cache.errors import NotFound
 from cache.model import (
     LOCAL_KINDS,
     ROOT_INO,
@@ -156,6 +157,18 @@ def edit_beside(connection: sqlite3.Connection, content_id: ContentId, clock: Cl
         _remember(connection, ino, node.item_id, clock)
     activity.note(connection, clock.now_s, ino, What.CONFLICT_COPY, f"{node.name} has newer unsent changes")
     return [EntryChanged(node.parent, name)]
+
+
+def empty_beside(
+    connection: sqlite3.Connection, content_id: ContentId, clock: Clock, host: str
+) -> tuple[Ino, list[News]]:  # fmt: skip
+    """The same of one that is emptied, whose bytes need not be here: nobody's from here on. Returns the copy, too."""
+    news = edit_beside(connection, content_id, clock, host)
+    content = contents.get(connection, content_id)
+    if content is None:
+        raise NotFound(content_id=content_id)
+    contents.give_up(connection, content_id)
+    return content.ino, news
 
 
 def is_held(connection: sqlite3.Connection, ino: Ino, aspect: Aspect) -> bool | None:

@@ -174,8 +174,7 @@ class Files:
                 os.ftruncate(opened.fd, size)
                 opened.changed(size)
             if opened.writers == 0:
-                await self._store.settle(opened, closed=True, delay_s=push_delay_s)
-                self._engine.changed()
+                await self._settle(opened, push_delay_s)
         finally:
             self._store.opened.release(opened)
 
@@ -185,15 +184,20 @@ class Files:
         opened = handle.opened
         try:
             if handle.writable and opened.writers == 0 and opened.dirty:
-                await self._store.settle(opened, closed=True)
-                self._engine.changed()
-        except BaseException:
-            self._store.unsettled.keep(opened)
-            raise
+                await self._settle(opened)
         finally:
             self._store.opened.release(opened)
             self._engine.hydrator.released(opened)
             self.pages.tell_if_older(handle.ino, opened)
+
+    async def _settle(self, opened: OpenContent, push_delay_s: float | None = None) -> None:
+        """Nobody writes it any more: write down what it is; what cannot be written down now stays open until it can."""
+        try:
+            await self._store.settle(opened, closed=True, delay_s=push_delay_s)
+            self._engine.changed()
+        except BaseException:
+            self._store.unsettled.keep(opened)
+            raise
 
     async def fsync(self, fh: int, datasync: bool) -> None:  # noqa: ARG002  # the journal row is needed either way
         """Content, then the journal row, then the blob's name: on the disk when this returns."""
@@ -225,12 +229,12 @@ class Files:
         """Truncation to nothing of a file whose bytes are not all here: none of them is fetched for it."""
         async with opened.edit:
             clock = self._store.clock(OPEN_PUSH_DELAY_S)
-
+            before, ino = opened.content_id, opened.ino
             content_id = await self._engine.applier.empty(opened, clock)
-            before = opened.content_id
             self._store.opened.replace(opened, content_id)
-            self.pages.emptied(opened.ino, before, content_id)
-        self._store.tidy([before])
+            self.pages.emptied(ino, before, content_id)
+        if before not in opened.before:
+            self._store.tidy([before])
         self._engine.changed()
 
 
