@@ -187,7 +187,8 @@ CREATE TABLE activity (
     detail TEXT NOT NULL
 ) STRICT;
 
--- Files that the remote deleted while they may be open here: a write through such a handle brings the file back.
+-- Files that the remote deleted, or that another node stands for now, while they may be open here: a write through such
+-- a handle brings the file back.
 CREATE TABLE departed (
     ino    INTEGER PRIMARY KEY REFERENCES node (ino) ON DELETE CASCADE,
     parent INTEGER NOT NULL,                           -- where it was

@@ -84,16 +84,18 @@ class Outgoing:
             if also is not None:
                 also(connection)
             absorber.after.touched[item.item_id] = item.parent_id
-            removal = journal.get(connection, change.ino, Aspect.REMOVE)
-            if node is None or node.parent is None:
-                if removal is not None:  # deleted here while it was under way
-                    items.put(connection, item)
-                    journal.rebase(connection, change.ino, item)
-                    journal.rebase_content(connection, change.ino, item.content_version)
-                    journal.reopen(connection, change.ino, Aspect.REMOVE)
+            rows = journal.of_node(connection, change.ino)
+            if Aspect.REMOVE in rows and (node is None or node.parent is None):  # deleted here while it was under way
+                items.put(connection, item)
+                journal.rebase(connection, change.ino, item)
+                journal.rebase_content(connection, change.ino, item.content_version)
+                journal.reopen(connection, change.ino, Aspect.REMOVE)
+                return
+            if node is None or change.aspect not in rows:  # undone here while it was under way: news like any other
+                absorber.item(item)
                 return
             told = item
-            if node.item_id == item.item_id and journal.get(connection, change.ino, Aspect.CONTENT) is not None:
+            if node.item_id == item.item_id and Aspect.CONTENT in rows:
                 node, told = absorber.overwritten(node, item)
             absorber.after.news += settle.adopt(connection, node, told, absorber.clock, clean=clean)
             if change.aspect is Aspect.CREATE:

@@ -121,7 +121,7 @@ def _xattrs(connection: sqlite3.Connection, node: Node, item: Item) -> Push:
 
 def _content(change: LocalChange, node: Node, item: Item) -> Push:
     if item.content_version is None or item.content_version != change.base_content:
-        return Clash(node, item)
+        return Clash(node, item) if node.parent is not None else Wait("its place is being looked up")
     return Overwriting(node, item, item.content_version)
 
 

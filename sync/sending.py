@@ -120,11 +120,14 @@ class Sender:
     def _moved(absorber: Absorber, change: LocalChange, item: Item) -> None:
         """The remote has the place that was sent; if the node went on meanwhile, the rest is still to be pushed."""
         connection = absorber.connection
+        row = journal.get(connection, change.ino, Aspect.PLACE)
+        if row is None:  # undone here while it was under way: news like any other
+            absorber.item(item)
+            return
         absorber.after.touched[item.item_id] = item.parent_id
         items.put(connection, item)
         journal.rebase(connection, change.ino, item)
-        row = journal.get(connection, change.ino, Aspect.PLACE)
-        approved = row is not None and row.generation == row.sent_generation  # one step of a longer way
+        approved = row.generation == row.sent_generation  # one step of a longer way
         journal.reopen(connection, change.ino, Aspect.PLACE, approved=approved)
         node = tree.by_ino(connection, change.ino)
         if node is not None and node.parent is not None:

@@ -110,8 +110,8 @@ def put_back(connection: sqlite3.Connection, node: Node, known: Item | None, clo
 
 
 def remember_place(connection: sqlite3.Connection, node: Node, known: Item | None) -> None:
-    """The remote deleted a file; if somebody has it open for writing, an edit may still bring it back. It may have lost
-    its name a moment ago, to the item that took its place."""
+    """A file that is to go; if somebody has it open for writing, an edit may still bring it back. It may have lost its
+    name a moment ago, to the item that took its place."""
     parent = node.parent
     if parent is None and known is not None and known.parent_id is not None:
         folder = tree.by_item(connection, known.parent_id)
@@ -213,6 +213,7 @@ def take_over(connection: sqlite3.Connection, ino: Ino, told: Item, clock: Clock
     for child in tree.children(connection, other.ino):
         if tree.child(connection, ino, child.name) is None:
             tree.place(connection, child.ino, ino, child.name)
+    remember_place(connection, other, told)
     tree.place(connection, other.ino, None, other.name)
     return [] if other.parent is None else [EntryChanged(other.parent, other.name, deleted=other.ino)]
 

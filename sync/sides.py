@@ -122,6 +122,7 @@ def _detach(placing: Placing, heir: Ino, told: Item) -> None:
     if journal.of_node(placing.connection, shown.ino):
         placing.after.news += settle.take_over(placing.connection, heir, told, placing.clock)
         return
+    settle.remember_place(placing.connection, shown, told)
     placing.take_out(shown)
     tree.set_item(placing.connection, shown.ino, None)
     placing.after.nameless.add(shown.ino)

@@ -1,4 +1,4 @@
-"""A file that was deleted elsewhere while it was open here: emptying it is an edit, and an edit wins."""
+"""A file that lost its place while it was open here: what is written to it, or emptying it, is an edit that wins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cache.model import Kind
+from sync.planner import Conflicts
+from sync.remote import Unknown
 from tests.fakes.drive import FakeDrive
+from tests.fakes.faults import Fault
+from tests.model.desk import at_work
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
@@ -39,3 +43,31 @@ async def test_truncation_brings_the_file_back(tmp_path: Path, held: bool) -> No
     assert drive.tree() == {"/file": b""}
     assert machine.faults() == []
     machine.remove()
+
+
+async def test_what_is_written_to_the_echo_of_our_own_creation_is_kept(tmp_path: Path) -> None:
+    """It was moved elsewhere before its answer was heard, and opened there: then the answer says that it is ours."""
+    async with at_work(tmp_path) as desk:
+        await desk.machine.create("/n", b"mine")
+        desk.machine.remote.inject(Fault(operation="put", after=Unknown()))
+        await desk.machine.push_one(0)
+        desk.moved("/n", "/m")
+        await desk.machine.pull()
+        fh = (await desk.do.open(desk.machine.at("/m").ino, os.O_RDWR)).fh
+        assert await desk.machine.push_all(5.0)
+        await desk.do.write(fh, 0, b"written")
+        await desk.do.release(fh)
+        assert b"written" in (await desk.meet()).values()
+
+
+async def test_what_is_written_to_an_item_that_was_overruled_is_kept(tmp_path: Path) -> None:
+    async with at_work(tmp_path, {"/f": b"old"}) as desk:
+        desk.machine.choose(Conflicts.CLIENT_WINS)
+        fh = (await desk.do.open(desk.machine.at("/f").ino, os.O_RDWR)).fh
+        await desk.machine.create("/n", b"mine")
+        desk.moved("/f", "/n")
+        await desk.machine.pull()
+        assert desk.machine.tree() == {"/n": b"mine"}
+        await desk.do.write(fh, 0, b"written")
+        await desk.do.release(fh)
+        assert sorted(map(str, (await desk.meet()).values())) == sorted(map(str, (b"mine", b"written")))
