@@ -72,11 +72,11 @@ def keep_folder(absorber: Absorber, change: LocalChange, error: Conflict) -> Non
 def _refused_removal(connection: sqlite3.Connection, change: LocalChange, error: Conflict) -> LocalChange | None:
     """The removal that a request was to do, by itself or as a move over it, and that was refused more than once."""
     row = journal.get(connection, change.ino, Aspect.REMOVE) or journal.get(connection, change.ino, Aspect.PLACE)
-    if row is None or row.attempts < 1 or row.reason != str(error):
+    if row is None or row.attempts < 1 or row.reason != str(error) or error.code not in {"not_empty", ""}:
         return None
     if row.aspect is Aspect.REMOVE:
         return row
-    planned = push.plan(connection, row) if error.code == "not_empty" else None
+    planned = push.plan(connection, row) if error.code else None
     if not isinstance(planned, requests.Move) or planned.removal_ino is None:
         return None
     return journal.get(connection, planned.removal_ino, Aspect.REMOVE)

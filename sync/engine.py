@@ -30,9 +30,10 @@ from sync.keeper import Keeper, Kept
 from sync.prefetch import Prefetcher
 from sync.puller import Puller
 from sync.remote import NotSignedIn, Remote, RemoteError, Space
+from sync.setbacks import DISK_RETRY_S
 from sync.steering import Steering
 from sync.trees import Evicted, Trees
-from sync.uploader import DISK_RETRY_S, Uploader
+from sync.uploader import Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -13,7 +13,7 @@ from cache.activity import What, Who
 from cache.edits import journal_place
 from cache.failpoints import reached
 from cache.model import Aspect, Item, Kind, LocalChange
-from sync import push, requests
+from sync import requests
 from sync.deciding import decide
 from sync.outgoing import Outgoing
 from sync.remote import Denied, Gone, Remote, Tombstone
@@ -38,13 +38,12 @@ class Sender:
         self._files = files
         self._busy = busy
 
-    async def send(self, change: LocalChange, heard: Heard) -> None:
-        """One row, to its conclusion; raises Superseded, RemoteError, LocalError, OSError.
+    async def send(self, change: LocalChange, action: requests.Push, heard: Heard) -> None:
+        """One row, as it is planned now, to its conclusion; raises Superseded, RemoteError, LocalError, OSError.
 
         `heard` is a watch (`sync.applying`) that was begun before: what it holds may be newer than the answer.
         """
         out = Outgoing(self._store, self._applier, heard, change)
-        action = push.plan(self._store.db.reader, change)
         match action:
             case requests.Create() | requests.Overwriting():
                 await self._send_new_bytes(out, action)
@@ -120,11 +119,11 @@ class Sender:
     def _moved(absorber: Absorber, change: LocalChange, item: Item) -> None:
         """The remote has the place that was sent; if the node went on meanwhile, the rest is still to be pushed."""
         connection = absorber.connection
+        absorber.after.touched[item.item_id] = item.parent_id
         row = journal.get(connection, change.ino, Aspect.PLACE)
         if row is None:  # undone here while it was under way: news like any other
             absorber.item(item)
             return
-        absorber.after.touched[item.item_id] = item.parent_id
         items.put(connection, item)
         journal.rebase(connection, change.ino, item)
         approved = row.generation == row.sent_generation  # one step of a longer way

@@ -50,7 +50,7 @@ class Disk:
 @pytest.fixture
 async def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Machine]:
     """/f "old", known here; a machine that looks at its disk again at once."""
-    for module in ("uploader", "engine"):
+    for module in ("uploader", "setbacks", "engine"):
         monkeypatch.setattr(f"sync.{module}.DISK_RETRY_S", 0.01)
     drive = FakeDrive()
     machine = Machine("ann", drive, tmp_path / "ann")

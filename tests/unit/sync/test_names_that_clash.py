@@ -103,7 +103,7 @@ async def test_a_remote_that_does_not_tell_what_stands_there_ends_in_a_parked_ch
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Never a loop: parked with its reason, kept, and shown."""
-    monkeypatch.setattr("sync.uploader.CONFLICT_ROUNDS", 3)
+    monkeypatch.setattr("sync.setbacks.CONFLICT_ROUNDS", 3)
     create = desk.drive.create
 
     def tell_nothing(*arguments: object, **named: object) -> object:

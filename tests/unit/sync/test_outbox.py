@@ -20,7 +20,7 @@ from tests.model.desk import Desk, at_work
 from vfs.attributes import AttributeChange
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable
     from pathlib import Path
 
     from cache.opened import OpenContent
@@ -225,3 +225,53 @@ async def test_a_listing_that_failed_leaves_no_lock_behind(desk: Desk) -> None:
     with pytest.raises(Unreachable):
         await puller.ensure_listed(desk.machine.at("/d/e").ino)
     assert puller._listings == {}
+
+
+async def refused_after(desk: Desk, operation: str, act: Awaitable[None]) -> None:
+    """What is sent is refused, and `act` happens here while it is on its way."""
+    remote, permitted = desk.machine.remote, desk.machine.remote.permitted
+    fault = remote.inject(Fault(operation=operation, gate=trio.Event()))
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(desk.machine.push_one, 0)
+            await fault.reached.wait()
+            await act
+            remote.permitted = frozenset()
+            assert fault.gate is not None
+            fault.gate.set()
+    remote.permitted = permitted
+
+
+async def test_what_was_renamed_before_its_refusal_is_tried_under_its_new_name(desk: Desk) -> None:
+    await desk.machine.create("/refused", b"1")
+    await refused_after(desk, "put", desk.rename("/refused", "/taken"))
+    assert await desk.meet() == {"/f": b"old", "/d": None, "/taken": b"1"}
+
+
+async def test_what_was_deleted_before_its_refusal_waits_for_nobody(desk: Desk) -> None:
+    await desk.machine.create("/refused", b"1")
+    await refused_after(desk, "put", desk.unlink("/refused"))
+    assert await desk.meet() == {"/f": b"old", "/d": None}
+
+
+async def test_what_was_written_before_its_refusal_is_tried_again(desk: Desk) -> None:
+    await desk.write("/f", b"1")
+    await refused_after(desk, "put", desk.write("/f", b"2"))
+    assert (await desk.meet())["/f"] == b"2"
+
+
+async def test_what_is_refused_as_it_is_meant_is_parked(desk: Desk) -> None:
+    await desk.machine.create("/refused", b"1")
+    await refused_after(desk, "put", desk.machine.create("/other", b"2"))
+    assert [(row.state, row.sent_name) for row in desk.machine.outbox()] == [("parked", "refused"), ("pending", None)]
+
+
+async def test_a_folder_whose_removal_met_another_change_is_removed_all_the_same(desk: Desk) -> None:
+    """Only one that is not empty stays: after a failure of the link, too."""
+    await desk.rmdir("/d")
+    desk.machine.remote.inject(Fault(operation="remove", before=Unreachable()))
+    await desk.machine.push_one(0)
+    folder = desk.drive.at("/d")
+    desk.drive.set_attributes(folder.item_id, folder.metadata_version, mode=0o700, mtime_ns=9)
+    assert await desk.machine.push_all(60.0)
+    assert desk.drive.tree() == {"/f": b"old"}
