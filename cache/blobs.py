@@ -72,6 +72,9 @@ class Blobs:
             written = 0
             while written < len(data):
                 written += os.write(fd, data[written:] if written else data)
+        except OSError:  # a full disk needs its room
+            self.delete(content_id)
+            raise
         finally:
             os.close(fd)
 
@@ -94,9 +97,10 @@ class Blobs:
         return bool(self.path(content_id).stat().st_mode & stat.S_ISVTX)
 
     def give_away(self, content_id: ContentId, target: Path) -> None:
-        """Move the file to `target`, a place outside the store on the same file system."""
-        self.unmark(content_id)
+        """Move the file to `target`, a place outside the store on the same file system. The mark goes last: who is
+        killed before finds it, in the one place or the other."""
         self.path(content_id).rename(target)
+        target.chmod(_PLAIN)
 
     def open(self, content_id: ContentId, writable: bool) -> int:
         """A descriptor of its own; the caller closes it. Raises FileNotFoundError."""
@@ -163,7 +167,11 @@ class Blobs:
             with suppress(FileNotFoundError), os.scandir(self._root / f"{number:02x}") as entries:
                 for entry in entries:
                     name = entry.name
-                    if name.isascii() and name.isdecimal() and (int(name) % _FOLDERS, str(int(name))) == (number, name):
+                    if not (name.isascii() and name.isdecimal()):
+                        continue
+                    if (int(name) % _FOLDERS, str(int(name))) != (number, name):
+                        continue
+                    with suppress(FileNotFoundError):  # deleted meanwhile: the others of this folder are still there
                         mode = entry.stat(follow_symlinks=False).st_mode
                         yield ContentId(int(name)), bool(mode & stat.S_ISVTX)
 

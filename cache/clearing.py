@@ -75,13 +75,13 @@ def _leave(cleared: Cleared, reader: sqlite3.Connection, ino: Ino, held_bytes: i
 
 
 def _delete(db: Database, blobs: Blobs, gone: list[ContentId]) -> None:
-    """The rows first, then the blobs: what a crash leaves is known by its number."""
+    """The rows first, through power loss, then the blobs: what a crash leaves is known by its number."""
 
     def forget(connection: sqlite3.Connection) -> None:
         for content_id in gone:
             contents.delete(connection, content_id)
 
-    db.write_now(forget)
+    db.write_now(forget, durable=True)
     for each in dropped.every(db.reader):
         dropped.discard(db.reader, blobs, each)
     db.write_now(lambda connection: dropped.blobs_deleted(connection, gone))

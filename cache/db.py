@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 import trio
 
 from cache.errors import NoSpaceLeft, StateUnusable
+from cache.trouble import Trouble, trouble
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -79,6 +80,8 @@ class Database:
             self.reader.execute("PRAGMA query_only = ON")
             self._checkpointer = _connect(path, sqlite3.Connection)
         except sqlite3.DatabaseError as error:
+            if trouble(error) in {Trouble.FULL, Trouble.NOT_NOW}:  # nothing is said against the catalog
+                raise self._as_local(error) from error
             raise StateUnusable(f"the state file cannot be used: {error}", path=str(path)) from error
 
     async def write(self, change: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> T:
@@ -183,10 +186,11 @@ class Database:
 
     async def make_durable(self) -> None:
         """Return once every transaction committed so far would survive power loss."""
-        await self.write(
-            lambda connection: connection.execute("INSERT OR REPLACE INTO meta VALUES ('synced', random())"),
-            durable=True,
-        )
+        await self.write(_touch, durable=True)
+
+    def make_durable_now(self) -> None:
+        """The same without waiting for a turn, as `write_now`."""
+        self.write_now(_touch, durable=True)
 
     def close(self) -> None:
         """Give back the connections; the write-ahead log is folded into the file."""
@@ -196,15 +200,16 @@ class Database:
 
     def _as_local(self, error: sqlite3.Error) -> Exception:
         """A full, failing or damaged disk is nobody's bug; any other error of SQLite is ours and stays as it is."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            return NoSpaceLeft("no room for the catalog")
-        if code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
-            return OSError(errno.EIO, f"the catalog cannot be read or written: {error}")
-        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            self._found_damaged(str(error))
-            return StateUnusable(_ADVICE)
-        return error
+        match trouble(error):
+            case Trouble.FULL:
+                return NoSpaceLeft("no room for the catalog")
+            case Trouble.NOT_NOW:
+                return OSError(errno.EIO, f"the catalog cannot be read or written: {error}")
+            case Trouble.DAMAGE:
+                self._found_damaged(str(error))
+                return StateUnusable(_ADVICE)
+            case Trouble.OURS:
+                return error
 
     def _found_damaged(self, how: str) -> None:
         if not self.damaged:
@@ -212,6 +217,10 @@ class Database:
             log.error("%s (%s)", _ADVICE, how)
             with suppress(OSError):
                 self._path.with_name(DAMAGED).write_text(how, encoding="utf-8")
+
+
+def _touch(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('synced', random())")
 
 
 def _as_it_is(error: sqlite3.Error) -> Exception:

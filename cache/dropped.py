@@ -35,18 +35,14 @@ def every(connection: sqlite3.Connection) -> list[Dropped]:
     return _dropped(connection.execute("SELECT content_id, size, bundle, bundle_at FROM dropped"))
 
 
-def vacate(connection: sqlite3.Connection, blobs: Blobs, content_ids: Iterable[ContentId]) -> list[ContentId]:
-    """Delete what those of these left that are in a blob of their own now, and that nobody has open; returns which."""
-    left = _dropped(
-        connection.execute(
-            """SELECT d.content_id, d.size, d.bundle, d.bundle_at FROM json_each(?) AS asked
-               JOIN dropped d ON d.content_id = asked.value JOIN content c ON c.content_id = d.content_id""",
-            (json.dumps(list(content_ids)),),
-        )
+def left(connection: sqlite3.Connection, content_ids: Iterable[ContentId]) -> dict[ContentId, Dropped]:
+    """Where those of these were that are in a blob of their own now; nobody may have them open."""
+    rows = connection.execute(
+        """SELECT d.content_id, d.size, d.bundle, d.bundle_at FROM json_each(?) AS asked
+           JOIN dropped d ON d.content_id = asked.value JOIN content c ON c.content_id = d.content_id""",
+        (json.dumps(list(content_ids)),),
     )
-    for each in left:
-        discard(connection, blobs, each)
-    return [each.content_id for each in left]
+    return {each.content_id: each for each in _dropped(rows)}
 
 
 def leave(connection: sqlite3.Connection, content: Content, place: Bundled) -> None:
@@ -76,7 +72,10 @@ def blobs_deleted(connection: sqlite3.Connection, content_ids: Iterable[ContentI
 
 
 def discard(connection: sqlite3.Connection, blobs: Blobs, gone: Content | Dropped) -> None:
-    """Delete bytes of which no row tells, of a content that nobody has open. Raises OSError."""
+    """Delete bytes of which no row tells, of a content that nobody has open. Raises OSError.
+
+    Of one in a bundle only when no power loss can bring its row back: it would tell of bytes, and find zeros.
+    """
     if not contents.exists(connection, gone.content_id):
         blobs.delete(gone.content_id)
     if gone.bundled is None:

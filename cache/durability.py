@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import contents
+from cache import contents, dropped
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cache.blobs import Blobs
     from cache.db import Database
-    from cache.model import Bundled, BundleId, ContentId, Node
+    from cache.dropped import Dropped
+    from cache.model import Bundled, BundleId, Content, ContentId, Node
     from cache.opened import OpenContent, OpenContents
 
 log = logging.getLogger(__name__)
@@ -39,12 +40,16 @@ FOLD_INTERVAL_S = 1.0  # a long log may be held by another process that reads it
 class Durability:
     """Syncs contents of one store; owned by the trio thread."""
 
-    def __init__(self, db: Database, blobs: Blobs, opened: OpenContents) -> None:
+    def __init__(
+        self, db: Database, blobs: Blobs, opened: OpenContents, overruled: Callable[[ContentId], None]
+    ) -> None:  # fmt: skip
+        self._overruled = overruled  # what is still to be told of the residency of a content is not true any more
         self._db = db
         self._blobs = blobs
         self._opened = opened
         self._refused: dict[ContentId, OSError] = {}  # dirty contents that the disk would not keep
         self.last_copies: list[ContentId] = []  # dirty contents whose rows went, not yet through power loss
+        self.rooms: dict[ContentId, Content | Dropped] = {}  # in bundles, that rows told of, not yet through it
         self._all_at_s = self._dirty_at_s = self._folded_at_s = 0.0
         self._under_way: list[set[ContentId]] = []  # what each sync brings, and what has not changed since it began
 
@@ -68,6 +73,7 @@ class Durability:
         """Return when the bytes, their row and their name are on the disk; raises OSError, also for an earlier
         failure."""
         content_id = opened.content_id
+        await self.doubt_what_was_sent()
         if content_id in self._refused:
             raise self._refused[content_id]
         with self._bringing(content_id) as unchanged:
@@ -121,15 +127,28 @@ class Durability:
 
     async def delete_last_copies(self) -> list[ContentId]:
         """Delete blobs of bytes that are nowhere else, once no power loss can bring their rows back; returns which."""
-        deleted, self.last_copies = self.last_copies, []
+        deleted = [*self.last_copies]
         if deleted:
             await self._db.make_durable()
+            self.last_copies = self.last_copies[len(deleted) :]
             for content_id in deleted:
                 self._blobs.delete(content_id)
         return deleted
 
+    async def give_back_rooms(self) -> list[ContentId]:
+        """Make holes where nobody's bytes are in bundles, once no power loss can bring rows back that tell of them;
+        returns whose they were."""
+        rooms = {**self.rooms}
+        if rooms:
+            await self._db.make_durable()
+            for content_id, each in rooms.items():
+                dropped.discard(self._db.reader, self._blobs, each)
+                self.rooms.pop(content_id, None)
+        return [*rooms]
+
     async def sync_all(self, *, dirty_only: bool = False) -> None:
         """Sync every content that nobody writes; what the disk refuses is doubted, and nothing is raised for it."""
+        await self.doubt_what_was_sent()
         after = 0
         while rows := contents.unsynced(self._db.reader, BATCH, after=after, dirty_only=dirty_only):
             after = rows[-1]
@@ -208,6 +227,15 @@ class Durability:
             return dict.fromkeys(bundled, error)
         return {content_id: failed[at.bundle_id] for content_id, at in bundled.items() if at.bundle_id in failed}
 
+    async def doubt_what_was_sent(self) -> None:
+        """Of what the disk refused the remote has some by now: that is clean, and as little to be believed as other
+        clean bytes that were refused."""
+        for content_id, error in tuple(self._refused.items()):
+            content = contents.get(self._db.reader, content_id)
+            if content is None or not content.dirty:
+                del self._refused[content_id]
+                await self._doubt({content_id: error})
+
     async def _doubt(self, failed: dict[ContentId, OSError]) -> None:
         if not failed:
             return
@@ -219,6 +247,7 @@ class Durability:
                 self._refused[content_id] = error
         clean = [content_id for content_id in failed if content_id not in self._refused]
         for content_id in clean:
+            self._overruled(content_id)
             opened = self._opened.get(content_id)
             if opened is not None:
                 opened.resident, opened.hashed = (), False

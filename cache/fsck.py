@@ -19,6 +19,7 @@ from cache.digest import digest_of_part
 from cache.errors import NoDriveHere, StateUnusable
 from cache.invariants import LAWS
 from cache.model import Content, ContentId
+from cache.trouble import Trouble, trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,8 @@ def laws() -> dict[str, str]:
 def check(directory: Path, *, deep: bool = False) -> list[Finding]:
     """Everything that is wrong with a state directory; `deep` also hashes every whole clean content.
 
-    Raises CacheInUse when a mount has it open, StateUnusable when there is no readable catalog of this version.
+    Raises CacheInUse when a mount has it open, StateUnusable when there is no readable catalog of this version,
+    OSError.
     """
     path = directory / "state.db"
     if not path.is_file():
@@ -71,6 +73,8 @@ def check(directory: Path, *, deep: bool = False) -> list[Finding]:
                 _findings(connection, Blobs(directory / "blobs"), deep=deep, running=False)
             )
     except sqlite3.DatabaseError as error:
+        if trouble(error) is Trouble.NOT_NOW:
+            raise OSError(f"{path} cannot be read: {error}") from error
         raise StateUnusable(f"the state file cannot be read: {error}", path=str(path)) from error
     finally:
         os.close(held)

@@ -128,6 +128,10 @@ class OpenContents:
         opened = self._open.get(content_id)
         return opened is not None and opened.writers > 0
 
+    def is_closed(self, content_id: ContentId) -> bool:
+        """Whether nobody has it open."""
+        return content_id not in self._open
+
     def get(self, content_id: ContentId | None) -> OpenContent | None:
         """The open content, if anybody has it open."""
         return None if content_id is None else self._open.get(content_id)

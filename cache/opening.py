@@ -22,6 +22,7 @@ from cache.db import DAMAGED, SCHEMA_VERSION, Database, Runner
 from cache.errors import StateUnusable
 from cache.rescue import Rescue, dated
 from cache.seal import Seal
+from cache.trouble import Trouble, trouble
 from cache.wreck import Wreck
 
 if TYPE_CHECKING:
@@ -118,11 +119,11 @@ def _complaint(path: Path) -> str | None:
             if path.stat().st_size > CHECKED_BYTES:
                 return None
             (word,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
+    except sqlite3.DatabaseError as error:
+        if trouble(error) in {Trouble.FULL, Trouble.NOT_NOW}:
             raise OSError(f"{path} cannot be read: {error}") from error
         return str(error)
-    except (sqlite3.DatabaseError, ValueError) as error:  # its words about damage may be no UTF-8
+    except ValueError as error:  # its words about damage may be no UTF-8
         return str(error)
     return None if word == "ok" else str(word)
 

@@ -46,6 +46,8 @@ def recover(db: Database, blobs: Blobs, rescue: Rescue) -> None:
 def _delete_strays(db: Database, blobs: Blobs, rescue: Rescue) -> None:
     """Blobs of rows that went, and of creations that were never committed: their numbers are the next ones."""
     gone = dropped.every(db.reader)
+    if any(each.bundled is not None for each in gone):
+        db.make_durable_now()
     for each in gone:
         dropped.discard(db.reader, blobs, each)
     blobs.bundles.delete(BundleId(contents.newest(db.reader) + 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cache import contents, dropped, fsck, lock
+from cache import contents, dropped, fsck, lock, strays
 from cache.blobs import Blobs
 from cache.errors import NoDriveHere, StateUnusable
 from cache.fsck import Finding
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-    from cache.model import ContentId
+    from cache.model import Content, ContentId
 
 _OF_BYTES = frozenset({"digest", "residency", "blob-size"})
 _MENDABLE = _OF_BYTES | {"mark", "usage"}
@@ -34,15 +34,15 @@ async def repair(directory: Path, *, deep: bool = False) -> list[Finding]:
         raise NoDriveHere("no drive's folder", path=str(directory))
     try:
         found = fsck.check(directory, deep=deep)
-    except StateUnusable as error:  # the opening below sees that too, and knows what to do
+    except StateUnusable as error:  # also one that SQLite finds whole; a newer version's is refused below
         found = [Finding("catalog", CATALOG, str(error))]
-    else:
-        if not all(each.heals or each.law in _MENDABLE for each in found):
-            _start_anew(directory)
+    if not all(each.heals or each.law in _MENDABLE for each in found):
+        _start_anew(directory)
     store = LocalStore(directory)
     try:
-        spoilt = [each.content_id for each in found if each.law in _OF_BYTES and each.content_id is not None]
-        await store.db.write(lambda connection: _mend(connection, store.blobs, spoilt))
+        while store.search.due:
+            store.tidy(await store.db.write(store.search.step))
+        await _mend(store, [each.content_id for each in found if each.law in _OF_BYTES and each.content_id is not None])
     finally:
         await store.aclose()
     return found
@@ -59,12 +59,27 @@ def _start_anew(directory: Path) -> None:
         os.close(held)
 
 
-def _mend(connection: sqlite3.Connection, blobs: Blobs, spoilt: list[ContentId]) -> None:
-    contents.count_usage(connection)
-    for content_id in spoilt:
-        content = contents.get(connection, content_id)
-        if content is not None and content.dirty:
-            contents.set_size(connection, content_id, content.size, blobs.disk_bytes(content_id))
-        elif content is not None:
-            contents.delete(connection, content_id)
-            dropped.discard(connection, blobs, content)
+async def _mend(store: LocalStore, spoilt: list[ContentId]) -> None:
+    rescue = Rescue(store.directory, store.blobs)
+
+    def mend(connection: sqlite3.Connection) -> list[Content]:
+        contents.count_usage(connection)
+        known = [content for each in spoilt if (content := contents.get(connection, each)) is not None]
+        return [each for each in known if not _is_kept(connection, store.blobs, rescue, each)]
+
+    for content in await store.db.write(mend, durable=True):
+        dropped.discard(store.db.reader, store.blobs, content)
+    rescue.report()
+
+
+def _is_kept(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, content: Content) -> bool:
+    """Mend one row, or let it go; whether its bytes are kept. A marked blob may be the only copy, whatever its row
+    says."""
+    if content.dirty:
+        contents.set_size(connection, content.content_id, content.size, blobs.disk_bytes(content.content_id))
+        return True
+    if content.bundled is None and blobs.length(content.content_id) and blobs.is_marked(content.content_id):
+        strays.rescue_row(connection, blobs, rescue, content, "its bytes are not those that the server has")
+        return True
+    contents.delete(connection, content.content_id)
+    return False

@@ -45,9 +45,12 @@ class Rescue:
         self.tell([f"{target.relative_to(self.folder)}\t{size_bytes} bytes\t{why}"])
 
     def tell(self, lines: Iterable[str]) -> None:
-        """Add lines to the list."""
-        with (self.folder / _LIST).open("a", encoding="utf-8", errors="replace") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        """Add lines to the list. On a full disk there is none: what is moved needs no room, and is worth more."""
+        try:
+            with (self.folder / _LIST).open("a", encoding="utf-8", errors="replace") as file:
+                file.writelines(f"{line}\n" for line in lines)
+        except OSError as error:
+            log.warning("the list of what was rescued is not whole: %s", error)
 
     @property
     def folder(self) -> Path:

@@ -70,10 +70,10 @@ class LocalStore:
         self.unsettled = Unsettled(self.opened, partial(self.settle, closed=True))
         self._work, self._saving = trio.Event(), trio.Lock()
         self._deleted: list[ContentId] = []  # blobs that are gone, which the catalog was not told of yet
-        self.durability = Durability(self.db, self.blobs, self.opened)
-        self._sweep = Sweep(self.db.reader, self.blobs, self._rescue, self.opened)
-        if self._sweep.due:
-            self._loose.update(self.db.write_now(self._sweep.step))
+        self.durability = Durability(self.db, self.blobs, self.opened, self.untold.overruled)
+        self.search = Sweep(self.db.reader, self.blobs, self._rescue, self.opened)
+        if self.search.due:
+            self._loose.update(self.db.write_now(self.search.step))
         self._rescue.report()
 
     def clock(self, delay_s: float | None = None) -> Clock:
@@ -205,9 +205,8 @@ class LocalStore:
             with trio.move_on_after(DIRTY_SYNC_INTERVAL_S):
                 await self._work.wait()
             self._work = trio.Event()
-            if self._sweep.due:
-                self.tidy(await self.db.write(self._sweep.step))
-                self._rescue.report()
+            if self.search.due:
+                self.tidy(await self.db.write(self.search.step))
             await self.save()
             await self.unsettled.settle_all()
             self._deleted += await self.durability.sync_due()
@@ -247,14 +246,15 @@ class LocalStore:
         return True
 
     async def _save(self) -> None:
+        self.durability.rooms |= dropped.left(self.db.reader, filter(self.opened.is_closed, self._loose))
+        self._deleted += await self.durability.give_back_rooms()
         resident, used = self.untold.take()
         self.durability.changed(*resident)
-        closed = [content_id for content_id in self._loose if self.opened.get(content_id) is None]
+        closed = [*filter(self.opened.is_closed, self._loose)]
         self._loose.difference_update(closed)
         loose = set(contents.without_node(self.db.reader, closed))  # what has one could be opened, and lose it
         nameless = self.nameless.take()
-        gone = self._deleted + dropped.vacate(self.db.reader, self.blobs, closed)
-        self._deleted = []
+        gone, self._deleted = self._deleted, []
         if not (resident or loose or nameless or used or gone):
             return
         work = Work(
@@ -272,10 +272,13 @@ class LocalStore:
             reached("row-deleted")
             if content.dirty:
                 self.durability.last_copies.append(content.content_id)
+            elif content.bundled is not None:
+                self.durability.rooms[content.content_id] = content
             else:
-                dropped.discard(self.db.reader, self.blobs, content)
+                self.blobs.delete(content.content_id)
                 self._deleted.append(content.content_id)
         self.untold.told(resident)
+        self._deleted += await self.durability.give_back_rooms()
 
     async def aclose(self) -> None:
         """Write everything down and leave an orderly mark; what a failing disk prevents is left to the next opening."""

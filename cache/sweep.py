@@ -42,6 +42,7 @@ class Sweep:
         if self._after is None and self._look_at_blobs(connection) and self._look_at_bundles(connection):
             set_meta(connection, "sweep", "done")
             self.due = False
+        self._rescue.report()
         return loose
 
     def _look_at_blobs(self, connection: sqlite3.Connection) -> bool:

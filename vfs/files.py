@@ -218,6 +218,7 @@ class Files:
         async with opened.edit:
             if opened.dirty:
                 return
+            await self._store.durability.doubt_what_was_sent()
             with self.callers.waiting(pid):
                 await self._engine.hydrator.ensure(opened, 0, opened.size)
             await self._engine.hydrator.verify(opened)  # an edit of damaged bytes would go up as a new version

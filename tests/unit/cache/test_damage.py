@@ -7,6 +7,7 @@ done to the remote that the person at this machine did not ask for.
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import shutil
 import sqlite3
@@ -21,14 +22,16 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cache import seal
-from cache.errors import StateUnusable
+import cache.db
+from cache import fsck, seal
+from cache.errors import NoSpaceLeft, StateUnusable
 from cache.model import Kind
+from cache.repair import repair
 from tests.fakes.drive import FakeDrive
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 THEIRS = {"/held": b"held, and on the server", "/far/away": b"never read here", "/edited": b"old", "/over": b"old too"}
 UNSENT = {"/edited": b"edited here, not sent", "/far/new": b"new here, not sent", "/over": b"saved over it, not sent"}
@@ -230,4 +233,88 @@ def test_damage_that_nobody_met_before_the_orderly_close(ruin: Ruin, tmp_path: P
     machine._let_go()
     (moved,) = (directory / "quarantine").iterdir()
     assert (moved / "state.db").exists()
+    assert set(UNSENT.values()) <= set(everything_in(directory / "rescued"))
+
+
+def killed() -> None:
+    raise KeyboardInterrupt
+
+
+def test_who_is_killed_while_bytes_are_rescued_has_them_rescued_the_next_time(
+    ruin: Ruin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each of the two steps in which a blob leaves the store."""
+    directory = tmp_path / "state"
+    shutil.copytree(ruin.directory, directory)
+    (directory / "state.db").write_bytes(b"no catalog at all")
+    really = {"rename": Path.rename, "chmod": Path.chmod}
+    for step, act in really.items():
+
+        def dying(path: Path, *rest: object, act: Callable[..., object] = act) -> object:
+            return killed() if "rescued" in f"{path}{rest}" else act(path, *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, step, dying)
+            with pytest.raises(KeyboardInterrupt):
+                Machine("ann", copy.deepcopy(ruin.drive), directory)
+    machine = Machine("ann", copy.deepcopy(ruin.drive), directory)
+    machine._let_go()
+    assert set(UNSENT.values()) <= set(everything_in(directory / "rescued"))
+
+
+def test_a_full_disk_keeps_the_list_from_being_written_and_nothing_from_being_rescued(
+    ruin: Ruin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, really = tmp_path / "state", Path.open
+    shutil.copytree(ruin.directory, directory)
+    (directory / "state.db").write_bytes(b"no catalog at all")
+
+    def full(path: Path, mode: str = "r", **more: object) -> object:
+        if path.name == "RESCUED.txt":
+            raise OSError(errno.ENOSPC, "no room")
+        return really(path, mode, **more)  # type: ignore[call-overload]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        machine = Machine("ann", copy.deepcopy(ruin.drive), directory)
+    machine._let_go()
+    assert set(UNSENT.values()) <= set(everything_in(directory / "rescued"))
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY])
+def test_a_disk_that_will_not_do_it_now_is_no_damage(
+    ruin: Ruin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """The catalog stays where it is, and is used when the disk is well again."""
+    directory = tmp_path / "state"
+    shutil.copytree(ruin.directory, directory)
+
+    def refusing(_path: Path, _factory: object) -> sqlite3.Connection:
+        error = sqlite3.OperationalError("told by a test")
+        error.sqlite_errorcode = code
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.db, "_connect", refusing)
+        with pytest.raises((OSError, NoSpaceLeft)):
+            Machine("ann", copy.deepcopy(ruin.drive), directory)
+    machine = Machine("ann", copy.deepcopy(ruin.drive), directory)
+    unsent = len(machine.outbox())
+    machine._let_go()
+    assert not (directory / "quarantine").exists()
+    assert unsent >= 4
+
+
+def test_a_name_that_is_no_text_is_damage_though_sqlite_finds_the_catalog_whole(ruin: Ruin, tmp_path: Path) -> None:
+    directory = tmp_path / "state"
+    shutil.copytree(ruin.directory, directory)
+    with closing(sqlite3.connect(directory / "state.db")) as connection, connection:
+        connection.execute("UPDATE node SET name = CAST(x'61ff' AS TEXT) WHERE name = 'held'")
+    (directory / "seal").unlink(missing_ok=True)
+    machine = Machine("ann", copy.deepcopy(ruin.drive), directory)
+    with pytest.raises(StateUnusable):
+        machine.tree()
+    machine._let_go()
+    assert [each.law for each in trio.run(repair, directory)] == ["catalog"]
+    assert fsck.check(directory) == []
     assert set(UNSENT.values()) <= set(everything_in(directory / "rescued"))

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from cache import contents
+from cache.errors import NoSpaceLeft
 from cache.model import Kind
 from tests.fakes.drive import FakeDrive
 from tests.harness.waiting import DEADLINE_S
@@ -67,6 +68,49 @@ async def test_a_programs_fsync_fails_until_the_remote_has_the_bytes(
     assert not content.durable
     assert await machine.push_all()
     assert machine.drive.tree()["/held"] == b"mine!"
+    await machine.write(ino, 0, b"again")
+    fh = (await machine.filesystem.open(ino, os.O_RDWR)).fh
+    await machine.filesystem.fsync(fh, False)
+    await machine.filesystem.release(fh)
+
+
+async def test_unsent_bytes_that_the_disk_refused_are_fetched_again_when_the_remote_has_them(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ino = machine.at("/held").ino
+    await machine.write(ino, 0, b"mine!")
+    fail_once(machine, monkeypatch)
+    await machine.store.durability.sync_all()
+    assert await machine.push_all()
+    await machine.store.durability.sync_all()
+    assert machine.store.resident_bytes(machine.at("/held")) == 0
+    assert await machine.read(ino) == b"mine!"
+
+
+async def test_what_is_still_to_be_told_of_bytes_that_the_disk_refused_is_not_told(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = machine.at("/held")
+    machine.store.untold._resident[node.content_id] = ((0, 5),)  # type: ignore[index]
+    fail_once(machine, monkeypatch)
+    await machine.store.durability.sync_all()
+    await machine.store.save()
+    assert machine.store.resident_bytes(machine.at("/held")) == 0
+
+
+async def test_what_could_not_be_made_sure_of_is_tried_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full() -> None:
+        raise NoSpaceLeft("no room for the catalog")
+
+    await machine.create("/new", b"content")
+    content_id = machine.at("/new").content_id
+    await machine.filesystem.unlink(*machine.place("/new"))
+    await machine.store.save()
+    with monkeypatch.context() as patch:
+        patch.setattr(machine.store.db, "make_durable", full)
+        with pytest.raises(NoSpaceLeft):
+            await machine.store.durability.delete_last_copies()
+    assert await machine.store.durability.delete_last_copies() == [content_id]
 
 
 async def test_clean_bytes_that_the_disk_refused_are_fetched_again(

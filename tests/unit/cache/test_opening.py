@@ -111,7 +111,7 @@ async def test_the_search_goes_on_behind_the_start(tmp_path: Path, monkeypatch: 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(store.run_janitor)
         with trio.fail_after(DEADLINE_S):
-            while store._sweep.due:  # nobody but a test waits for that
+            while store.search.due:  # nobody but a test waits for that
                 store._work.set()
                 await trio.sleep(0.001)
         nursery.cancel_scope.cancel()
