@@ -20,10 +20,10 @@ def note(connection: sqlite3.Connection, move: LocalChange, parent_id: ItemId, n
     connection.execute("INSERT OR IGNORE INTO sent_move VALUES (?, ?, ?)", (move.seq, parent_id, name))
 
 
-def led_to(connection: sqlite3.Connection, move: LocalChange, told: Item) -> bool:
-    """Whether the item may be where the remote tells it to be because of this move."""
+def led_to(connection: sqlite3.Connection, move: LocalChange | None, told: Item) -> bool:
+    """Whether the item may be where the remote tells it to be because of this move, if there is one."""
     query = "SELECT 1 FROM sent_move WHERE seq = ? AND parent_id = ? AND name = ?"
-    return connection.execute(query, (move.seq, told.parent_id, told.name)).fetchone() is not None
+    return move is not None and connection.execute(query, (move.seq, told.parent_id, told.name)).fetchone() is not None
 
 
 def forget(connection: sqlite3.Connection, ino: Ino) -> None:

@@ -227,9 +227,9 @@ class Absorber(Showing):
             return
         parent = None if told.parent_id is None else tree.by_item(self.connection, told.parent_id)
         if parent is None:
-            if old is not None and (old.parent_id, old.name) == (told.parent_id, told.name) and self._leaves(node):
-                items.put(self.connection, told)  # where the remote has it is no news, and may be being removed here
-                pending = journal.of_node(self.connection, node.ino)
+            pending = journal.of_node(self.connection, node.ino)
+            if old is not None and node.parent is not None and self._leaves(old, told, pending.get(Aspect.PLACE)):
+                items.put(self.connection, told)  # where the remote has it may be being removed here
                 self._merge_rest(node, told, old, merge(told, pending, same_place=False, moved=False))
             elif told.parent_id is not None:
                 self.after.wanted_parents.add(told.parent_id)
@@ -237,15 +237,16 @@ class Absorber(Showing):
             return
         self._merge(node, parent, told, old)
 
-    def _leaves(self, node: Node) -> bool:
-        return node.parent is not None and journal.get(self.connection, node.ino, Aspect.PLACE) is not None
+    def _leaves(self, old: Item, told: Item, move: LocalChange | None) -> bool:
+        """Whether a local move takes it away from where the remote has it, which is no news or our own doing."""
+        known = (old.parent_id, old.name) == (told.parent_id, told.name)
+        return move is not None and (known or sent_moves.led_to(self.connection, move, told))
 
     def _merge(self, node: Node, parent: Node, told: Item, old: Item | None) -> None:
         pending = journal.of_node(self.connection, node.ino)
         same_place = node.parent == parent.ino and node.name == shown(told.name)
         moved = old is None or (old.parent_id, old.name) != (told.parent_id, told.name)
-        move = pending.get(Aspect.PLACE)
-        ours = move is not None and sent_moves.led_to(self.connection, move, told)
+        ours = sent_moves.led_to(self.connection, pending.get(Aspect.PLACE), told)
         decision = merge(told, pending, same_place=same_place, moved=moved, ours=ours)
         stays = same_place or decision.place is Decision.KEEP
         if not (stays or self.clears_way(node, parent)):

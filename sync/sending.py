@@ -194,15 +194,18 @@ class Sender:
 
         await self._applier.apply_answer(found, out.heard, take_in)
 
-    async def was_made(self, change: LocalChange) -> bool:
-        """Whether something is where a creation was sent. Raises RemoteError; what may not be looked at, may not be."""
+    async def was_made(self, change: LocalChange, heard: Heard) -> bool:
+        """Whether something is where a creation was sent: then it is known from here on, and the next plan meets it.
+        Raises RemoteError; what may not be looked at, may not be."""
         if change.sent_parent_id is None:
             return False
         try:
             listing = await self._remote.children(change.sent_parent_id)
         except (Gone, Denied):
             return False
-        return any(item.name == change.sent_name for item in listing.items)
+        found = [item for item in listing.items if item.name == change.sent_name]
+        await self._applier.apply_answer(found, heard, lambda absorber: absorber.items(found, unlisted_parent=True))
+        return bool(found)
 
     async def _clash(self, out: Outgoing, action: requests.Clash) -> None:
         """The conflict table; for content, first look whether the bytes are the same."""

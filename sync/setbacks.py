@@ -79,7 +79,7 @@ class Setbacks:
     async def failed(self, change: LocalChange, planned: requests.Push, error: RemoteError, heard: Heard) -> None:
         """The remote did not do what was `planned`. Raises RemoteError, LocalError, OSError."""
         if isinstance(error, Permanent) and not isinstance(error, NotSignedIn):
-            doubt = change.aspect is Aspect.CREATE and await self._leaves_in_doubt(change, error)
+            doubt = change.aspect is Aspect.CREATE and await self._leaves_in_doubt(change, error, heard)
             await self._store.db.write(lambda connection: journal.refused(connection, change, in_doubt=doubt))
         match error:
             case Conflict():
@@ -132,10 +132,10 @@ class Setbacks:
         self._statistics.last_error = str(error)
         await self.write_down(outcome)
 
-    async def _leaves_in_doubt(self, change: LocalChange, error: Permanent) -> bool:
+    async def _leaves_in_doubt(self, change: LocalChange, error: Permanent, heard: Heard) -> bool:
         """Whether an earlier attempt may have made it. Rights may have been lost since: there, the folder tells."""
         if isinstance(error, Denied) and change.in_doubt:
-            return await self._sender.was_made(change)
+            return await self._sender.was_made(change, heard)
         return _leaves_in_doubt(change, error)
 
     async def _look_again(

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cache.model import ChangeState
 from sync.remote import (
     BadDigest,
     Conflict,
+    Denied,
     NewFile,
     Permanent,
     QuotaFull,
@@ -81,6 +83,27 @@ async def test_a_folder_is_not_kept_for_having_been_tried_without_a_server(desk:
         Fault(operation="remove", before=Conflict(code="not_empty", current=desk.drive.at("/d")))
     )
     assert await desk.meet() == {}
+
+
+async def test_what_arrived_before_the_right_to_make_it_was_lost_is_our_own(desk: Desk) -> None:
+    """It is found where it was sent, and nobody has to decide about a copy of it."""
+    await arrived_twice(desk, Denied("not any more"))
+    assert [row.state for row in desk.machine.outbox()] == [ChangeState.PENDING]
+    await desk.rename("/n", "/moved")
+    await desk.mkdir("/n")
+    assert await desk.meet() == {"/n": None, "/moved": b"second"}
+
+
+async def test_a_move_whose_answer_was_lost_is_known_in_a_folder_that_is_removed_since(desk: Desk) -> None:
+    await desk.machine.create("/f", b"1")
+    await desk.mkdir("/d")
+    assert await desk.meet() == {"/d": None, "/f": b"1"}
+    await desk.rename("/f", "/d/f")
+    desk.machine.remote.inject(Fault(operation="move", after=Unknown()))
+    await desk.machine.push_one(0)
+    await desk.rename("/d/f", "/f")
+    await desk.rmdir("/d")
+    assert await desk.meet() == {"/f": b"1"}
 
 
 @pytest.mark.parametrize("lost", [True, False])
