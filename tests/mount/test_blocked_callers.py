@@ -1,4 +1,7 @@
-"""Whoever waits in a mount whose daemon dies is let go at once: nobody hangs where no signal reaches them."""
+"""Whoever waits in a mount whose daemon dies is let go at once: nobody hangs where no signal reaches them.
+
+With `--long` 50 kills, after each of which nobody waits for 5 s; in the suite the machine may be busy with other tests.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def test_readers_are_let_go_when_the_daemon_is_killed(lonely: Drive, often: Call
             assert gate.reached.wait(DEADLINE_S)
             until(lambda readers=readers: all(_waits_in_the_kernel(each) for each in readers), "the readers to wait")
             mount.kill()
-            deadline = time.monotonic() + DEADLINE_S
+            deadline = time.monotonic() + often(int(DEADLINE_S), 5)
             statuses = [each.wait(max(deadline - time.monotonic(), 0)) for each in readers]
         finally:
             for each in readers:
