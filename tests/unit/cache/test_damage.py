@@ -1,7 +1,7 @@
 """Damage to any state file, at any place: opening goes well or refuses in words, no unsent byte is gone, and nothing is
 done to the remote that the person at this machine did not ask for.
 
-`ANCHORFS_DAMAGE_EXAMPLES` makes it longer.
+40 damages, with `--long` 4,000.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import cache.db
@@ -28,6 +28,7 @@ from cache.errors import NoSpaceLeft, StateUnusable
 from cache.model import Kind
 from cache.repair import repair
 from tests.fakes.drive import FakeDrive
+from tests.harness.properties import examples
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 THEIRS = {"/held": b"held, and on the server", "/far/away": b"never read here", "/edited": b"old", "/over": b"old too"}
 UNSENT = {"/edited": b"edited here, not sent", "/far/new": b"new here, not sent", "/over": b"saved over it, not sent"}
 ASKED_TO_REMOVE = "/goes"
-EXAMPLES = int(os.environ.get("ANCHORFS_DAMAGE_EXAMPLES", "40"))
 FILES = ("state.db", "state.db-wal", "seal", "lock", "blobs")
 
 
@@ -128,7 +128,7 @@ def everything_in(directory: Path) -> Iterator[bytes]:
             yield path.read_bytes()
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(40, 4_000)
 @given(damage=damages())
 def test_nothing_unsent_vanishes(ruin: Ruin, damage: tuple[str, str, list[float]]) -> None:
     name, how, places = damage
