@@ -230,6 +230,15 @@ def test_unmount_takes_a_dead_mount_away(mount: Mount) -> None:
     assert os.listdir(mount.path) == []  # noqa: PTH208
 
 
+def test_doctor_takes_a_dead_mount_away(mount: Mount) -> None:
+    (mount.path / "kept.txt").write_text("accepted")
+    mount.kill()
+    assert f"{mount.path}: its process died; the dead mount is taken away" in mount.command("doctor").stdout
+    assert os.listdir(mount.path) == []  # noqa: PTH208
+    mount.remount()
+    assert (mount.path / "kept.txt").read_text() == "accepted"
+
+
 def test_unmount_of_a_mount_from_another_environment_does_not_call_it_dead(mount: Mount, tmp_path: Path) -> None:
     (mount.path / "kept.txt").write_text("accepted")
     elsewhere = tmp_path / "elsewhere"

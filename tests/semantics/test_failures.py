@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import ast
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 
 from cache.model import ContentId, Kind
+from sync.downloads import SMALL_BYTES
 from sync.remote import Listing, RemoteError, Unreachable
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
+from tests.harness.waiting import DEADLINE_S
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TESTS = Path(__file__).resolve().parents[1]
-BIG = bytes(range(256)) * 1200
+BIG = bytes(range(256)) * (SMALL_BYTES // 256 + 400)  # fetched as a stream, published as it comes
+MIDDLING = bytes(range(255, -1, -1)) * 1200  # fetched and published whole
 
 ELSEWHERE = {
     "pins were lost with a rebuilt database": (
@@ -52,6 +57,14 @@ ELSEWHERE = {
         "mount/test_files.py",
         "test_a_save_with_a_backup_keeps_both",
     ),
+    "lock files, parts, and a dozen other ways to save": (
+        "interop/test_save_patterns.py",
+        "test_a_save_leaves_the_new_bytes_and_nothing_else",
+    ),
+    "KeePassXC itself": (
+        "interop/test_real_programs.py",
+        "test_keepassxc",
+    ),
     "truncate and rewrite": (
         "mount/test_files.py",
         "test_saving_again_and_again_without_a_pause_makes_no_conflict",
@@ -80,6 +93,14 @@ ELSEWHERE = {
         "semantics/test_errors.py",
         "test_s5_6_a_dead_client",
     ),
+    "a daemon that broke left an empty folder": (
+        "mount/test_dying.py",
+        "test_a_drive_that_breaks_leaves_a_dead_mount",
+    ),
+    "a dead mount stayed": (
+        "mount/test_cli.py",
+        "test_doctor_takes_a_dead_mount_away",
+    ),
     "two processes shared one cache": (
         "unit/cache/test_opening.py",
         "test_one_directory_serves_one_process",
@@ -87,6 +108,14 @@ ELSEWHERE = {
     "an outage blocked every call": (
         "semantics/test_tenets.py",
         "test_s1_6_what_is_known_needs_no_network",
+    ),
+    "who waited for a silent server could not be killed": (
+        "mount/test_stalls.py",
+        "test_readers_of_a_silent_server_can_be_killed_and_others_read_on",
+    ),
+    "a cache met another drive, and its files went": (
+        "mount/test_other_drives.py",
+        "test_another_drive_at_the_same_address_is_refused",
     ),
     "thumbnailers hydrated the drive": (
         "mount/test_cache.py",
@@ -112,11 +141,12 @@ def test_shown_elsewhere(where: tuple[str, str]) -> None:
 
 @pytest.fixture
 def drive() -> FakeDrive:
-    """/folder/file "old", /big."""
+    """/folder/file "old", /big, /middling."""
     drive = FakeDrive()
     folder = drive.create(drive.root_id, "folder", Kind.FOLDER, mode=0o755, mtime_ns=5)
     drive.create(folder.item_id, "file", Kind.FILE, mode=0o644, mtime_ns=5, data=b"old")
     drive.create(drive.root_id, "big", Kind.FILE, mode=0o644, mtime_ns=5, data=BIG)
+    drive.create(drive.root_id, "middling", Kind.FILE, mode=0o644, mtime_ns=5, data=MIDDLING)
     return drive
 
 
@@ -178,9 +208,10 @@ async def test_an_empty_list_was_read_as_deletion(machine: Machine, how: str) ->
     assert machine.outbox() == []
 
 
-async def test_a_partial_download_was_uploaded(machine: Machine) -> None:
+@pytest.mark.parametrize(("path", "old"), [("/big", BIG), ("/middling", MIDDLING)])
+async def test_a_partial_download_was_uploaded(machine: Machine, path: str, old: bytes) -> None:
     """What is not all here is no source: an edit of it brings the rest first, or fails."""
-    ino = machine.at("/big").ino
+    ino, edited = machine.at(path).ino, old[:100] + b"edit" + old[104:]
     for _ in range(4):
         machine.remote.inject(Fault(operation="read", cut_after_bytes=5000))
     async with machine.running():
@@ -189,8 +220,8 @@ async def test_a_partial_download_was_uploaded(machine: Machine) -> None:
                 await machine.write(ino, 100, b"edit")
             await machine.push_all(5.0)
             bodies = [body for body in machine.drive.bodies.values() if len(body) > 1000]
-            assert set(bodies) <= {BIG, BIG[:100] + b"edit" + BIG[104:]}
-    assert machine.drive.tree()["/big"] == BIG[:100] + b"edit" + BIG[104:]
+            assert set(bodies) <= {BIG, MIDDLING, edited}
+    assert machine.drive.tree()[path] == edited
 
 
 async def test_the_old_version_went_before_the_new_one_was_there(machine: Machine) -> None:
@@ -209,21 +240,31 @@ async def test_moving_what_is_not_here_deleted_it(machine: Machine) -> None:
     await machine.filesystem.rename(*machine.place("/folder"), *machine.place("/moved"), 0)
     await machine.filesystem.rename(*machine.place("/big"), machine.at("/moved").ino, "big", 0)
     assert await machine.push_all()
-    assert machine.drive.tree() == {"/moved": None, "/moved/file": b"old", "/moved/big": BIG}
+    assert machine.drive.tree() == {
+        "/middling": MIDDLING,
+        "/moved": None,
+        "/moved/file": b"old",
+        "/moved/big": BIG,
+    }
     assert machine.at("/moved").item_id == item
     assert not {"read", "put", "remove"} & set(machine.remote.requests)
 
 
 @pytest.mark.parametrize("policy", ["partial", "full", "progressive"])
 async def test_a_switch_of_modes_deleted(machine: Machine, policy: str) -> None:
+    """What leaves this machine for it leaves the remote alone."""
     before = machine.drive.tree()
+    async with machine.running():
+        await machine.read_all()
+        await machine.store.save()
     machine.crash()
     machine.engine.hydrator.policy = policy  # type: ignore[assignment]
     machine.engine.evictor.limit_bytes = 0
     await machine.begin()
     async with machine.running():
         await machine.pull()
-        await machine.engine.evictor.make_room()
+        await machine.engine.evictor.make_room(unused_since_s=machine.store.clock().now_s + 1)
+        assert {machine.at(path).content_id for path in ("/folder/file", "/big", "/middling")} == {None}
         assert machine.outbox() == []
         assert await machine.push_all()
     assert machine.drive.tree() == before == machine.tree()
@@ -265,6 +306,37 @@ async def test_a_reused_buffer_returned_other_bytes(machine: Machine) -> None:
             await machine.filesystem.read(fh, 8192, 4096)
         second = bytes(await machine.filesystem.read(fh, 4096, 4096))
         assert (first, second) == (BIG[:4096], BIG[4096:8192])
+        await machine.filesystem.release(fh)
+
+
+async def test_a_reader_that_was_given_up_wrote_over_anothers_bytes(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What must come from the disk has a buffer of its own, to its end."""
+    slow = threading.Event()
+
+    def from_disk(read: Callable[..., object]) -> Callable[..., object]:
+        def called(fd: int, what: object, offset: int, *flags: int) -> object:
+            if flags:
+                raise BlockingIOError("not in memory")
+            assert offset != 8192 or slow.wait(DEADLINE_S)
+            return read(fd, what, offset)
+
+        return called
+
+    async with machine.running():
+        await machine.read(machine.at("/big").ino)
+        fh = (await machine.filesystem.open(machine.at("/big").ino, os.O_RDONLY)).fh
+        monkeypatch.setattr(os, "preadv", from_disk(os.preadv))
+        monkeypatch.setattr(os, "pread", from_disk(os.pread))
+        async with trio.open_nursery() as others:
+            others.start_soon(machine.filesystem.read, fh, 8192, 4096)
+            await trio.testing.wait_all_tasks_blocked()
+            others.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                answered = await machine.filesystem.read(fh, 4096, 4096)
+            slow.set()
+        assert bytes(answered) == BIG[4096:8192]
         await machine.filesystem.release(fh)
 
 

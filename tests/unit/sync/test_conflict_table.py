@@ -116,6 +116,29 @@ async def test_a_move_out_of_a_folder_into_another_that_were_both_deleted(desk: 
     assert {path: what for path, what in (await desk.meet()).items() if what} == {"/f": b"old", "/g": b"kept"}
 
 
+@pytest.mark.parametrize("order", [("/e/g", "/e", "/d"), ("/d", "/e/g", "/e")])
+async def test_an_edit_that_moved_from_a_deleted_folder_into_another(desk: Desk, order: tuple[str, ...]) -> None:
+    """[S4.16] Both are gone: the edit wins, and has one of them back."""
+    desk.there("/e/g", b"old")
+    await desk.meet()
+    await desk.rename("/e/g", "/d/g")
+    await desk.write("/d/g", b"mine")
+    for path in order:
+        desk.deleted(path)
+    tree = await desk.meet()
+    assert tree in ({"/f": b"old", "/d": None, "/d/g": b"mine"}, {"/f": b"old", "/e": None, "/e/g": b"mine"})
+
+
+async def test_a_move_from_a_deleted_folder_into_another(desk: Desk) -> None:
+    """A move is no edit: what was deleted stays deleted."""
+    desk.there("/e/g", b"old")
+    await desk.meet()
+    await desk.rename("/e/g", "/d/g")
+    for path in ("/d", "/e/g", "/e"):
+        desk.deleted(path)
+    assert await desk.meet() == {"/f": b"old"}
+
+
 async def test_folders_that_move_into_each_other(desk: Desk) -> None:
     await desk.rename("/d", "/e/d")
     desk.moved("/e", "/d/e")
@@ -195,6 +218,24 @@ async def test_mode_against_content(desk: Desk) -> None:
     desk.edited("/f", b"theirs")
     assert (await desk.meet())["/f"] == b"theirs"
     assert desk.drive.at("/f").mode == 0o600
+
+
+async def test_mode_against_content_keeps_nothing_back(desk: Desk) -> None:
+    """Each side shows what it knows of the other at once; nothing needs to be sent for it."""
+    await desk.do.setattr(desk.machine.at("/f").ino, AttributeChange(mode=0o600), None)
+    desk.edited("/f", b"theirs")
+    await desk.machine.pull()
+    assert await desk.machine.read(desk.machine.at("/f").ino) == b"theirs"
+    assert desk.machine.at("/f").mode == 0o600
+    assert [row.aspect for row in desk.machine.outbox()] == [Aspect.ATTRIBUTES]
+
+
+async def test_a_rename_against_a_mode(desk: Desk) -> None:
+    """What refuses the rename is the item itself: no other has its name."""
+    desk.drive.set_attributes(desk.drive.at("/f").item_id, desk.drive.at("/f").metadata_version, mode=0o600, mtime_ns=5)
+    await desk.rename("/f", "/F")
+    assert await desk.meet() == {"/F": b"old", "/d": None, "/e": None}
+    assert (desk.machine.at("/F").mode, desk.drive.at("/F").mode) == (0o600, 0o600)
 
 
 async def test_an_edit_in_a_folder_that_was_deleted_and_whose_name_is_taken(desk: Desk) -> None:

@@ -68,16 +68,30 @@ async def test_a_rename_that_changes_only_the_case(desk: Desk) -> None:
     assert desk.copies() == {}
 
 
-async def test_a_name_that_is_free_once_the_other_one_left(desk: Desk) -> None:
+async def test_a_rename_that_changes_only_the_case_against_a_mode(desk: Desk) -> None:
+    """What refuses the rename is the item itself."""
+    item = desk.drive.at("/README")
+    desk.drive.set_attributes(item.item_id, item.metadata_version, mode=0o600, mtime_ns=5)
+    await desk.rename("/README", "/readme")
+    assert (await desk.meet())["/readme"] == b"old"
+    assert desk.copies() == {}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_name_that_is_free_once_the_other_one_left(desk: Desk, first: int) -> None:
+    """Whichever of the two changes is tried first."""
     await desk.rename("/README", "/d/README")
     await desk.machine.create("/readme", b"mine")
+    await desk.machine.push_one(first)
     tree = await desk.meet()
     assert (tree["/d/README"], tree["/readme"], desk.copies()) == (b"old", b"mine", {})
 
 
-async def test_a_name_that_is_free_once_the_other_one_was_removed(desk: Desk) -> None:
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_name_that_is_free_once_the_other_one_was_removed(desk: Desk, first: int) -> None:
     await desk.unlink("/README")
     await desk.machine.create("/readme", b"mine")
+    await desk.machine.push_one(first)
     tree = await desk.meet()
     assert (tree["/readme"], desk.copies()) == (b"mine", {})
     assert "/README" not in tree

@@ -123,9 +123,14 @@ async def test_a_symlink_client_wins(client_wins: Desk) -> None:
 
 
 async def test_a_move_to_a_taken_name_server_wins(server_wins: Desk) -> None:
+    """The move is undone: the same file is back, with its number and its bytes."""
+    before = server_wins.machine.at("/f")
     await server_wins.rename("/f", "/d/n")
     server_wins.there("/d/n", b"theirs")
     assert await server_wins.meet() == {"/f": b"old", "/g": b"other", "/d": None, "/d/n": b"theirs"}
+    after = server_wins.machine.at("/f")
+    assert (after.ino, after.content_id) == (before.ino, before.content_id)
+    assert kept(server_wins) == []
 
 
 async def test_a_move_to_a_taken_name_client_wins(client_wins: Desk) -> None:

@@ -1,10 +1,11 @@
-"""One name, and what it stands for changes its kind on one side while the other side changes it: nothing is lost."""
+"""[S4.17] One name, whose kind changes on one side while the other side changes what it stands for: nothing is lost."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace as with_
 
 from tests.model.desk import Desk, at_work
 
@@ -157,3 +158,20 @@ async def test_three_folders_that_form_a_ring(desk: Desk) -> None:
     tree = await desk.meet()
     assert {b"/a", b"/b", b"/c"} <= set(tree.values())
     assert len([path for path in tree if path.endswith("/in")]) == 4
+
+
+async def test_a_symlink_that_became_a_file_under_its_id_was_moved_here(desk: Desk) -> None:
+    """A remote may let an item change its kind. It is another thing then: nothing of the one before stays on it."""
+    before = desk.machine.at("/l").ino
+    await desk.rename("/l", "/d/l")
+    item = desk.drive.at("/l")
+    file = desk.there("/scratch", b"theirs")
+    desk.deleted("/scratch")
+    assert file.content_version is not None
+    desk.drive.bodies[item.item_id, file.content_version] = b"theirs"
+    facts = {each: getattr(file, each) for each in ("kind", "size", "content_version", "digest", "symlink_target")}
+    desk.drive.store(with_(item, **facts))
+    tree = await desk.meet()
+    assert tree["/l"] == b"theirs"
+    assert await desk.machine.read(desk.machine.at("/l").ino) == b"theirs"
+    assert desk.machine.at("/l").ino != before
