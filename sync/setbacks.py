@@ -79,7 +79,7 @@ class Setbacks:
     async def failed(self, change: LocalChange, planned: requests.Push, error: RemoteError, heard: Heard) -> None:
         """The remote did not do what was `planned`. Raises RemoteError, LocalError, OSError."""
         if isinstance(error, Permanent) and not isinstance(error, NotSignedIn):
-            doubt = change.aspect is Aspect.CREATE and await self._leaves_in_doubt(change, error, heard)
+            doubt = await self._leaves_in_doubt(change, error, heard)
             await self._store.db.write(lambda connection: journal.refused(connection, change, in_doubt=doubt))
         match error:
             case Conflict():
@@ -133,7 +133,12 @@ class Setbacks:
         await self.write_down(outcome)
 
     async def _leaves_in_doubt(self, change: LocalChange, error: Permanent, heard: Heard) -> bool:
-        """Whether an earlier attempt may have made it. Rights may have been lost since: there, the folder tells."""
+        """Whether an earlier attempt may have made it, or moved it. Where the right to make it was lost since, the
+        folder tells; where a move is refused for what stands where, that is asked next."""
+        if change.aspect is Aspect.PLACE:
+            return change.in_doubt and not isinstance(error, Conflict | Gone)
+        if change.aspect is not Aspect.CREATE:
+            return False
         if isinstance(error, Denied) and change.in_doubt:
             return await self._sender.was_made(change, heard)
         return _leaves_in_doubt(change, error)

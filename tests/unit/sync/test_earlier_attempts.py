@@ -106,6 +106,17 @@ async def test_a_move_whose_answer_was_lost_is_known_in_a_folder_that_is_removed
     assert await desk.meet() == {"/f": b"1"}
 
 
+async def test_a_move_that_arrived_before_the_right_to_it_was_lost_is_moved_back(desk: Desk) -> None:
+    await desk.machine.create("/f", b"1")
+    assert await desk.meet() == {"/f": b"1"}
+    await desk.rename("/f", "/g")
+    for fault in (Fault(operation="move", after=Unknown()), Fault(operation="move", before=Denied("not any more"))):
+        desk.machine.remote.inject(fault)
+        await desk.machine.push_one(0)
+    await desk.rename("/g", "/f")
+    assert await desk.meet() == {"/f": b"1"}
+
+
 @pytest.mark.parametrize("lost", [True, False])
 async def test_a_refusal_tells_whether_an_earlier_attempt_may_have_arrived(lost: bool) -> None:
     drive = FakeDrive()
