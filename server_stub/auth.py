@@ -77,6 +77,13 @@ def write_private(path: Path, body: bytes) -> None:
 def create_token(path: Path, *, name: str, root: str = "/", read_only: bool = False) -> str:
     """Add a token and return its secret, which is nowhere else. TokensUnusable."""
     tokens = load_tokens(path) if path.exists() else ()
+    token, secret = new_token(name, root=root, read_only=read_only)
+    save_tokens(path, (*tokens, token))
+    return secret
+
+
+def new_token(name: str, *, root: str = "/", read_only: bool = False) -> tuple[Token, str]:
+    """A token that is in no file yet, and its secret."""
     token_id = secrets.token_hex(6)
     secret = f"{_PREFIX}_{token_id}_{secrets.token_urlsafe(32)}"
     token = Token(
@@ -87,8 +94,7 @@ def create_token(path: Path, *, name: str, root: str = "/", read_only: bool = Fa
         read_only=read_only,
         created_s=int(time.time()),
     )
-    save_tokens(path, (*tokens, token))
-    return secret
+    return token, secret
 
 
 def revoke_token(path: Path, token_id: str) -> bool:

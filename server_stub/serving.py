@@ -18,7 +18,7 @@ import msgspec
 import uvicorn
 
 from server_stub.app import make_app
-from server_stub.auth import create_token, write_private
+from server_stub.auth import new_token, save_tokens, write_private
 from server_stub.connection import LimitedConfig, LimitedProtocol, Limits
 from server_stub.control import control_socket
 from server_stub.service import Service, open_service
@@ -87,8 +87,10 @@ def ensure_tokens(settings: Settings) -> None:
     """At the first start without --tokens and --no-auth: one token, its secret in a file of mode 0600."""
     if settings.tokens == settings.state / TOKENS_NAME and not settings.tokens.exists():
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        secret = create_token(settings.tokens, name="first")
+        token, secret = new_token("first")
+        # The secret first: a crash in between must not leave a token that nobody can ever use.
         write_private(settings.state / CREDENTIAL_NAME, secret.encode() + b"\n")
+        save_tokens(settings.tokens, (token,))
 
 
 def is_loopback(host: str) -> bool:

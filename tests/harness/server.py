@@ -83,15 +83,7 @@ class ServerProcess:
         """Start and wait until it listens; raises with the log's end when it does not."""
         assert self.process is None, "already running"
         self._ready.unlink(missing_ok=True)
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._command(),
-                cwd=CHECKOUT,
-                env={**os.environ, "PYTHONPATH": str(CHECKOUT), **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self.process = self._launched(env or {})
         deadline = time.monotonic() + within_s
         while not self._ready.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -104,18 +96,20 @@ class ServerProcess:
         self.token_file = None if told["token_file"] is None else Path(told["token_file"])
         self.token = None if self.token_file is None else self.token_file.read_text().strip()
 
-    def _command(self) -> list[str]:
-        command = [
-            *self._prefix,
-            sys.executable,
-            "-m",
-            "server_stub",
-            "serve",
-            "--root",
-            str(self.root),
-            "--state",
-            str(self.state),
-        ]
+    def _launched(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        """The process, with these variables more."""
+        with self.log_path.open("ab") as log:
+            return subprocess.Popen(
+                [*self._prefix, sys.executable, "-m", "server_stub", *self._words()],
+                cwd=CHECKOUT,
+                env={**os.environ, "PYTHONPATH": str(CHECKOUT), **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _words(self) -> list[str]:
+        command = ["serve", "--root", str(self.root), "--state", str(self.state)]
         command += ["--listen", self._listen, "--ready-file", str(self._ready)]
         command += ["--scan-interval", str(self.scan_interval_s)]
         watch = [] if self.watch is None else ["--watch", self.watch]

@@ -31,6 +31,18 @@ def _facts(path: Path, *, times: bool) -> tuple[object, ...]:
     return ("file", mode, told.st_size, told.st_mtime_ns if times else None, digest_of(path))
 
 
+def texts_of(root: Path) -> dict[str, str | None]:
+    """Every entry below `root` by its path: the text of a file, "-> TARGET" of a symlink, None for a folder."""
+    found: dict[str, str | None] = {}
+    for path in root.rglob("*"):
+        name = str(path.relative_to(root))
+        if path.is_symlink():
+            found[name] = f"-> {path.readlink()}"
+        else:
+            found[name] = None if path.is_dir() else path.read_text()
+    return found
+
+
 def digest_of(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:

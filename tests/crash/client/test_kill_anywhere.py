@@ -1,9 +1,7 @@
 """kill -9 of a client at its system calls: at each of a recorded run that changes the state directory, or sends
 something.
 
-The suite takes one of each call, and `--long` every one; `ANCHORFS_KILLS=N` takes so many of each, spread over the run,
-and `ANCHORFS_KILLS_PART=2/5` those of the second of five parts. A moment counts when the process died there: one that a
-run does not come to, three times, is a failure.
+`tests/crash/moments/sweeping.py` tells how many are tried, and what counts.
 """
 
 from __future__ import annotations
@@ -16,20 +14,19 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cache import fsck
 from cache.errors import NoDriveHere, StateUnusable
-from tests.crash.client.script import BEFORE, SCRIPT, Tree, trees
-from tests.crash.moments.killing import CHECKOUT, Watch, Zygote, library
+from tests.crash.client.script import BEFORE, SCRIPT, trees
+from tests.crash.moments.killing import CHECKOUT, Watch, Zygote, in_each, library
+from tests.crash.moments.sweeping import WORKERS, sweep
 from tests.harness.server import ServerProcess
+from tests.harness.trees import texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,11 +35,6 @@ if TYPE_CHECKING:
     import httpx
 
 PERFORMER = "tests.crash.client.performer"
-KILLS = int(os.environ.get("ANCHORFS_KILLS", "1"))
-PART, PARTS = map(int, os.environ.get("ANCHORFS_KILLS_PART", "1/1").split("/"))
-EVERY = 1_000_000
-WORKERS = 2
-TRIES = 3
 RECORDINGS = 3
 CALLS = (
     "fdatasync", "fsync", "pwrite", "torn pwrite", "write", "rename", "unlink", "link", "create", "ftruncate",
@@ -149,7 +141,7 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Bench]]:
 
 @pytest.fixture(scope="module")
 def recorded(benches: list[Bench]) -> list[str]:
-    """The moments of a run, in order: those that are in each of some runs."""
+    """The moments of a run, in order."""
     runs = []
     for _ in range(RECORDINGS):
         with benches[0].fresh() as (name, folder_id, state):
@@ -157,19 +149,7 @@ def recorded(benches: list[Bench]) -> list[str]:
             status, said = benches[0].run(state, name, watch, folder_id)
             assert (status, json.loads(said[-1])) == (0, TREES[-1])
             runs.append(watch.moments())
-    return [moment for moment in runs[0] if all(moment in run for run in runs[1:])]
-
-
-def on_disk(folder: Path) -> Tree:
-    """What a server has in a folder."""
-    found: Tree = {}
-    for path in folder.rglob("*"):
-        name = str(path.relative_to(folder))
-        if path.is_symlink():
-            found[name] = f"-> {path.readlink()}"
-        else:
-            found[name] = None if path.is_dir() else path.read_text()
-    return found
+    return in_each(runs)
 
 
 def kill_at(bench: Bench, moment: str, *rest: str, torn: bool = False) -> bool:
@@ -183,48 +163,16 @@ def kill_at(bench: Bench, moment: str, *rest: str, torn: bool = False) -> bool:
             assert [str(each) for each in fsck.check(state, deep=True) if not each.heals] == []
         _, said = bench.run(state, name, None)
         shown = json.loads(said[-1])
-        assert shown == on_disk(bench.server.root / name)
+        assert shown == texts_of(bench.server.root / name)
         assert shown in TREES[done : done + 2], f"after {done} steps ({SCRIPT[done - 1]}, then {SCRIPT[done:][:1]})"
         assert fsck.check(state, deep=True) == []
         watch.log.unlink(missing_ok=True)
         return killed
 
 
-def sweep(benches: list[Bench], chosen: list[str], *, torn: bool) -> tuple[int, list[str], list[str]]:
-    """How many died at their moment, the moments that were not reached, and what was wrong after the others."""
-    free: SimpleQueue[Bench] = SimpleQueue()
-    for bench in benches:
-        free.put(bench)
-
-    def one(moment: str) -> bool | str:
-        bench = free.get()
-        try:
-            return any(kill_at(bench, moment, torn=torn) for _ in range(TRIES))
-        except Exception as error:  # noqa: BLE001 - told with the others
-            return f"{moment}: {error}"
-        finally:
-            free.put(bench)
-
-    with ThreadPoolExecutor(len(benches)) as pool:
-        results = dict(zip(chosen, pool.map(one, chosen), strict=True))
-    wrong = [result for result in results.values() if isinstance(result, str)]
-    return sum(result is True for result in results.values()), [m for m in chosen if results[m] is False], wrong
-
-
 @pytest.mark.parametrize("call", CALLS)
 def test_kill_at_each(benches: list[Bench], recorded: list[str], often: Callable[[int, int], int], call: str) -> None:
-    begun = time.monotonic()
-    found = [moment for moment in recorded if moment.split()[0] == call.removeprefix("torn ")]
-    assert found, f"no {call} in the recorded run"
-    found = [moment for moment in found if int(moment.split()[-1]) % PARTS == PART - 1]  # the same in each recording
-    step = max(len(found) // often(KILLS, EVERY), 1)
-    chosen = found[step // 2 :: step]
-    killed, missed, wrong = sweep(benches, chosen, torn=call.startswith("torn"))
-    told = f"{len(chosen)} tried, {killed} killed there, {len(missed)} not reached, {len(wrong)} wrong"
-    print(f"{call}: {len(found)} moments, {told}, {time.monotonic() - begun:.0f} s")  # noqa: T201
-    assert wrong == []
-    assert missed == [], "the run did not come there"
-    assert killed == len(chosen)
+    sweep(call, recorded, often, benches, lambda bench, moment, torn: kill_at(bench, moment, torn=torn))
 
 
 def test_every_call_of_the_recorded_run_has_its_row(recorded: list[str]) -> None:

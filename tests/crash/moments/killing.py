@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -30,6 +31,14 @@ def library(folder: Path) -> Path:
     words = ["cc", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", str(made), str(SOURCE)]
     subprocess.run([*words, "-ldl", "-lpthread"], check=True)
     return made
+
+
+def in_each(runs: Sequence[Sequence[str]]) -> list[str]:
+    """The moments of some runs of the same program that are in each of them: those that a further run will come to."""
+    others = [set(run) for run in runs[1:]]
+    found = [moment for moment in runs[0] if all(moment in run for run in others)]
+    print(f"recorded: {', '.join(str(len(run)) for run in runs)} moments, {len(found)} in each run")  # noqa: T201
+    return found
 
 
 @dataclass(frozen=True, slots=True)

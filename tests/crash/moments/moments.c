@@ -3,7 +3,7 @@
  * thread for itself, so no count of a whole run names a moment there.
  *
  * A moment is "CALL PLACE N": the Nth such call of the whole program, over all threads, at that place. Places are paths
- * below the folder; a part of one that is made of hexadecimal digits, as ids are, is told as "*".
+ * below the folder, or "socket"; a word of one that is made of hexadecimal digits, as ids are, is told as "*".
  * In the environment, read by moments_arm(): MOMENTS_BELOW the folder, MOMENTS_LOG a file for one line per moment,
  * MOMENTS_KILL the moment to die at; with MOMENTS_TORN the first half of a pwrite is done before that.
  */
@@ -55,8 +55,8 @@ static void tell(const char *line) {
     if (REAL(write)(log_fd, line, strlen(line)) < 0) abort();
 }
 
-static int is_id(const char *part, size_t length) {
-    return *part == '#' || strspn(part, "0123456789abcdef") >= length; /* #N: a file without a name (O_TMPFILE) */
+static int is_id(const char *word, size_t length) {
+    return length && (*word == '#' || strspn(word, "0123456789abcdef") >= length); /* #N: without a name (O_TMPFILE) */
 }
 
 /* `into`: the path below the folder, ids replaced. 0 when it is elsewhere. */
@@ -64,12 +64,12 @@ static int place(char *into, size_t room, const char *path) {
     size_t length = strlen(below);
     if (strncmp(path, below, length) || (path[length] && path[length] != '/')) return 0;
     char *at = into, *stop = into + room - 2;
-    for (const char *part = path + length + (path[length] == '/'); *part && at < stop;) {
-        size_t size = strcspn(part, "/");
-        if (is_id(part, size)) at = stpcpy(at, "*");
-        else at += snprintf(at, stop - at, "%.*s", (int)size, part);
-        part += size;
-        if (*part == '/') *at++ = *part++;
+    for (const char *word = path + length + (path[length] == '/'); *word && at < stop;) {
+        size_t size = strcspn(word, "/.");
+        if (is_id(word, size)) *at++ = '*';
+        else at += snprintf(at, stop - at, "%.*s", (int)size, word);
+        word += size;
+        if (*word && at < stop) *at++ = *word++;
     }
     if (at == into) *at++ = '.';
     *at = 0;
@@ -112,6 +112,16 @@ static int due_path(const char *call, int folder, const char *path) {
 
 static int due_fd(const char *call, int fd) { return due_path(call, fd, ""); }
 
+static int sends(void) { return log_fd >= 0 && due_at("send", "socket"); }
+
+/* A write, which is a send where it goes to a socket. */
+static int due_write(int fd) {
+    int type;
+    socklen_t size = sizeof type;
+    if (log_fd < 0) return 0;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) ? due_fd("write", fd) : sends();
+}
+
 #define AT(due) if (due) die()
 #define FORWARD(result, name, declared, passed, due) \
     result name declared { AT(due); return REAL(name) passed; }
@@ -128,8 +138,8 @@ TEARING(pwrite, off_t)
 TEARING(pwrite64, off64_t)
 FORWARD(ssize_t, pwritev, (int fd, const struct iovec *v, int n, off_t at), (fd, v, n, at), due_fd("pwrite", fd))
 FORWARD(ssize_t, pwritev64, (int fd, const struct iovec *v, int n, off64_t at), (fd, v, n, at), due_fd("pwrite", fd))
-FORWARD(ssize_t, write, (int fd, const void *data, size_t size), (fd, data, size), due_fd("write", fd))
-FORWARD(ssize_t, writev, (int fd, const struct iovec *v, int n), (fd, v, n), due_fd("write", fd))
+FORWARD(ssize_t, write, (int fd, const void *data, size_t size), (fd, data, size), due_write(fd))
+FORWARD(ssize_t, writev, (int fd, const struct iovec *v, int n), (fd, v, n), due_write(fd))
 FORWARD(int, fdatasync, (int fd), (fd), due_fd("fdatasync", fd))
 FORWARD(int, fsync, (int fd), (fd), due_fd("fsync", fd))
 FORWARD(int, syncfs, (int fd), (fd), due_fd("syncfs", fd))
@@ -167,7 +177,6 @@ FORWARD(ssize_t, copy_file_range, (int a, off64_t *x, int b, off64_t *y, size_t 
         due_fd("copy", b))
 FORWARD(ssize_t, sendfile64, (int to, int from, off64_t *at, size_t n), (to, from, at, n), due_fd("copy", to))
 
-static int sends(void) { return log_fd >= 0 && due_at("send", "socket"); }
 FORWARD(ssize_t, send, (int fd, const void *data, size_t size, int f), (fd, data, size, f), sends())
 FORWARD(ssize_t, sendmsg, (int fd, const struct msghdr *m, int f), (fd, m, f), sends())
 FORWARD(ssize_t, sendto, (int fd, const void *d, size_t n, int f, const struct sockaddr *a, socklen_t s),
