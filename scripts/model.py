@@ -1,4 +1,4 @@
-"""Tell many histories of the model: `scripts/model --examples 10000 --seed 1 [--steps 30]`.
+"""Tell many histories of the model: `scripts/model --examples 10000 --seed 1 [--steps 30] [--wide]`.
 
 The history of a seed is always the same one. One that ends badly is told with its seed, made shorter, and traced;
 then the exit status is 1.
@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from tests.model.history import Ending, Step, drawn, shorter, told
+from tests.model.history import Ending, History, Step, drawn, shorter, told
 
 if TYPE_CHECKING:
     from tests.model.world import World
@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the first one's seed; the next has the next (1)")
     parser.add_argument("--steps", type=int, default=30, help="how long each is (30)")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no further one after so long")
+    parser.add_argument("--wide", action="store_true", help="more can happen: another history for each seed")
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
     gc.freeze()  # what is imported stays; and a history leaves little that looking for it often would pay for
@@ -41,7 +42,7 @@ def main() -> int:
         if time.monotonic() - started > given.minutes * 60:
             break
         count += 1
-        ending = told(drawn(seed, given.steps))
+        ending = told(drawn(seed, given.steps, wide=given.wide))
         if ending.broke:
             broken[ending.broke].append(seed)
             progress.line(f"seed {seed}: {ending.broke}")
@@ -50,7 +51,7 @@ def main() -> int:
     failed = sum(map(len, broken.values()))
     progress.line(f"{count} histories of {given.steps} steps, {failed} ended badly, {count / took_s:.1f} a second")
     for broke, seeds in sorted(broken.items(), key=lambda each: -len(each[1]))[:SHOWN]:
-        _tell(seeds[0], given.steps, broke)
+        _tell(drawn(seeds[0], given.steps, wide=given.wide), broke)
     return 1 if broken else 0
 
 
@@ -77,9 +78,9 @@ class Progress:
         print(f"\r\033[K{text}" if self._live else text, flush=True)
 
 
-def _tell(seed: int, length: int, broke: str) -> None:
-    history = shorter(drawn(seed, length), Ending(broke=broke))
-    print(f"\nseed {seed}, {history.machines} machines: {broke}")
+def _tell(whole: History, broke: str) -> None:
+    history = shorter(whole, Ending(broke=broke))
+    print(f"\nseed {history.seed}, {history.machines} machines, {history.ground}: {broke}")
 
     def show(step: Step, world: World) -> None:
         print(f"  {step}\n      server {world.drive.tree()}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tests.model import operations, server_side
+from tests.model import lively, operations, server_side
+from tests.model.ground import NARROW, Ground, drawn_ground
 from tests.model.world import World
 
 if TYPE_CHECKING:
@@ -49,6 +50,31 @@ STEPS: dict[str, tuple[int, dict[str, Sequence[Value] | str]]] = {
     }),
     "crash": (1, {"who": WHO}),
 }  # fmt: skip
+WIDE_STEPS: dict[str, tuple[int, dict[str, Sequence[Value] | str]]] = {  # of wide histories only
+    "live": (6, {
+        "who": WHO, "kind": lively.KINDS, "second": lively.KINDS,
+        "beside": ("server", "server", "wire", "cache", "lost", "unreachable", "twice", "cut", "lost-then-gone"),
+        "picks": PICKS, "dies": range(5),
+    }),
+    "squeeze": (2, {"who": WHO, "room_bytes": (0, 5, 12)}),
+    "batch": (2, {"who": WHO, "fault": ("", "", "", "cut", "unreachable")}),
+    "tidy": (1, {"who": WHO}),
+    "restart": (1, {"who": WHO}),
+    "pin": (1, {"who": WHO, "state": ("pinned", "pinned", "unpinned", "excluded", "inherit"), "picks": PICKS}),
+    "power": (1, {"who": WHO}),
+    "damage": (1, {"who": WHO, "how": ("gone", "cut", "overwritten")}),
+    "failing_disk": (3, {
+        "who": WHO, "what": ("program", "program", "push", "pull", "list"), "kind": lively.KINDS, "after": range(5),
+        "full": (True, False), "picks": PICKS,
+    }),
+    "reviewed": (1, {
+        "who": WHO, "kind": operations.KINDS, "second": operations.KINDS, "news": (True, False), "which": WHICH,
+        "picks": PICKS,
+    }),
+    "room": (1, {"full": (True, False, False)}),
+    "undelete": (1, {"which": WHICH}),
+    "revert": (1, {"picks": PICKS}),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +95,7 @@ class History:
     seed: int
     machines: int
     steps: tuple[Step, ...]
+    ground: Ground = NARROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +107,28 @@ class Ending:
     trace: str = field(default="", compare=False)
 
 
-def drawn(seed: int, length: int) -> History:
-    """The history of a seed."""
+def drawn(seed: int, length: int, *, wide: bool = False) -> History:
+    """The history of a seed; a wide one is another one."""
     chance = random.Random(seed)
-    rules, weights = list(STEPS), [weight for weight, _ in STEPS.values()]
+    known = STEPS | WIDE_STEPS if wide else STEPS
+    rules, weights = list(known), [weight for weight, _ in known.values()]
 
     def value(choices: Sequence[Value] | str) -> Value:
         return tuple(chance.randrange(12) for _ in range(4)) if choices == PICKS else chance.choice(choices)
 
     def step() -> Step:
         rule = chance.choices(rules, weights)[0]
-        return Step(rule, {name: value(choices) for name, choices in STEPS[rule][1].items()})
+        return Step(rule, {name: value(choices) for name, choices in known[rule][1].items()})
 
     machines = chance.choice((1, 2, 2, 3))
-    return History(seed, machines, tuple(step() for _ in range(length)))
+    ground = drawn_ground(chance) if wide else NARROW
+    return History(seed, machines, tuple(step() for _ in range(length)), ground)
 
 
 def told(history: History, heard: Callable[[Step, World], None] | None = None) -> Ending:
     """Let it happen; `heard` is called after each step."""
     try:
-        with World(history.seed, machines=history.machines) as world:
+        with World(history.seed, machines=history.machines, ground=history.ground) as world:
             for step in history.steps:
                 getattr(world, step.rule)(**step.arguments)
                 world.examine()
@@ -121,10 +150,10 @@ def shorter(history: History, ending: Ending, *, tries: int = 400) -> History:
             for start in _starts(len(steps), size):
                 next(budget)
                 fewer = steps[:start] + steps[start + size :]
-                if told(History(history.seed, history.machines, fewer)).broke == ending.broke:
+                if told(replace(history, steps=fewer)).broke == ending.broke:
                     steps = fewer
             size //= 2
-    return History(history.seed, history.machines, steps)
+    return replace(history, steps=steps)
 
 
 def _starts(count: int, size: int) -> Iterator[int]:

@@ -11,10 +11,15 @@ class Ledger:
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self.alive: set[bytes] = set()
+        self.ever: set[bytes] = {b""}
 
     def fresh(self) -> bytes:
         """Bytes that were never written before."""
         return f"<{next(self._numbers)}>".encode()
+
+    def forget(self, bodies: set[bytes]) -> None:
+        """Somebody removed something, whichever of these it held by then."""
+        self.alive -= bodies
 
     def replaced(self, old: object, new: object = None) -> None:
         """Somebody who saw `old` put `new` there; the same bytes again are nothing new to be kept."""
@@ -24,3 +29,4 @@ class Ledger:
             self.alive.discard(old)
         if isinstance(new, bytes) and new:
             self.alive.add(new)
+            self.ever.add(new)

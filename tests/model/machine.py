@@ -20,14 +20,16 @@ from sync.engine import Engine
 from sync.planner import Conflicts
 from tests.fakes.remote import FakeRemote
 from tests.model.clock import SKEW_S
+from tests.model.ground import NARROW
 from vfs.filesystem import Filesystem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from cache.model import Anchor, LocalChange
     from tests.fakes.drive import FakeDrive
+    from tests.model.ground import Ground
 
 Tree = dict[str, bytes | str | None]
 """Path → content, symlink target, or None for a folder."""
@@ -36,7 +38,10 @@ Tree = dict[str, bytes | str | None]
 class Machine:
     """See the module."""
 
-    def __init__(self, name: str, drive: FakeDrive, directory: Path, *, seed: int = 0) -> None:
+    def __init__(
+        self, name: str, drive: FakeDrive, directory: Path, *, seed: int = 0, ground: Ground = NARROW
+    ) -> None:  # fmt: skip
+        self.ground = ground
         self.name, self.drive, self.directory, self._seed = name, drive, directory, seed
         self.remote = FakeRemote(drive, page=3)
         self.handles: dict[int, Ino] = {}
@@ -57,16 +62,30 @@ class Machine:
         self.engine.applier.conflicts = self.conflicts
         self.filesystem = Filesystem(self.store, self.engine, uid=os.getuid(), gid=os.getgid())
         self.handles.clear()
+        self.ground.prepare(self)
 
     async def begin(self) -> None:
         """First contact, or the first one after a start."""
         await self.engine.puller.begin(await self.remote.root())
         self.begun = True
 
-    def crash(self) -> None:
-        """The process dies: nothing is written down, nothing is said."""
+    def crash(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """The process dies: nothing is written down, nothing is said; `meanwhile` happens before it starts again."""
         self._let_go()
+        meanwhile()
         self.open()
+
+    async def close(self) -> None:
+        """The program ends in order."""
+        await self.store.aclose()
+
+    async def tidy(self) -> None:
+        """What the janitor does in its time."""
+        await self.store.save()
+        await self.store.unsettled.settle_all()
+        await self.store.durability.sync_all()
+        await self.store.durability.delete_last_copies()
+        await self.store.save()
 
     def remove(self) -> None:
         """Throw the machine away."""
@@ -121,6 +140,17 @@ class Machine:
         assert item.content_version is not None
         return self.drive.bodies[item.item_id, item.content_version]
 
+    def nodes(self) -> list[Node]:
+        """All that has a name, in the order of their numbers."""
+        reader = self.store.db.reader
+        rows = reader.execute("SELECT ino FROM node WHERE parent IS NOT NULL ORDER BY ino").fetchall()
+        return [node for (ino,) in rows if (node := tree.by_ino(reader, ino)) is not None]
+
+    def forget_news(self) -> None:
+        """Nobody here listens."""
+        while self.news.statistics().current_buffer_used:
+            self.news.receive_nowait()
+
     def at(self, path: str) -> Node:
         """The node at a path that is shown."""
         node = tree.by_ino(self.store.db.reader, ROOT_INO)
@@ -147,6 +177,10 @@ class Machine:
     def set_aside(self) -> set[bytes]:
         """Contents that lost and are kept for a person."""
         return {path.read_bytes() for path in (self.directory / "set-aside").rglob("*") if path.is_file()}
+
+    def rescued(self) -> set[bytes]:
+        """Contents that outlived what was known of them."""
+        return {path.read_bytes() for path in (self.directory / "rescued").rglob("*") if path.is_file()}
 
     def confirmed_bodies(self, drive: FakeDrive) -> set[bytes]:
         """Contents that the server has told this machine of: from then on they are in its care."""

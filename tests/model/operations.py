@@ -224,7 +224,8 @@ class Program(Holding, Patterns, Labelling):
 
     def _in_use(self, path: str) -> bool:
         node = self.machine.at(path)
-        return any(row.ino == node.ino for row in self.machine.outbox()) or bool(self.machine.handles)
+        pinned = self.machine.engine.is_pinned(node.ino)
+        return pinned or any(row.ino == node.ino for row in self.machine.outbox()) or bool(self.machine.handles)
 
     async def _room_for(self, path: str) -> Tree | None:
         """What is shown, if a new thing can be made at a path."""

@@ -28,17 +28,19 @@ from cache.model import PushMode
 from sync.remote import RemoteError
 from tests.fakes.drive import FakeDrive
 from tests.model import server_side, traits
-from tests.model.adversary import Adversary
 from tests.model.clock import VirtualTime, one_order
+from tests.model.ground import NARROW, PIECES, WideDrive
 from tests.model.ledger import Ledger
 from tests.model.machine import Machine, Tree
 from tests.model.operations import Program
 from tests.model.server_side import ServerSide
+from tests.model.wide import ROOM_BYTES, Wide
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import ModuleType
 
+    from tests.model.ground import Ground
     from tests.model.traits import Attributes
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -56,25 +58,31 @@ ROUNDS = 40
 ROUND_S = 600.0  # longer than any pause after a failure
 
 
-class World(Adversary):
+class World(Wide):
     """`with World(seed) as world:`; every method that is a step takes plain values, so a history is data."""
 
-    def __init__(self, seed: int = 0, *, machines: int = 2) -> None:
+    def __init__(self, seed: int = 0, *, machines: int = 2, ground: Ground = NARROW) -> None:
         one_order(seed)
         self._keys = random.Random(seed)
         self.time = VirtualTime()
-        replaced = SMALL | {
-            (cache.store, "time"): self.time,
-            (cache.journal, "new_key"): lambda: f"{self._keys.getrandbits(128):032x}",
-        }
+        replaced = (
+            SMALL
+            | (PIECES if ground.pieces else {})
+            | {
+                (cache.store, "time"): self.time,
+                (cache.journal, "new_key"): lambda: f"{self._keys.getrandbits(128):032x}",
+            }
+        )
         self._before = {(module, name): getattr(module, name) for module, name in replaced}
         for (module, name), value in replaced.items():
             setattr(module, name, value)
         place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
         self.directory = Path(tempfile.mkdtemp(prefix="anchorfs-model-", dir=place))
-        self.drive, self.ledger = FakeDrive(), Ledger()
+        self.drive, self.ledger = WideDrive(ground) if ground.wide else FakeDrive(), Ledger()
         self.server = ServerSide(self.drive, self.ledger)
-        self.machines = [Machine(name, self.drive, self.directory / name, seed=seed) for name in NAMES[:machines]]
+        self.machines = [
+            Machine(name, self.drive, self.directory / name, seed=seed, ground=ground) for name in NAMES[:machines]
+        ]
         for machine in self.machines:
             machine.remote.page_order = random.Random(seed)
         self._alone = machines == 1
@@ -136,7 +144,7 @@ class World(Adversary):
             self._keep_their_labels()
         known: set[object] = set(self.drive.bodies.values())
         for machine in self.machines:
-            known |= set(machine.tree().values()) | machine.set_aside()
+            known |= set(machine.tree().values()) | machine.set_aside() | machine.rescued()
         assert self.ledger.alive <= known, f"lost: {self.ledger.alive - known}"
 
     def _keep_their_labels(self) -> None:
@@ -146,6 +154,7 @@ class World(Adversary):
 
     def rest(self) -> None:
         """Everybody comes back, everything comes to rest, and everybody sees the same."""
+        self.drive.total_bytes = ROOM_BYTES
         for who, machine in enumerate(self.machines):
             machine.remote.online = True
             self.step(who, machine.close_all)
@@ -179,7 +188,7 @@ class World(Adversary):
         lost = self.ledger.alive - set(told.values())
         if self._one_side_wins:
             lost -= set(self.drive.bodies.values())
-            lost -= {body for machine in self.machines for body in machine.set_aside()}
+            lost -= {body for machine in self.machines for body in machine.set_aside() | machine.rescued()}
         assert not lost, f"lost: {lost}"
 
     def fingerprint(self) -> str:
@@ -201,8 +210,7 @@ class World(Adversary):
             self.time.run(lambda: _inside(machine, act))
         except* RemoteError:
             assert not machine.remote.online
-        while machine.news.statistics().current_buffer_used:
-            machine.news.receive_nowait()
+        machine.forget_news()
 
     async def _program(self, who: int, kind: str, picks: tuple[int, ...]) -> None:
         await Program(self._machine(who), self.ledger).run(kind, itertools.cycle(picks))
