@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tests.model.history import PICKS, STEPS, Step, drawn, told
 from tests.model.world import World
-
-if TYPE_CHECKING:
-    import pytest
 
 STEP_COUNT = 30
 
@@ -64,9 +60,16 @@ def test_nothing_is_lost_and_everybody_sees_the_same_in_the_end(pytestconfig: py
     run_state_machine_as_test(seed(pytestconfig.getoption("--model-seed"))(Convergence), settings=chosen)
 
 
-def test_a_seed_tells_one_history() -> None:
+@pytest.mark.parametrize("number", range(8))
+def test_wide_histories_end_well(number: int) -> None:
+    ending = told(drawn(number, 15, wide=True))
+    assert ending.fingerprint, ending.trace
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_seed_tells_one_history(wide: bool) -> None:
     for number in (3, 4, 5):
-        history = drawn(number, 40)
+        history = drawn(number, 30, wide=wide)
         first, second = told(history), told(history)
         assert first.fingerprint, first.trace
         assert second == first

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -17,7 +17,7 @@ from cache.db import set_meta
 from cache.errors import LocalError, NoSpaceLeft
 from cache.model import Kind
 from cache.pinfile import PinState
-from sync.remote import RemoteError
+from sync.remote import QuotaFull, RemoteError
 from tests.model import server_side
 from tests.model.adversary import FAULTS, Adversary
 from tests.model.clock import SKEW_S
@@ -47,7 +47,7 @@ class Wide(Adversary):
 
     # One machine -------------------------------------------------------------------------------------------------
 
-    def live(self, who: int, kind: str, second: str, beside: str, picks: tuple[int, ...], dies: int) -> None:
+    def live(self, who: int, *, kind: str, second: str, beside: str, picks: tuple[int, ...], dies: int) -> None:
         """The whole engine runs, as in a mount, while two programs and somebody else do things; then it ends."""
         machine = self._machine(who)
         self.no_longer_alone(lossy=bool(machine.engine.steering.conflicts()))
@@ -161,11 +161,12 @@ class Wide(Adversary):
         self.no_longer_alone(lossy=True)
         before = self.drive.seq
         machine.crash(lambda: _damage(machine.directory / "state.db", how))
+        machine.remote.online = True  # a drive that nobody knows is not mounted without its server
         self._begin_again(machine)
         assert self.drive.seq == before
 
-    def failing_disk(self, who: int, what: str, kind: str, after: int, full: bool, picks: tuple[int, ...]) -> None:
-        """From some transaction on the disk takes nothing more, until the step is over."""
+    def failing_disk(self, who: int, *, what: str, kind: str, after: int, full: bool, picks: tuple[int, ...]) -> None:
+        """From some transaction on the disk takes nothing, for some more of them."""
         machine = self._machine(who)
         self.no_longer_alone()
         self._remember_what_is_shown()
@@ -179,7 +180,7 @@ class Wide(Adversary):
 
         async def act() -> None:
             try:
-                with failing(machine.store.db, after, error):
+                with failing(machine.store.db, range(after, after + 1 + picks[3] % 4), error):
                     await acts[what]()
             except (LocalError, OSError):
                 assert what != "program"
@@ -189,7 +190,7 @@ class Wide(Adversary):
 
         self.step(who, act)
 
-    def reviewed(self, who: int, kind: str, second: str, news: bool, which: int, picks: tuple[int, ...]) -> None:
+    def reviewed(self, who: int, *, kind: str, second: str, news: bool, which: int, picks: tuple[int, ...]) -> None:
         """Programs do some things that wait for approval; somebody changes the server; they are rejected."""
         machine = self._machine(who)
         self.no_longer_alone(lossy=True)
@@ -227,8 +228,10 @@ class Wide(Adversary):
         older = [body for (item_id, _), body in self.drive.bodies.items() if item_id == item.item_id]
         assert item.content_version is not None
         data = older[picks[1] % len(older)]
-        self.ledger.replaced(self.drive.bodies[item.item_id, item.content_version], data)
-        self.drive.overwrite(item.item_id, item.content_version, data, mode=item.mode, mtime_ns=9)
+        before = self.drive.bodies[item.item_id, item.content_version]
+        with suppress(QuotaFull):
+            self.drive.overwrite(item.item_id, item.content_version, data, mode=item.mode, mtime_ns=9)
+            self.ledger.replaced(before, data)
 
     # Parts -------------------------------------------------------------------------------------------------------
 
@@ -259,12 +262,12 @@ class Wide(Adversary):
 
 
 @contextmanager
-def failing(db: Database, after: int, error: Exception) -> Iterator[None]:
-    """The transactions after so many are refused."""
-    before, left = db.write_now, itertools.count(after, -1)
+def failing(db: Database, refused: range, error: Exception) -> Iterator[None]:
+    """The transactions of these numbers are refused; who tries again comes through in the end."""
+    before, numbers = db.write_now, itertools.count()
 
     def write_now(change: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> T:
-        if next(left) <= 0:
+        if next(numbers) in refused:
             raise error
         return before(change, durable=durable)
 
