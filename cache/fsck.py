@@ -12,6 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cache import bundles, contents, items, lock, ranges, tree
 from cache.blobs import Blobs
 from cache.db import SCHEMA_VERSION
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 BLOB_LAWS = {
     "catalog": "the catalog's own file is whole: SQLite finds neither damage nor a broken reference",
+    "item": "what the remote told of an item can be read, and is shown under the name that it must have here",
     "residency": "ranges of a content are decodable, within its size, and sum up to what the row tells",
     "dirty-is-whole": "of bytes that exist nowhere else, all are here",
     "row-has-blob": "a content has its blob",
@@ -98,9 +101,12 @@ def _findings(connection: sqlite3.Connection, blobs: Blobs, *, deep: bool, runni
     for law in LAWS:
         for subject, detail in connection.execute(law.query):
             yield Finding(law.name, str(subject), str(detail), law.heals)
-    known: set[ContentId] = set()
-    for (number,) in connection.execute("SELECT content_id FROM content").fetchall():
-        known.add(ContentId(number))
+    unreadable = list(_items(connection))
+    yield from unreadable
+    deep = deep and not unreadable  # a digest stands in such a row
+    known: set[ContentId] = set()  # those in bundles have no blob of their own
+    for number, bundle in connection.execute("SELECT content_id, bundle FROM content").fetchall():
+        known.update([ContentId(number)] if bundle is None else [])
         yield from _content(connection, blobs, ContentId(number), deep=deep, running=running)
     for content_id in blobs.ids():
         if content_id not in known:
@@ -108,6 +114,17 @@ def _findings(connection: sqlite3.Connection, blobs: Blobs, *, deep: bool, runni
     for bundle_id in blobs.bundles.ids():
         if not bundles.is_named(connection, bundle_id):
             yield Finding("blob-has-row", f"bundle {bundle_id}", "a bundle that no row knows", heals=True)
+
+
+def _items(connection: sqlite3.Connection) -> Iterator[Finding]:
+    for item_id, shown_name in connection.execute("SELECT item_id, shown_name FROM item"):
+        try:
+            item = items.get(connection, item_id)
+        except (ValueError, KeyError, msgspec.MsgspecError) as error:
+            yield Finding("item", str(item_id), str(error))
+            continue
+        if item is not None and items.shown_name(item) != shown_name:
+            yield Finding("item", str(item_id), f"{item.name} shown as {shown_name}")
 
 
 def _content(

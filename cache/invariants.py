@@ -129,6 +129,17 @@ _CONTENTS = (
            WHERE u.contents <> c.n OR u.held_bytes <> c.held OR u.dirty_bytes <> c.dirty""",
     ),
     Law(
+        "bundle-place",
+        "a content in a bundle has a place there, which is nobody else's and of which no room is to be given back",
+        """SELECT content_id, 'in bundle ' || bundle || ' at ' || bundle_at FROM (
+               SELECT content_id, bundle, bundle_at, size, lead(bundle_at) OVER
+                   (PARTITION BY bundle ORDER BY bundle_at, size) AS next_at
+               FROM content WHERE bundle IS NOT NULL AND size > 0) c
+           WHERE next_at < bundle_at + size OR EXISTS (SELECT 1 FROM dropped d
+               WHERE d.bundle = c.bundle AND d.bundle_at = c.bundle_at AND d.size > 0)
+           UNION ALL SELECT content_id, 'half a place' FROM content WHERE (bundle IS NULL) <> (bundle_at IS NULL)""",
+    ),
+    Law(
         "clean-has-version",
         "clean bytes are a version that the remote told",
         "SELECT content_id, 'no version' FROM content WHERE dirty = 0 AND version IS NULL",

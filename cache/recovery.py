@@ -63,11 +63,9 @@ def _recover_rows(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, 
     orderly, same_boot = get_meta(connection, "clean") == "1", get_meta(connection, "boot_id") in {None, boot_id}
     if not same_boot:
         powerloss.distrust(connection, blobs, rescue)
-    if not orderly:
-        for (ino,) in connection.execute(
-            "SELECT ino FROM node WHERE parent IS NULL AND item_id IS NULL AND ino <> 1"
-        ).fetchall():
-            _forget(connection, Ino(ino))
+    nameless = "SELECT ino FROM node WHERE parent IS NULL AND item_id IS NULL AND ino <> 1"  # by an index
+    for (ino,) in connection.execute(nameless).fetchall():
+        _forget(connection, Ino(ino))
     for content_id in contents.dirty(connection):
         content = contents.get(connection, content_id)
         if content is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cache.model import Content, ContentId
 
-_OF_BYTES = frozenset({"digest", "residency", "blob-size"})
+_OF_BYTES = frozenset({"digest", "residency", "dirty-is-whole", "blob-size", "row-has-blob"})
 _MENDABLE = _OF_BYTES | {"mark", "usage"}
 
 
@@ -40,6 +40,7 @@ async def repair(directory: Path, *, deep: bool = False) -> list[Finding]:
         _start_anew(directory)
     store = LocalStore(directory)
     try:
+        store.search.due = True  # also after an orderly end: what came from outside is nowhere else looked for
         while store.search.due:
             store.tidy(await store.db.write(store.search.step))
         await _mend(store, [each.content_id for each in found if each.law in _OF_BYTES and each.content_id is not None])

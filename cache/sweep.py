@@ -49,7 +49,8 @@ class Sweep:
         """A piece of them; whether it was the last."""
         seen = list(islice(self._files, PIECE))
         for content_id, marked in seen:
-            if not contents.exists(connection, content_id):
+            content = contents.get(connection, content_id)
+            if content is None or content.bundled is not None:  # its bytes are in the bundle: it never came out
                 self._clear(connection, content_id)
             elif marked and self._opened.get(content_id) is None:
                 strays.compare(connection, self._blobs, self._rescue, content_id)
