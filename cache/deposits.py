@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cache import bundles, contents, ranges, strays, tree
+from cache.failpoints import reached
 from cache.model import Bundled, BundleId, ContentId, Ino, ItemId, Version
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def deposit(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, arrive
         strays.clear(blobs, rescue, deposited.content_id)  # what an earlier transaction left that rolled back
         blobs.write_whole(deposited.content_id, whole.data)
         taken.append(deposited)
+    reached("deposit-written")
     return taken
 
 

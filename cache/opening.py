@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from cache import on_disk, recovery, seal, strays
 from cache.db import DAMAGED, SCHEMA_VERSION, Database, Runner
 from cache.errors import StateUnusable
+from cache.failpoints import reached
 from cache.rescue import Rescue, dated
 from cache.seal import Seal
 from cache.trouble import Trouble, trouble
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 CATALOG = "state.db"
 _FILES = (CATALOG, f"{CATALOG}-wal", f"{CATALOG}-shm", f"{CATALOG}-journal", "seal", DAMAGED)
+_UNFINISHED = "unfinished"  # a file beside a catalog that was moved: it still tells the names of what is rescued
 _MAGIC = b"SQLite format 3\0"
 _VERSION_AT = 60  # https://www.sqlite.org/fileformat2.html, "the database header": user_version
 CHECKED_BYTES = 32 << 20  # up to this size SQLite checks all of it here: 0.2 s. Above, 4 s per GB, behind the start
@@ -71,9 +73,13 @@ def move_damaged_aside(directory: Path, blobs: Blobs, rescue: Rescue, *, suspect
     whole = seal.look(directory)
     reason = damage(directory, whole) or ("its laws are broken" if suspect else None)
     if reason is not None:
-        with closing(Wreck(_moved_aside(directory, reason) / CATALOG)) as wreck:
+        folder = _moved_aside(directory, reason)
+        reached("catalog-moved")
+        with closing(Wreck(folder / CATALOG)) as wreck:
             strays.clear_all(blobs, rescue, wreck)
+        (folder / _UNFINISHED).unlink(missing_ok=True)
     seal.take_off(directory)
+    reached("seal-off")
     path = directory / CATALOG
     return whole is Seal.WHOLE or not path.exists() or path.stat().st_size <= CHECKED_BYTES
 
@@ -82,8 +88,8 @@ def damage(directory: Path, found: Seal) -> str | None:
     """Why the catalog cannot be used, or None; raises StateUnusable for one of a newer version, OSError."""
     path = directory / CATALOG
     if not path.exists():
-        log_left = (directory / f"{CATALOG}-wal").exists()
-        return "the state file is gone" if log_left or _has_blobs(directory) else None
+        was_there = any((directory / name).exists() for name in (f"{CATALOG}-wal", "seal", DAMAGED))
+        return "the state file is gone" if was_there or _has_blobs(directory) or _begun(directory) else None
     if (directory / DAMAGED).exists():
         return "it was found damaged while it was used"
     if found is Seal.BROKEN:
@@ -128,8 +134,18 @@ def _complaint(path: Path) -> str | None:
     return None if word == "ok" else str(word)
 
 
+def _begun(directory: Path) -> Path | None:
+    """Where a catalog went that was moved aside when the process was killed, and what it tells was still wanted."""
+    if (directory / CATALOG).exists():
+        return None
+    marks = (directory / "quarantine").glob(f"*/{_UNFINISHED}")
+    return next((each.parent for each in marks if (each.parent / CATALOG).exists()), None)
+
+
 def _moved_aside(directory: Path, reason: str) -> Path:
-    folder = dated(directory / "quarantine")
+    folder = _begun(directory) or dated(directory / "quarantine")
+    with suppress(OSError):  # a full disk: names are lost if this is cut short, no bytes
+        (folder / _UNFINISHED).touch()
     for name in _FILES:
         if (directory / name).exists():
             (directory / name).rename(folder / name)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cache import names
 from cache.errors import LocalError
+from cache.failpoints import reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +42,7 @@ class Rescue:
         target = self._free_place(path, content_id)
         size_bytes = self._blobs.size(content_id)
         self._blobs.give_away(content_id, target)
+        reached("rescued")
         self.count += 1
         self.tell([f"{target.relative_to(self.folder)}\t{size_bytes} bytes\t{why}"])
 

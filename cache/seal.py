@@ -12,6 +12,7 @@ import zlib
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from cache.failpoints import reached
 from cache.on_disk import sync_folder
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Seal(Enum):
 
 def put(directory: Path) -> None:
     """Seal `directory`/state.db, which nobody has open; a catalog that still has a log gets none. Raises OSError."""
+    reached("closing")
     if _has_log(directory):
         return
     fresh = directory / "seal.new"

@@ -146,6 +146,7 @@ class LocalStore:
             await self.db.write(
                 lambda connection: own_blobs.out_of_bundle(connection, self.blobs, self._rescue, opened)
             )
+            reached("bundle-left")
             if opened.bundled:  # nobody else has seen to it meanwhile
                 opened.moves_to(self.blobs.open(opened.content_id, writable=True))
 

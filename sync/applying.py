@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from cache import content_edits, contents, items, tree
+from cache.failpoints import reached
 from cache.model import ContentId, Ino, Item, ItemId, News, NodeChanged
 from sync import settle
 from sync.absorb import Absorber
@@ -156,6 +157,7 @@ class Applier:
                 return settle.edit_beside(connection, opened.content_id, clock, self._host)
             back = settle.bring_back(connection, opened.ino, clock, self._host)
             moved_on = content_edits.begin_edit(connection, opened.content_id, clock)
+            reached("edit-marked")
             return [*back, NodeChanged(opened.ino, content=True)] if moved_on else back
 
         if opened.size:  # the first changed bytes must not reach the disk before the row that says so

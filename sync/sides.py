@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cache import contents, items, journal, tree, xattrs
 from cache.activity import What
+from cache.failpoints import reached
 from cache.model import Aspect, ChangeState, Ino, Item, Kind, LocalChange, Node, NodeChanged
 from cache.placeholders import item_size
 from sync import settle
@@ -52,7 +53,9 @@ def put_aside(placing: Placing, node: Node) -> str:
     content = None if node.content_id is None else contents.get(placing.connection, node.content_id)
     if content is None:
         return "no place: nothing of it was here"
-    return str(placing.aside.keep_bytes(content, path, placing.clock.now_s))
+    kept = placing.aside.keep_bytes(content, path, placing.clock.now_s)
+    reached("put-aside")
+    return str(kept)
 
 
 def drop_content(placing: Placing, node: Node, told: Item) -> None:

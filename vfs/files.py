@@ -14,6 +14,7 @@ import trio
 
 from cache import ranges
 from cache.errors import IsAFolder, MayNotFetch, TooBig
+from cache.failpoints import reached
 from cache.model import FILE_SIZE_MAX_BYTES, Kind, Node
 from sync.hydrator import WAIT_DEADLINE_S
 from vfs.attributes import OpenedFile
@@ -153,6 +154,7 @@ class Files:
         try:
             while written < len(data):
                 written += os.pwrite(opened.fd, data[written:] if written else data, offset + written)
+            reached("bytes-written")
         finally:  # also of what a full disk took before it refused the rest
             if written:
                 opened.changed(max(opened.size, offset + written))

@@ -79,7 +79,9 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@pytest.mark.parametrize("point", ["upload-begun", "upload-chunk:13", "upload-sent", "stored"])
+@pytest.mark.parametrize(
+    "point", ["upload-planned", "upload-begun", "upload-known", "upload-chunk:13", "upload-sent", "stored"]
+)
 def test_a_killed_client_sends_only_the_rest(server: ServerProcess, tmp_path: Path, point: str) -> None:
     name = point.replace(":", "-")
     folder, state = in_folder(server, name), tmp_path / "state"
