@@ -36,6 +36,8 @@ PIECES: dict[tuple[ModuleType, str], object] = {  # what is done with films is d
     (cache.evict, "LARGE_BYTES"): 4,
     (cache.evict, "GRAIN_BYTES"): 2,
 }
+NAMES = ("a", "b", "c")
+CLASHING = ("a", "b", "A")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,11 @@ class Ground:
     forgets: bool = False  # only current contents can be read there
     bare: bool = False  # contents and names are all that it keeps: no sessions, batches, digests
     wide: bool = False  # more can happen than before
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What things are called."""
+        return CLASHING if self.folds else NAMES
 
     def prepare(self, machine: Machine) -> None:
         """A machine, before its first contact and after every start."""

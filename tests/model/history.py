@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tests.model import lively, operations, server_side
+from tests.model import lively, operations, scenes, server_side
 from tests.model.ground import NARROW, Ground, drawn_ground
 from tests.model.world import World
 
@@ -71,6 +71,15 @@ WIDE_STEPS: dict[str, tuple[int, dict[str, Sequence[Value] | str]]] = {  # of wi
         "who": WHO, "kind": operations.KINDS, "second": operations.KINDS, "news": (True, False), "which": WHICH,
         "picks": PICKS,
     }),
+    "clash": (5, {
+        "who": WHO, "here": scenes.HERE, "there": scenes.THERE,
+        "conflicts": ("copy", "copy", "server-wins", "client-wins"), "first": ("pull", "push", "list"), "picks": PICKS,
+    }),
+    "overtaken": (3, {
+        "who": WHO, "there": scenes.THERE, "here": scenes.HERE, "more": (True, False), "picks": PICKS,
+    }),
+    "crossed": (1, {"who": WHO, "swap": (True, False)}),
+    "walk": (2, {"who": WHO, "count": (2, 3), "fault": ("", "", "", "cut", "unreachable"), "evict": (True, False)}),
     "room": (1, {"full": (True, False, False)}),
     "undelete": (1, {"which": WHICH}),
     "revert": (1, {"picks": PICKS}),

@@ -44,7 +44,8 @@ class Holding:
         if self.machine.handles[fh] in self.machine.removed:
             return
         self.ledger.replaced(old, new)
-        assert new in self.machine.tree().values(), "what was accepted through an open file is shown nowhere"
+        kept = new in self.machine.tree().values() or new in self.machine.set_aside()  # where it was rejected before
+        assert kept, "what was accepted through an open file is shown nowhere"
 
     async def _close(self, pick: Picker) -> None:
         fh = self._handle(pick)

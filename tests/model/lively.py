@@ -7,7 +7,7 @@ it removed may be gone in every version that there ever was; whatever a file sho
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cache import tree, xattrs
@@ -40,11 +40,22 @@ class Lively:
 
     async def run(self, kind: str, picks: Iterator[int]) -> None:
         """What it cannot do it leaves."""
+        await self.run_with(kind, Picker(self.machine.tree(), picks, self.machine.ground.names))
+
+    async def run_with(self, kind: str, pick: Picker) -> None:
+        """The same with a choice of its own."""
         doing: Callable[[Picker], Awaitable[None]] = getattr(self, f"_{kind}")
         try:
-            await doing(Picker(self.machine.tree(), picks))
+            await doing(pick)
         except (LocalError, RemoteError, OSError):
             return
+
+    async def moved(self, ino: Ino, folder: Ino) -> None:
+        """Something goes into a folder, under the name that it has; or not."""
+        node = tree.by_ino(self.machine.store.db.reader, ino)
+        if node is not None and node.parent is not None:
+            with suppress(LocalError):
+                await self.do.rename(node.parent, node.name, folder, node.name, 0)
 
     async def _make(self, pick: Picker) -> None:
         parent, name = self.machine.place(pick.target())
@@ -184,6 +195,7 @@ class Lively:
             yield
             return
         async with self._only_one(node.ino):
+            self.machine.removed.add(node.ino)
             self._forget(node)
             yield
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cache.errors import LocalError, NotFound, NotPermitted
 from sync.remote import RemoteError
+from tests.model.ground import NAMES
 from tests.model.holding import Holding
 from tests.model.patterns import DEPTH, Patterns
 from tests.model.traits import Labelling
@@ -20,12 +21,11 @@ from vfs.attributes import AttributeChange
 from vfs.naming import RENAME_EXCHANGE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from tests.model.ledger import Ledger
     from tests.model.machine import Machine, Tree
 
-NAMES = ("a", "b", "c")
 KINDS = (
     "create", "mkdir", "write", "rename", "unlink", "rmdir", "truncate", "exchange", "chmod", "symlink", "read",
     "evict", "look", "open", "poke", "poke", "close", "wrap", "unwrap", "save", "setxattr", "setxattr", "removexattr",
@@ -35,8 +35,8 @@ KINDS = (
 class Picker:
     """Chooses by numbers."""
 
-    def __init__(self, tree: Tree, picks: Iterator[int]) -> None:
-        self.tree, self._picks = tree, picks
+    def __init__(self, tree: Tree, picks: Iterator[int], names: Sequence[str] = NAMES) -> None:
+        self.tree, self._picks, self._names = tree, picks, names
 
     def number(self, below: int) -> int:
         """Some number."""
@@ -60,7 +60,7 @@ class Picker:
         folder = folders[self.number(len(folders))]
         if folder.count("/") >= DEPTH:
             folder = ""
-        return f"{folder}/{NAMES[self.number(len(NAMES))]}"
+        return f"{folder}/{self._names[self.number(len(self._names))]}"
 
 
 class Program(Holding, Patterns, Labelling):
@@ -74,7 +74,7 @@ class Program(Holding, Patterns, Labelling):
         before = self.machine.tree()
         doing: Callable[[Picker], Awaitable[None]] = getattr(self, f"_{kind}")
         try:
-            await doing(Picker(before, picks))
+            await doing(Picker(before, picks, self.machine.ground.names))
         except RemoteError:
             after = self.machine.tree()
             assert before.items() <= after.items(), "an operation that failed for want of the server changed something"

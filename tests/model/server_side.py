@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from cache.model import Item, Kind
 from sync.remote import Conflict, QuotaFull
-from tests.model.operations import NAMES
+from tests.model.ground import NAMES
 from tests.model.traits import ATTRIBUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.fakes.drive import FakeDrive
     from tests.model.ledger import Ledger
@@ -26,8 +26,8 @@ BACKED_UP = ("items", "tombstones", "names", "seqs", "seq", "floor", "_answers")
 class ServerSide:
     """Changes the drive directly; `picks` choose as in `Program`."""
 
-    def __init__(self, drive: FakeDrive, ledger: Ledger) -> None:
-        self._drive, self._ledger = drive, ledger
+    def __init__(self, drive: FakeDrive, ledger: Ledger, names: Sequence[str] = NAMES) -> None:
+        self._drive, self._ledger, self._names = drive, ledger, names
         self._backup = self._copied()
 
     def run(self, kind: str, picks: Iterator[int]) -> None:
@@ -36,14 +36,14 @@ class ServerSide:
             getattr(self, f"_{kind}")(picks)
 
     def _create(self, picks: Iterator[int]) -> None:
-        folder, name = self._folder(picks), _name(picks)
+        folder, name = self._folder(picks), self._name(picks)
         if self._drive.child(folder.item_id, name) is None:
             data = self._ledger.fresh()
             self._drive.create(folder.item_id, name, Kind.FILE, mode=0o644, mtime_ns=7, data=data)
             self._ledger.replaced(None, data)
 
     def _mkdir(self, picks: Iterator[int]) -> None:
-        folder, name = self._folder(picks), _name(picks)
+        folder, name = self._folder(picks), self._name(picks)
         if self._drive.child(folder.item_id, name) is None:
             self._drive.create(folder.item_id, name, Kind.FOLDER, mode=0o755, mtime_ns=7)
 
@@ -58,7 +58,7 @@ class ServerSide:
             self._ledger.replaced(before, data)
 
     def _move(self, picks: Iterator[int]) -> None:
-        item, folder, name = self._any(picks), self._folder(picks), _name(picks)
+        item, folder, name = self._any(picks), self._folder(picks), self._name(picks)
         if item is not None:
             try:
                 self._drive.move(item.item_id, item.metadata_version, folder.item_id, name, None)
@@ -132,6 +132,5 @@ class ServerSide:
         found = [item for item in self._drive.items.values() if item.kind is Kind.FOLDER]
         return found[next(picks) % len(found)]
 
-
-def _name(picks: Iterator[int]) -> str:
-    return NAMES[next(picks) % len(NAMES)]
+    def _name(self, picks: Iterator[int]) -> str:
+        return self._names[next(picks) % len(self._names)]

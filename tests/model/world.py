@@ -33,8 +33,9 @@ from tests.model.ground import NARROW, PIECES, WideDrive
 from tests.model.ledger import Ledger
 from tests.model.machine import Machine, Tree
 from tests.model.operations import Program
+from tests.model.scenes import Scenes
 from tests.model.server_side import ServerSide
-from tests.model.wide import ROOM_BYTES, Wide
+from tests.model.wide import ROOM_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,7 +59,7 @@ ROUNDS = 40
 ROUND_S = 600.0  # longer than any pause after a failure
 
 
-class World(Wide):
+class World(Scenes):
     """`with World(seed) as world:`; every method that is a step takes plain values, so a history is data."""
 
     def __init__(self, seed: int = 0, *, machines: int = 2, ground: Ground = NARROW) -> None:
@@ -79,13 +80,13 @@ class World(Wide):
         place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
         self.directory = Path(tempfile.mkdtemp(prefix="anchorfs-model-", dir=place))
         self.drive, self.ledger = WideDrive(ground) if ground.wide else FakeDrive(), Ledger()
-        self.server = ServerSide(self.drive, self.ledger)
+        self.server = ServerSide(self.drive, self.ledger, ground.names)
         self.machines = [
             Machine(name, self.drive, self.directory / name, seed=seed, ground=ground) for name in NAMES[:machines]
         ]
         for machine in self.machines:
             machine.remote.page_order = random.Random(seed)
-        self._alone = machines == 1
+        self._alone = machines == 1 and not ground.folds
         self._one_side_wins = False
         self._left: Tree = {}  # what the programs of one machine alone have made: nobody else may change it
         self._labels: Attributes = {}  # the same of extended attributes
