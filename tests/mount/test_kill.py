@@ -168,7 +168,7 @@ def test_leaving_without_flushing_keeps_the_changes_for_the_next_mount(lonely: D
 
 
 def test_unmounting_sends_everything_first(lonely: Drive) -> None:
-    mount = lonely.mount("one", "-o", "write_back_delay=5")
+    mount = lonely.mount("one", "-o", "write_back_delay=600")  # not sent before it leaves, however slow the machine
     for number in range(50):
         (mount.path / f"file {number}").write_bytes(pattern(10_000, number))
     expected = tree_of(mount.path)

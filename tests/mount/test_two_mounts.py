@@ -38,6 +38,8 @@ def test_edits_are_seen_in_size_time_and_bytes(one: Path, two: Path) -> None:
     ino = (two / "file").stat().st_ino
     for content in (b"longer than before", b"short", b"", pattern(2_000_000)):
         (one / "file").write_bytes(content)
+        size = len(content)
+        until(lambda size=size: (two / "file").stat().st_size == size, "the size, before anybody opens the file")
         seen(two / "file", content)
         told = (two / "file").stat()
         assert (told.st_size, told.st_ino) == (len(content), ino)

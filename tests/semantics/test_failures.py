@@ -18,6 +18,7 @@ from sync.downloads import SMALL_BYTES
 from sync.remote import Listing, RemoteError, Unreachable
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
+from tests.harness.trees import pattern
 from tests.harness.waiting import DEADLINE_S
 from tests.model.machine import Machine
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TESTS = Path(__file__).resolve().parents[1]
-BIG = bytes(range(256)) * (SMALL_BYTES // 256 + 400)  # fetched as a stream, published as it comes
-MIDDLING = bytes(range(255, -1, -1)) * 1200  # fetched and published whole
+BIG = pattern(SMALL_BYTES + 100_000, 1)  # fetched as a stream, published as it comes; no two of its blocks are alike
+MIDDLING = pattern(300_000, 2)  # fetched and published whole
 
 ELSEWHERE = {
     "pins were lost with a rebuilt database": (
@@ -336,7 +337,7 @@ async def test_a_reader_that_was_given_up_wrote_over_anothers_bytes(
             with trio.CancelScope(shield=True):
                 answered = await machine.filesystem.read(fh, 4096, 4096)
             slow.set()
-        assert bytes(answered) == BIG[4096:8192]
+        assert bytes(answered) == BIG[4096:8192] != BIG[8192:12288]
         await machine.filesystem.release(fh)
 
 

@@ -160,6 +160,15 @@ async def test_the_same_name_with_the_same_bytes(desk: Desk) -> None:
     assert desk.copies() == {}
 
 
+@pytest.mark.parametrize("target", ["f", "d"])
+async def test_the_same_name_for_two_symlinks(desk: Desk, target: str) -> None:
+    """Its target is all that a symlink has: the same one, or a conflict copy."""
+    await desk.do.symlink(*desk.machine.place("/n"), target)
+    desk.there("/n", "f")
+    assert (await desk.meet())["/n"] == "f"
+    assert list(desk.copies().values()) == ([] if target == "f" else ["d"])
+
+
 async def test_the_same_bytes_where_no_digests_are_told(desk: Desk) -> None:
     desk.machine.remote.capabilities = with_(EVERYTHING, digests=False)
     await desk.write("/f", b"same")
