@@ -24,8 +24,6 @@ SENT_DIGESTS_KEPT = 16  # unanswered states of one file; an older one that arriv
 
 _COLUMNS = """seq, ino, aspect, state, item_id, base_content, base_metadata, base_parent_id, base_name, generation, key,
     sent_generation, sent_parent_id, sent_name, sent_digest, attempts, reason, not_before_ms, queued_at_s"""
-
-
 _NAMES = _COLUMNS.replace("\n", "").replace(" ", "").split(",")
 
 
@@ -119,12 +117,13 @@ def creations_sent_to(connection: sqlite3.Connection, parent_id: ItemId | None, 
 
 
 def leaving(connection: sqlite3.Connection, parent_id: ItemId, limit: int = -1) -> list[LocalChange]:
-    """Removals of what a folder of the remote holds, or may hold by a move without a known answer, and moves out of
+    """Removals of what a folder of the remote holds, or may hold by a request without a known answer, and moves out of
     it."""
     return _select(
         connection,
-        """aspect IN ('remove', 'place')
-           AND (base_parent_id = ?1 OR seq IN (SELECT seq FROM sent_move WHERE parent_id = ?1)) LIMIT ?2""",
+        """(base_parent_id = ?1 AND aspect IN ('remove', 'place'))
+           OR (sent_parent_id = ?1 AND aspect = 'create' AND sent_generation >= 0)
+           OR seq IN (SELECT seq FROM sent_move WHERE parent_id = ?1) LIMIT ?2""",
         (parent_id, limit),
     )
 

@@ -71,7 +71,7 @@ class Absorber(Showing):
             return
         parent = None if told.parent_id is None else tree.by_item(self.connection, told.parent_id)
         if parent is None or not (parent.listed or unlisted_parent):
-            items.delete(self.connection, told.item_id)  # nobody looked there yet: a listing will tell it
+            self.leave_unshown(told)
             return
         items.put(self.connection, told)
         self._show(parent, told)

@@ -133,6 +133,14 @@ class Placing:
         if claim is not None and not is_own_creation(self.connection, parent.ino, told):
             deciding.lose_name(self, other, told, claim)
 
+    def leave_unshown(self, told: Item) -> None:
+        """Nobody looked where it is, and a listing will tell it. Only what a creation without a known answer may have
+        made there, in a folder that is removed here since perhaps, is known until that creation is settled."""
+        if journal.creations_sent_to(self.connection, told.parent_id, told.name):
+            items.put(self.connection, told)
+        else:
+            items.delete(self.connection, told.item_id)
+
     def show_hidden(self, folder: ItemId | None, name: str) -> None:
         """What was hidden at a place, as long as it might have been our own, is shown if it is still there."""
         parent = None if folder is None else tree.by_item(self.connection, folder)

@@ -117,6 +117,19 @@ async def test_a_move_that_arrived_before_the_right_to_it_was_lost_is_moved_back
     assert await desk.meet() == {"/f": b"1"}
 
 
+async def test_a_creation_whose_answer_was_lost_is_known_in_a_folder_that_is_removed_since(desk: Desk) -> None:
+    await desk.mkdir("/d")
+    assert await desk.meet() == {"/d": None}
+    await desk.machine.create("/d/f", b"1")
+    desk.machine.remote.inject(Fault(operation="put", after=Unknown()))
+    await desk.machine.push_one(0)
+    await desk.write("/d/f", b"2")
+    await desk.rename("/d/f", "/f")
+    await desk.rmdir("/d")
+    await desk.rename("/f", "/d")
+    assert await desk.meet() == {"/d": b"2"}
+
+
 @pytest.mark.parametrize("lost", [True, False])
 async def test_a_refusal_tells_whether_an_earlier_attempt_may_have_arrived(lost: bool) -> None:
     drive = FakeDrive()
