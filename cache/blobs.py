@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import stat
+import tempfile
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from cache.bundles import Bundles
 from cache.holes import make_hole
 from cache.model import Bundled, ContentId
 from cache.on_disk import sync_folder
-from cache.spares import Spares
+from cache.spares import NO_NAMELESS_FILES, Spares
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,7 +185,7 @@ class Blobs:
 
     def snapshot(self, content_id: ContentId) -> int:
         """A descriptor of a nameless copy, which goes when the caller closes it; shares the blocks where it can."""
-        target = os.open(self._root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        target = self._nameless()
         try:
             with self._opened(content_id) as source:
                 _clone(source, target)
@@ -192,6 +193,16 @@ class Blobs:
             os.close(target)
             raise
         return target
+
+    def _nameless(self) -> int:
+        try:
+            return os.open(self._root, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in NO_NAMELESS_FILES:
+                raise
+        fd, name = tempfile.mkstemp(dir=self._root)  # what a kill leaves of it here is empty
+        os.unlink(name)  # noqa: PTH108  # as mkstemp gave it
+        return fd
 
     def free_bytes(self) -> int:
         """Room left for us on the file system that holds the store."""

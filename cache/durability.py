@@ -146,13 +146,16 @@ class Durability:
                 self.rooms.pop(content_id, None)
         return [*rooms]
 
-    async def sync_all(self, *, dirty_only: bool = False) -> None:
-        """Sync every content that nobody writes; what the disk refuses is doubted, and nothing is raised for it."""
+    async def sync_all(self, *, dirty_only: bool = False, written_too: bool = False) -> None:
+        """Sync every content that nobody writes; what the disk refuses is doubted, and nothing is raised for it.
+
+        `written_too`: at the end, when programs may still have files open, and cannot write to them any more.
+        """
         await self.doubt_what_was_sent()
         after = 0
         while rows := contents.unsynced(self._db.reader, BATCH, after=after, dirty_only=dirty_only):
             after = rows[-1]
-            await self._sync_batch([content_id for content_id in rows if self._is_quiet(content_id)])
+            await self._sync_batch([content_id for content_id in rows if self._is_quiet(content_id, written_too)])
 
     async def _sync_batch(self, batch: list[ContentId]) -> None:
         with self._bringing(*batch) as unchanged:
@@ -165,14 +168,14 @@ class Durability:
             if synced:
                 await self._db.write(lambda connection: self._call_durable(connection, synced, unchanged))
 
-    def _is_quiet(self, content_id: ContentId) -> bool:
+    def _is_quiet(self, content_id: ContentId, written_too: bool) -> bool:
         """A writer would have to wait for the disk; and what was refused once is not asked again while it is dirty."""
         if content_id in self._refused:
             content = contents.get(self._db.reader, content_id)
             if content is not None and content.dirty:
                 return False
         opened = self._opened.get(content_id)
-        return opened is None or not opened.writers
+        return opened is None or written_too or not opened.writers
 
     def _call_durable(
         self, connection: sqlite3.Connection, content_ids: list[ContentId], unchanged: set[ContentId]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from cache.blobs import Blobs
-    from cache.model import ContentId, Ino
+    from cache.model import Content, ContentId, Ino
     from cache.opened import OpenContent
     from cache.rescue import Rescue
 
@@ -30,6 +30,13 @@ def fresh(blobs: Blobs, rescue: Rescue, content_id: ContentId, size: int, *, uns
         strays.clear(blobs, rescue, content_id)
         blobs.create(content_id, size, unsent=unsent)
     reached("blob-created")
+
+
+def lost(connection: sqlite3.Connection, blobs: Blobs, content: Content) -> None:
+    """Clean bytes that are not as long as they were: fetched again, as of a placeholder."""
+    contents.delete(connection, content.content_id)
+    if content.bundled is None:
+        blobs.delete(content.content_id)
 
 
 def of_placeholder(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, ino: Ino) -> None:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 WANTED = 64
 _MADE_TOGETHER = 16
 _RETRY_S = 5.0  # after a failure of the disk: meanwhile files are made when they are wanted
-_NEVER = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})  # open(2), of O_TMPFILE
+NO_NAMELESS_FILES = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})  # open(2), of O_TMPFILE
 
 
 class Spares:
@@ -82,7 +82,7 @@ class Spares:
             try:
                 self._fds += await trio.to_thread.run_sync(self._made)
             except OSError as error:
-                if error.errno in _NEVER:
+                if error.errno in NO_NAMELESS_FILES:
                     await trio.sleep_forever()
                 await trio.sleep(_RETRY_S)
 

@@ -99,7 +99,7 @@ class LocalStore:
             except FileNotFoundError:
                 if content.dirty:
                     raise
-                await self.db.write(partial(contents.delete, content_id=content.content_id))
+                await self.db.write(partial(own_blobs.lost, blobs=self.blobs, content=content))
 
     async def deposit(self, arrived: Iterable[Whole]) -> list[Deposit]:
         """Take in whole contents of placeholders; returns those whose nodes hold theirs. Raises OSError, LocalError.
@@ -287,7 +287,7 @@ class LocalStore:
             with trio.CancelScope(shield=True):
                 await self.unsettled.settle_all(open_too=True)
                 await self.save()
-                await self.durability.sync_all()
+                await self.durability.sync_all(written_too=True)
                 await self.durability.delete_last_copies()
                 clean = str(int(not len(self.opened)))  # what is open now is looked at by the next opening
                 await self.db.write(lambda connection: set_meta(connection, "clean", clean), durable=True)

@@ -162,8 +162,14 @@ class Evictor:
         for each in chosen:
             if each.whole:
                 continue
-            if await self._store.shed(each.content_id, min(each.freed_bytes, PUNCH_MAX_BYTES)):
+            if await self._lost_a_part(each):
                 await self._applier.tell(NodeChanged(found[each.content_id].ino))
             else:
                 whole.append(each)
         await self.drop({each.content_id: found[each.content_id].ino for each in whole})
+
+    async def _lost_a_part(self, victim: Victim) -> bool:
+        try:
+            return await self._store.shed(victim.content_id, min(victim.freed_bytes, PUNCH_MAX_BYTES))
+        except FileNotFoundError:  # its blob is gone, and no part of it is left to be kept
+            return False

@@ -218,3 +218,33 @@ async def test_room_is_left_to_others_on_the_disk(tmp_path: Path, monkeypatch: p
         here.engine.evictor.floor_bytes = free_bytes + 1
         assert not await here.engine.evictor.make_room()  # whatever goes: this disk tells nothing freed
         assert held(here, inos) == [False] * 4
+
+
+async def test_one_whose_blob_is_gone_does_not_keep_the_others_from_going(tmp_path: Path) -> None:
+    drive = FakeDrive()
+    for name in ("lost", "other"):
+        file_of(drive, drive.root_id, name, b"x" * (4 * MIB))
+    async with machine(tmp_path, drive) as here:
+        inos = [await here.ino(name) for name in ("lost", "other")]
+        for ino in inos:
+            await closed(here, ino)
+        await here.store.save()
+        content_id = node_of(here, inos[0]).content_id
+        assert content_id is not None
+        here.store.blobs.delete(content_id)
+        here.engine.evictor.limit_bytes = 7 * MIB
+        assert await here.engine.evictor.make_room()
+        assert held(here, inos) == [False, True]
+
+
+async def test_a_blob_of_another_length_goes_with_its_row(tmp_path: Path) -> None:
+    drive = FakeDrive()
+    file_of(drive, drive.root_id, "cut", b"x" * FILE_BYTES)
+    async with machine(tmp_path, drive) as here:
+        ino = await here.ino("cut")
+        await closed(here, ino)
+        before = node_of(here, ino).content_id
+        assert before is not None
+        os.truncate(here.store.blobs.path(before), 10)
+        assert await here.read(ino) == b"x" * FILE_BYTES
+        assert not here.store.blobs.path(before).exists()

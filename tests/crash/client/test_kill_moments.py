@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from cache import contents, dropped, fsck
+from cache import contents, dropped, fsck, recovery
 from cache.errors import StateUnusable
 from tests.crash.client.moments import CHANGED, MADE, TOLD, change, drive
 from tests.model.machine import Machine
@@ -74,6 +74,17 @@ def test_what_is_left_is_put_right(tmp_path: Path, scene: str, point: str, broke
     assert fsck.check(tmp_path, deep=True) == []
     assert not (tmp_path / "rescued").exists()
     assert not (tmp_path / "quarantine").exists()
+
+
+def test_what_was_open_at_the_end_is_as_durable_as_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine went down in order, with a program that had its file open to the last."""
+    kill("leave_while_open", "", tmp_path)
+    (tmp_path / "boot_id").write_text("another-boot\n")
+    monkeypatch.setattr(recovery, "_BOOT_ID", tmp_path / "boot_id")
+    machine = come_back("leave_while_open", tmp_path)
+    assert machine.tree() == WITH_MADE
+    machine._let_go()
+    assert not (tmp_path / "rescued").exists()
 
 
 @pytest.mark.parametrize("point", ["catalog-moved", "rescued"])

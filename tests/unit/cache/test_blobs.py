@@ -176,3 +176,37 @@ def test_a_creation_waits_for_no_disk(store: Blobs, monkeypatch: pytest.MonkeyPa
 def test_free_bytes_is_what_the_disk_has(store: Blobs, tmp_path: Path) -> None:
     room = os.statvfs(tmp_path)
     assert 0 < store.free_bytes() <= room.f_blocks * room.f_frsize
+
+
+def test_a_snapshot_where_there_are_no_nameless_files(store: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write_whole(ONE, b"content")
+    monkeypatch.setattr(blobs_module.os, "O_TMPFILE", os.O_CREAT | os.O_DIRECTORY)  # EINVAL, as where there are none
+    fd = store.snapshot(ONE)
+    try:
+        assert os.pread(fd, 99, 0) == b"content"
+        assert os.fstat(fd).st_nlink == 0
+    finally:
+        os.close(fd)
+    assert list(store.ids()) == [ONE]
+
+
+def test_a_full_disk_is_not_left_with_a_part_of_a_content(store: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, data: bytes) -> int:
+        if len(data) < MIB:
+            raise OSError(errno.ENOSPC, "no room")
+        return os.pwrite(fd, data[:4096], 0)
+
+    monkeypatch.setattr(blobs_module.os, "write", full)
+    with pytest.raises(OSError, match="no room"):
+        store.write_whole(ONE, b"x" * MIB)
+    assert list(store.ids()) == []
+
+
+def test_a_file_that_goes_while_they_are_counted_hides_no_other(store: Blobs) -> None:
+    for number in (1, 257, 513):
+        store.create(ContentId(number), 0)
+    first, second, third = (ContentId(int(path.name)) for path in store.path(ONE).parent.iterdir())
+    counted = store.census()
+    assert next(counted)[0] == first
+    store.delete(second)
+    assert [content_id for content_id, _ in counted] == [third]
