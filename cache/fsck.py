@@ -76,6 +76,8 @@ def check(directory: Path, *, deep: bool = False) -> list[Finding]:
                 _findings(connection, Blobs(directory / "blobs"), deep=deep, running=False)
             )
     except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_ROLLBACK:  # only who may write can undo it
+            return [Finding("catalog", path.name, "killed while it was made: its beginning is undone", heals=True)]
         if trouble(error) is Trouble.NOT_NOW:
             raise OSError(f"{path} cannot be read: {error}") from error
         raise StateUnusable(f"the state file cannot be read: {error}", path=str(path)) from error

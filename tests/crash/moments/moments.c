@@ -55,8 +55,9 @@ static void tell(const char *line) {
     if (REAL(write)(log_fd, line, strlen(line)) < 0) abort();
 }
 
-static int is_id(const char *word, size_t length) {
-    return length && (*word == '#' || strspn(word, "0123456789abcdef") >= length); /* #N: without a name (O_TMPFILE) */
+/* #N: a file without a name (O_TMPFILE). After a dot only a long word is one: "db" is none. */
+static int is_id(const char *word, size_t length, int after_dot) {
+    return *word == '#' || (length > (after_dot ? 5 : 0) && strspn(word, "0123456789abcdef") >= length);
 }
 
 /* `into`: the path below the folder, ids replaced. 0 when it is elsewhere. */
@@ -66,7 +67,7 @@ static int place(char *into, size_t room, const char *path) {
     char *at = into, *stop = into + room - 2;
     for (const char *word = path + length + (path[length] == '/'); *word && at < stop;) {
         size_t size = strcspn(word, "/.");
-        if (is_id(word, size)) *at++ = '*';
+        if (is_id(word, size, word > path && word[-1] == '.')) *at++ = '*';
         else at += snprintf(at, stop - at, "%.*s", (int)size, word);
         word += size;
         if (*word && at < stop) *at++ = *word++;

@@ -5,6 +5,7 @@ Every request can be said again: under its key, or, for bytes of an upload, from
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +71,7 @@ class Asking:
     _seen: dict[str, Json] = field(default_factory=dict)  # path → item, as it was told last
     _first_version: dict[str, str] = field(default_factory=dict)  # by id
     _upload: str = ""
+    _root: str = ""
     _asked: Json | None = None
 
     def go_on(self) -> None:
@@ -94,14 +96,20 @@ class Asking:
         return tree, {item["item_id"]: item for item in listed.values()}
 
     def _listed(self) -> dict[str, Json]:
+        """Path → item; a folder is told before what is in it."""
+        paths = {self._root_id(): ""}
         found: dict[str, Json] = {}
-        todo = [("", self.client.get("/v1/root").raise_for_status().json()["item_id"])]
-        while todo:
-            prefix, folder = todo.pop()
-            for item in self.client.get(f"/v1/items/{folder}/children").raise_for_status().json()["items"]:
-                found[f"{prefix}{item['name']}"] = item
-                todo += [(f"{prefix}{item['name']}/", item["item_id"])] if item["is_folder"] else []
+        walk = self.client.get(f"/v1/items/{self._root_id()}/descendants").raise_for_status().text
+        for line in walk.splitlines()[:-1]:
+            item = json.loads(line)["item"]
+            path = f"{paths[item['parent_id']]}/{item['name']}".removeprefix("/")
+            paths[item["item_id"]], found[path] = path, item
         return found
+
+    def _root_id(self) -> str:
+        if not self._root:
+            self._root = self.client.get("/v1/root").raise_for_status().json()["item_id"]
+        return self._root
 
     def from_the_feed(self) -> dict[str, Json]:
         """The items as somebody has them who was told of every change since the story began."""
@@ -131,7 +139,7 @@ class Asking:
                 self._first_version.setdefault(item["item_id"], item["content_version"])
 
     def _id(self, path: str) -> str:
-        return str(self._seen[path]["item_id"]) if path else str(self.client.get("/v1/root").json()["item_id"])
+        return str(self._seen[path]["item_id"]) if path else self._root_id()
 
     def _place(self, path: str) -> Json:
         folder, _, name = path.rpartition("/")

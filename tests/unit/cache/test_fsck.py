@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ import trio
 
 from cache import fsck, lock
 from cache.errors import CacheInUse, StateUnusable
+from cache.repair import repair
 from tests.fakes.drive import FakeDrive
 from tests.model.machine import Machine
 
@@ -62,3 +65,16 @@ def test_a_directory_in_use_and_one_that_is_none(state: Path, tmp_path: Path) ->
         fsck.check(state)
     with closing(open(held, closefd=True)), pytest.raises(StateUnusable):  # noqa: PTH123
         fsck.check(tmp_path)
+
+
+def test_a_catalog_that_was_being_made_when_its_program_was_killed(tmp_path: Path) -> None:
+    """Its first transaction is half in the file, and the journal to undo it is there."""
+    (tmp_path / "made").mkdir()
+    with closing(sqlite3.connect(tmp_path / "made" / "state.db", isolation_level=None)) as connection:
+        connection.executescript("PRAGMA cache_size = 1; BEGIN; CREATE TABLE half (made)")
+        connection.executemany("INSERT INTO half VALUES (?)", [(bytes(4000),)] * 50)  # more than it keeps in memory
+        shutil.copytree(tmp_path / "made", tmp_path / "state")
+    (tmp_path / "state" / "blobs").mkdir()
+    assert [(each.law, each.heals) for each in fsck.check(tmp_path / "state")] == [("catalog", True)]
+    trio.run(repair, tmp_path / "state")
+    assert fsck.check(tmp_path / "state", deep=True) == []
