@@ -165,7 +165,11 @@ class Database:
                 await self._shielded(self._fold)
 
     def _fold(self) -> None:
-        self._checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        try:
+            self._checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as error:
+            self._unproven = True  # it may be the sync of the log that failed
+            raise self._as_local(error) from error
 
     async def check(self) -> None:
         """Have SQLite look at all of a catalog that was opened unlooked at; seconds for a million files."""
@@ -180,7 +184,8 @@ class Database:
         try:
             word = await self._runner(look)
         except sqlite3.DatabaseError as error:
-            word = str(error)
+            self._checked = trouble(error) not in {Trouble.FULL, Trouble.NOT_NOW}  # these say nothing against it
+            word = str(error) if self._checked else "ok"
         if word != "ok":
             self._found_damaged(word)
 

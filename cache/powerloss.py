@@ -8,6 +8,7 @@ seconds after it was written, stays.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from cache import contents, items, journal, ranges, tree
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from cache.blobs import Blobs
     from cache.rescue import Rescue
+
+log = logging.getLogger(__name__)
 
 TORN = "the power failed before it was on the disk; it may be torn"
 
@@ -47,6 +50,8 @@ def give_up(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, conten
     path = None if node is None else tree.path_of(connection, node.ino)
     if length:
         rescue.keep(content.content_id, path, why)
+    else:
+        log.error("unsent changes of %s are lost: their bytes are not in the cache directory any more", path)
     contents.delete(connection, content.content_id)
     blobs.delete(content.content_id)
     if node is None or node.content_id != content.content_id:

@@ -318,3 +318,16 @@ def test_a_name_that_is_no_text_is_damage_though_sqlite_finds_the_catalog_whole(
     assert [each.law for each in trio.run(repair, directory)] == ["catalog"]
     assert fsck.check(directory) == []
     assert set(UNSENT.values()) <= set(everything_in(directory / "rescued"))
+
+
+def test_unsent_bytes_that_somebody_deleted_are_told_of(
+    ruin: Ruin, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "state"
+    shutil.copytree(ruin.directory, directory)
+    for path in (directory / "blobs").rglob("*"):
+        if path.is_file() and path.read_bytes() == UNSENT["/far/new"]:
+            path.unlink()
+    machine = Machine("ann", copy.deepcopy(ruin.drive), directory)
+    machine._let_go()
+    assert "far/new are lost" in caplog.text

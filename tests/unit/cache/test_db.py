@@ -127,6 +127,47 @@ async def test_a_sync_that_failed_is_proved_anew(db: Database, tmp_path: Path) -
     assert (get_meta(db.reader, "first"), get_meta(db.reader, "second")) == ("1", "1")
 
 
+class Refusing:
+    """A connection whose every statement fails."""
+
+    def __init__(self, code: int) -> None:
+        self._code = code
+
+    def execute(self, _sql: str) -> None:
+        raise coded(self._code)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+@pytest.mark.parametrize(("code", "kind"), [(sqlite3.SQLITE_FULL, NoSpaceLeft), (sqlite3.SQLITE_IOERR_FSYNC, OSError)])
+async def test_a_log_that_a_disk_does_not_let_be_folded_in_ends_nothing(
+    db: Database, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[Exception]
+) -> None:
+    log = db._path.with_name("state.db-wal")
+    await db.write(lambda connection: set_meta(connection, "first", "1"))
+    grown = log.stat().st_size
+    with monkeypatch.context() as patch:
+        patch.setattr(db, "_checkpointer", Refusing(code))
+        with pytest.raises(kind):
+            await db.checkpoint()
+    await db.write(lambda connection: set_meta(connection, "second", "1"), durable=True)
+    assert log.stat().st_size < grown, "a sync of the log failed: it is proved anew"
+
+
+@pytest.mark.parametrize(("code", "damaged"), [(sqlite3.SQLITE_CANTOPEN, False), (sqlite3.SQLITE_CORRUPT, True)])
+async def test_a_catalog_that_could_not_be_looked_at_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, damaged: bool
+) -> None:
+    with closing(Database(tmp_path / "state.db", runner=inline, checked=False)) as db:
+        with monkeypatch.context() as patch:
+            patch.setattr("cache.db._connect", lambda _path, _factory: Refusing(code))
+            await db.check()
+        assert db.damaged is damaged
+        await db.check()
+        assert db.damaged is damaged
+
+
 def test_the_schema_has_its_version(db: Database) -> None:
     assert db.reader.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
