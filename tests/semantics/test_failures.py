@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import os
 import threading
 from contextlib import suppress
@@ -282,6 +283,25 @@ async def test_what_was_not_uploaded_was_evicted(machine: Machine) -> None:
         await machine.store.save()
         assert machine.tree()["/big"] == b"mine" + BIG[4:]
         assert machine.tree()["/new"] == b"mine too"
+
+
+async def test_a_full_disk_took_what_it_could_not_keep(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who writes is told; what was accepted before is kept, and sent."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+    async with machine.running():
+        fh, _ = await machine.filesystem.create(*machine.place("/new"), 0o644, os.O_RDWR)
+        await machine.filesystem.write(fh, 0, b"accepted")
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "pwrite", full)
+            with pytest.raises(OSError, match="no room") as refused:
+                await machine.filesystem.write(fh, 8, b", and more")
+        assert refused.value.errno == errno.ENOSPC
+        await machine.filesystem.release(fh)
+        assert await machine.push_all()
+    assert machine.drive.tree()["/new"] == b"accepted"
 
 
 async def test_an_upload_was_given_up_after_some_tries(machine: Machine) -> None:
