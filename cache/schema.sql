@@ -3,7 +3,7 @@
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,   -- url, root_id, anchor, boot_id, clean (1 after an orderly close), sweep (due | done),
-                              -- catalog (random: tells one catalog's inode numbers from another's), paused, push
+                              -- catalog (random: tells one catalog's inode numbers from another's), push
     value TEXT NOT NULL
 ) STRICT;
 

@@ -4,6 +4,7 @@
     DIR/blobs/      contents by id                         DIR/seal        what an orderly close says of the catalog
     DIR/rescued/    unsent bytes without a row             DIR/quarantine/ catalogs that were damaged
     DIR/set-aside/  bytes that lost, for a person          DIR/ballast     room for the catalog on a full disk
+    DIR/paused      there while the mount is paused
 
 The janitor does behind everybody's back what nobody should wait for: it writes down, syncs, searches and deletes.
 """

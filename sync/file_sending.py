@@ -43,10 +43,13 @@ class FileSender:
         self.moving: dict[Ino, Progress] = {}
         self.bytes_up = 0
         self._sending: set[trio.CancelScope] = set()
+        self._paused = False
 
-    def interrupt(self) -> None:
-        """Let no more bytes travel; whatever the remote took, the same upload goes on from later."""
-        for scope in self._sending:
+    def pause(self, *, paused: bool) -> None:
+        """Let no more bytes travel, also of what is about to; whatever the remote took, the same upload goes on from
+        later."""
+        self._paused = paused
+        for scope in self._sending if paused else ():
             scope.cancel()
 
     @contextmanager
@@ -106,7 +109,7 @@ class FileSender:
             yield source
 
     async def _whole(self, out: Outgoing, opened: OpenContent, source: UploadSource) -> None:
-        action = _sendable(out)
+        action = self._sendable(out)
         key = await out.mark(action, source)
         reached("marked")
         watched = WatchedSource(source, lambda: None, self.moving[out.change.ino])
@@ -121,11 +124,11 @@ class FileSender:
         await self._landed(out, opened, source, item)
 
     async def _in_pieces(self, out: Outgoing, opened: OpenContent, source: UploadSource) -> None:
-        action, content_id = _sendable(out), opened.content_id
+        action, content_id = self._sendable(out), opened.content_id
         streams: list[Watched] = []
 
         def watched(stream: Stream) -> Watched:
-            check = partial(_still_wanted, out, opened, source, content_id)
+            check = partial(self._check_wanted, out, opened, source, content_id)
             streams.append(Watched(stream, check, self.moving[out.change.ino]))
             return streams[-1]
 
@@ -135,8 +138,8 @@ class FileSender:
                 brought = await self._transfers.bring(content_id, source, base, watched)
         finally:
             self.bytes_up += sum(each.travelled_bytes for each in streams)
-        _still_wanted(out, opened, source, content_id)
-        action = _sendable(out)
+        self._check_wanted(out, opened, source, content_id)
+        action = self._sendable(out)
         key = await out.mark(action, source, brought.upload_id)
         reached("marked")
         item = await self._transfers.commit(
@@ -144,6 +147,21 @@ class FileSender:
         )
         reached("stored")
         await self._landed(out, opened, source, item, lambda connection: uploads.forget(connection, brought.row))
+
+    def _sendable(self, out: Outgoing) -> requests.Create | requests.Overwriting:
+        """What is to be sent now; Superseded when that is no content any more, or nothing."""
+        action = out.planned()
+        if self._paused or not isinstance(action, requests.Create | requests.Overwriting):
+            raise requests.Superseded
+        return action
+
+    def _check_wanted(self, out: Outgoing, opened: OpenContent, source: UploadSource, content_id: ContentId) -> None:
+        """Raises Superseded when these bytes are not to be sent any more, BadDigest when they are not what they
+        were."""
+        if not source.copied and opened.writes != source.writes:
+            raise BadDigest("the file was written to while it was sent")
+        if self._sendable(out).node.content_id != content_id:
+            raise requests.Superseded
 
     async def _landed(
         self, out: Outgoing, opened: OpenContent, source: UploadSource, item: Item,
@@ -166,22 +184,7 @@ class FileSender:
             raise
 
 
-def _sendable(out: Outgoing) -> requests.Create | requests.Overwriting:
-    action = out.planned()
-    if not isinstance(action, requests.Create | requests.Overwriting):
-        raise requests.Superseded
-    return action
-
-
 def _target(action: requests.Create | requests.Overwriting) -> NewFile | Overwrite:
     if isinstance(action, requests.Create):
         return NewFile(parent_id=action.parent_id, name=action.name)
     return Overwrite(item_id=action.item.item_id, base=action.base)
-
-
-def _still_wanted(out: Outgoing, opened: OpenContent, source: UploadSource, content_id: ContentId) -> None:
-    """Raises Superseded when these bytes are not to be sent any more, BadDigest when they are not what they were."""
-    if not source.copied and opened.writes != source.writes:
-        raise BadDigest("the file was written to while it was sent")
-    if _sendable(out).node.content_id != content_id:
-        raise requests.Superseded

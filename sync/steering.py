@@ -1,18 +1,22 @@
 """What a person decides about a running mount: pause and resume, approve and reject, what becomes of a conflict copy.
 
-Each decision is written down in the catalog, in one transaction with its effect, and holds across a restart.
+Each decision is written down, in one transaction with its effect if that is one on the catalog, and holds across a
+restart.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
+
+import trio
 
 from cache import activity, edits, holding, tree
 from cache.activity import Entry, What, Who
-from cache.db import get_meta, set_meta
 from cache.errors import NotFound
 from cache.model import EntryChanged, Ino, ItemId, Kind, Node, NodeChanged
+from cache.pause import Pause
 from sync import review, sides
 from sync.choices import Keep
 
@@ -48,6 +52,7 @@ class Steering:
         keeper: Keeper,
     ) -> None:  # fmt: skip
         self._store = store
+        self._pause = Pause(store.directory)
         self._applier = applier
         self._uploader = uploader
         self._hydrator = hydrator
@@ -62,11 +67,11 @@ class Steering:
     @property
     def paused(self) -> bool:
         """Whether nothing leaves this machine, and nothing comes that nobody waits for."""
-        return get_meta(self._store.db.reader, "paused") == "1"
+        return self._pause.on
 
     async def pause(self, *, paused: bool) -> None:
-        """Stop, or go on; an upload under way ends, and goes on later where the remote stands."""
-        await self._store.db.write(lambda connection: set_meta(connection, "paused", "1" if paused else "0"))
+        """Stop, or go on; an upload under way ends, and goes on later where the remote stands. Raises OSError."""
+        await trio.to_thread.run_sync(partial(self._pause.put, on=paused))
         self._take_effect(paused=paused)
 
     def _take_effect(self, *, paused: bool) -> None:

@@ -81,8 +81,7 @@ class Uploader:
         self.paused = paused
         self._hurry = not paused
         self._leftovers.pause(paused=paused)
-        if paused:
-            self.files.interrupt()
+        self.files.pause(paused=paused)
         self._wake.set()
 
     async def run(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+import sync.upload_source
 from sync.choices import Policy
 from sync.remote import Unknown
 from tests.fakes.faults import Fault
@@ -46,6 +47,50 @@ async def test_it_outlives_the_process(desk: Desk) -> None:
     assert desk.machine.engine.statistics().paused
     assert not await desk.machine.push_all(5.0)
     assert "/n" not in desk.drive.tree()
+
+
+async def test_it_outlives_the_catalog(desk: Desk) -> None:
+    """What a person decided is not forgotten with what the server tells anew."""
+    await desk.machine.engine.steering.pause(paused=True)
+    desk.machine._let_go()
+    (desk.machine.directory / "state.db").write_bytes(b"damaged" * 1000)
+    desk.machine.open()
+    await desk.machine.begin()
+    assert desk.machine.engine.statistics().paused
+    await desk.machine.create("/n", b"mine")
+    assert not await desk.machine.push_all(5.0)
+    await desk.machine.engine.steering.pause(paused=False)
+    desk.machine.crash()
+    assert not desk.machine.engine.statistics().paused
+    assert await desk.machine.push_all(5.0)
+    assert desk.drive.tree()["/n"] == b"mine"
+
+
+@pytest.mark.parametrize("data", [b"mine", LARGE], ids=["small", "large"])
+async def test_nothing_begins_that_was_being_read_for_it(
+    desk: Desk, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A film is hashed for seconds before its first byte travels."""
+    digest_of, reading, read = sync.upload_source.digest_of, trio.Event(), trio.Event()
+
+    async def slowly(fd: int) -> tuple[int, str]:
+        reading.set()
+        await read.wait()
+        return await digest_of(fd)
+
+    monkeypatch.setattr("sync.upload_source.digest_of", slowly)
+    await desk.machine.create("/n", data)
+    desk.machine.remote.requests.clear()
+    steering = desk.machine.engine.steering
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(desk.machine.push_one, 0)
+            await reading.wait()
+            await steering.pause(paused=True)
+            read.set()
+    assert desk.machine.remote.requests == []
+    await steering.pause(paused=False)
+    assert (await desk.meet())["/n"] == data
 
 
 async def test_an_upload_under_way_ends_and_goes_on_later(desk: Desk) -> None:
