@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import contents, journal, pacing, paths, tree
+from cache import contents, journal, pacing, tree
 from cache.errors import LocalError
 from cache.evict import DEFAULT_FLOOR_BYTES
-from cache.model import Aspect, ChangeState, Ino, LocalChange, News, Node
+from cache.model import ChangeState, Ino, News, Node
 from sync import fetching
 from sync.applying import Applier
 from sync.choices import Policy
@@ -29,6 +29,7 @@ from sync.hydrator import Hydrator
 from sync.keeper import Keeper, Kept
 from sync.prefetch import Prefetcher
 from sync.puller import Puller
+from sync.queued import QueuedChange, queued
 from sync.remote import NotSignedIn, Remote, RemoteError, Space
 from sync.setbacks import DISK_RETRY_S
 from sync.steering import Steering
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from cache.pinfile import PinRule, PinState
     from cache.store import LocalStore
     from sync.capabilities import Capabilities
-    from sync.upload_source import Progress
 
 log = logging.getLogger(__name__)
 
@@ -74,20 +74,6 @@ class EngineStatistics:
     pins: Kept
     refused: dict[str, int]  # how often a rule kept a program from fetching, by its name
     last_error: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuedChange:
-    """A row of the outbox and where it is, or was, in the tree."""
-
-    path: str
-    change: LocalChange
-    before: str | None  # of something moved: where the remote has it
-    progress: Progress | None  # of its bytes, while they travel
-
-
-def _progress(moving: Mapping[Ino, Progress], row: LocalChange) -> Progress | None:
-    return moving.get(row.ino) if row.aspect in {Aspect.CREATE, Aspect.CONTENT} else None
 
 
 class Engine:
@@ -260,17 +246,7 @@ class Engine:
 
     def queue(self) -> list[QueuedChange]:
         """The outbox, oldest first, with paths for people."""
-        reader = self.store.db.reader
-        moving = self.uploader.files.moving
-        return [
-            QueuedChange(
-                path=paths.of_change(reader, row),
-                change=row,
-                before=paths.before(reader, row) if row.aspect is Aspect.PLACE else None,
-                progress=_progress(moving, row),
-            )
-            for row in journal.all_changes(reader)
-        ]
+        return queued(self.store.db.reader, self.uploader.files.moving)
 
     async def retry(self) -> int:
         """Try everything parked or backing off again; returns how many were parked."""

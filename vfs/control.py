@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sync.engine import QueuedChange
+    from sync.queued import QueuedChange
     from sync.steering import Steering
 
 log = logging.getLogger(__name__)
@@ -238,6 +238,7 @@ class Control:
                 **msgspec.to_builtins(each.change),
                 "before": each.before,
                 "progress": msgspec.to_builtins(each.progress),
+                "waits": each.waits,
             }
             for each in self._engine.queue()
         ]

@@ -186,7 +186,9 @@ def _why(row: dict[str, object]) -> str:
     progress = row.get("progress")
     if isinstance(progress, dict):
         return f"{show_bytes(int(progress['sent_bytes']))} of {show_bytes(int(progress['total_bytes']))} sent"
-    return "waits for `anchorfs approve`" if row["state"] == "held" else str(row.get("reason") or "")
+    return (
+        "waits for `anchorfs approve`" if row["state"] == "held" else str(row.get("waits") or row.get("reason") or "")
+    )
 
 
 @reporting

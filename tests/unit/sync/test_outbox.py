@@ -275,3 +275,19 @@ async def test_a_folder_whose_removal_met_another_change_is_removed_all_the_same
     desk.drive.set_attributes(folder.item_id, folder.metadata_version, mode=0o700, mtime_ns=9)
     assert await desk.machine.push_all(60.0)
     assert desk.drive.tree() == {"/f": b"old"}
+
+
+async def test_what_waits_for_a_parked_folder_says_so(desk: Desk) -> None:
+    await desk.mkdir("/n")
+    await desk.mkdir("/n/deep")
+    await desk.machine.create("/n/deep/file", b"1")
+    desk.machine.remote.inject(Fault(operation="make_folder", before=NameRefused("not here")))
+    assert not await desk.machine.push_all(5.0)
+    told = [(each.path, each.change.reason, each.waits) for each in desk.machine.engine.queue()]
+    assert told == [
+        ("/n", "not here", None),
+        ("/n/deep", None, "its folder comes first: /n is parked"),
+        ("/n/deep/file", None, "its folder comes first: /n is parked"),
+    ]
+    assert await desk.machine.engine.retry() == 1
+    assert (await desk.meet())["/n/deep/file"] == b"1"

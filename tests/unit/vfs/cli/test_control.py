@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cache.model import Ino
-    from sync.engine import QueuedChange
     from sync.fetching import Progress
+    from sync.queued import QueuedChange
 
 
 @dataclass(frozen=True)
