@@ -122,7 +122,8 @@ class Engine:
             task_status.started()
 
     async def _keep_running(self, part: Callable[[], Awaitable[None]]) -> None:
-        """A disk that is full, or fails for a while, does not take the mount down: the part begins again."""
+        """A disk that is full, or fails for a while, does not take the mount down, nor does a mistake of ours: the part
+        begins again."""
         told = ""
         while True:
             try:
@@ -132,6 +133,11 @@ class Engine:
                 if self._last_error != told:
                     told = self._last_error
                     log.warning("this machine's disk: %s", told)
+            except* Exception as errors:
+                self._last_error = "internal error: " + "; ".join(repr(each) for each in errors.exceptions)
+                if self._last_error != told:
+                    told = self._last_error
+                    log.exception("a part of the engine failed; it begins again")
             await trio.sleep(DISK_RETRY_S)
 
     def _heard(self, error: RemoteError | None) -> None:

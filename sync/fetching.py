@@ -135,10 +135,10 @@ class Fetcher:
                 ended.append(error)
 
     async def _bring(self, unit: list[tuple[Ino, int]], progress: Progress, unused_since_s: int | None) -> None:
-        missing = sum(each for _, each in unit)
-        if not await self._evictor.make_room(missing, unused_since_s):
+        refused = await self._make_room(sum(each for _, each in unit), unused_since_s)
+        if refused is not None:
             for ino, _ in unit:
-                progress.fail(ino, NoSpaceLeft("it does not fit into the cache", missing_bytes=missing))
+                progress.fail(ino, refused)
             return
         if len(unit) > 1:
             await self._together([ino for ino, _ in unit])
@@ -152,10 +152,18 @@ class Fetcher:
             except (RemoteError, LocalError, OSError) as error:
                 progress.fail(ino, error)
 
+    async def _make_room(self, missing_bytes: int, unused_since_s: int | None) -> LocalError | OSError | None:
+        """Why there is none."""
+        try:
+            fits = await self._evictor.make_room(missing_bytes, unused_since_s)
+        except (LocalError, OSError) as error:
+            return error
+        return None if fits else NoSpaceLeft("it does not fit into the cache", missing_bytes=missing_bytes)
+
     async def _together(self, inos: list[Ino]) -> None:
         try:
             await self._prefetcher.bring(inos)
-        except Permanent as error:
+        except (Permanent, LocalError, OSError) as error:
             log.debug("files are asked for one by one: %s", error)
 
     async def _alone(self, ino: Ino, progress: Progress) -> None:

@@ -18,7 +18,7 @@ from cache.db import get_meta, set_meta
 from cache.errors import NotFound
 from cache.failpoints import reached
 from cache.model import ROOT_INO, Anchor, Ino, Item, ItemId
-from sync.remote import AnchorExpired, ChangePage, Gone, Listing, Remote, RemoteError, Tombstone
+from sync.remote import AnchorExpired, ChangePage, Gone, Listing, ProtocolViolation, Remote, RemoteError, Tombstone
 
 if TYPE_CHECKING:
     import random
@@ -277,7 +277,10 @@ class _Request:
     async def send(self, remote: Remote, anchor: Anchor) -> None:
         """Ask; an error is kept for `told`."""
         try:
-            self._page = await remote.changes(anchor)
+            page = await remote.changes(anchor)
+            if page.has_more and page.anchor == anchor:
+                raise ProtocolViolation("the feed has more, and does not go on")  # told as any other
+            self._page = page
         except RemoteError as error:
             self._error = error
 

@@ -85,7 +85,8 @@ class Uploader:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. What was under way when it last ended is sent again."""
+        await self._setbacks.write_down(lambda connection: pacing.stop_running(connection, self._busy))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._leftovers.run)
             while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -236,3 +237,25 @@ async def test_a_word_that_is_no_pin_is_refused(tmp_path: Path) -> None:
         assert here.store.pins.rules == ()
         assert contents.usage(here.store.db.reader).contents == 0
         assert Kind.FOLDER is tree.by_ino(here.store.db.reader, ino).kind  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("part", "step"), [("store", "deposit"), ("evictor", "make_room")])
+async def test_a_disk_that_fails_once_keeps_nothing_away_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, step: str
+) -> None:
+    docs, failed = Docs(), 0
+    async with keeping_machine(tmp_path, docs) as here:
+        owner = here.store if part == "store" else here.engine.evictor
+        working = getattr(owner, step)
+
+        async def failing(*arguments: object) -> object:
+            nonlocal failed
+            failed += 1
+            if failed == 1:
+                raise OSError(errno.EIO, "a bad sector")
+            return await working(*arguments)
+
+        monkeypatch.setattr(owner, step, failing)
+        await here.engine.pin(await here.ino("docs"), PinState.PINNED)
+        await until(lambda: those_here(here, docs) == "abcd")
+        assert failed

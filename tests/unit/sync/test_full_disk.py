@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 import trio
 
+from cache import journal
 from cache.errors import NoSpaceLeft
 from cache.model import ChangeState, Kind
 from tests.fakes.drive import FakeDrive
+from tests.fakes.faults import Fault
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cache.db import Database
+    from cache.model import LocalChange
 
 pytestmark = pytest.mark.virtual_time
 
@@ -81,6 +84,35 @@ async def test_every_part_goes_on_when_the_disk_can_be_written_again(machine: Ma
         nursery.cancel_scope.cancel()
     assert machine.drive.tree() == {"/f": b"mine", "/n": b"theirs"}
     assert machine.tree() == machine.drive.tree()
+
+
+@pytest.mark.parametrize("error", [ERRORS[1], ZeroDivisionError("a bug")], ids=["disk", "bug"])
+async def test_what_was_under_way_when_the_uploader_failed_is_sent_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """Else its row would count as being sent until the next start, and a barrier would wait for it for ever."""
+    await machine.write(machine.at("/f").ino, 0, b"mine", os.O_RDWR | os.O_TRUNC)
+    under_way = machine.remote.inject(Fault(operation="put", gate=trio.Event()))
+    due, failed = journal.due, trio.Event()
+
+    def failing(*arguments: object, **named: int) -> list[LocalChange]:
+        if under_way.reached.is_set() and not failed.is_set():
+            failed.set()
+            raise error
+        return due(*arguments, **named)  # type: ignore[arg-type]
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(machine.engine.run)
+        with trio.fail_after(10):
+            await under_way.reached.wait()
+            monkeypatch.setattr(journal, "due", failing)
+            machine.engine.uploader.wake()
+            await failed.wait()
+            assert await machine.engine.settle()
+        nursery.cancel_scope.cancel()
+    assert machine.drive.tree() == {"/f": b"mine"}
+    assert str(error) in caplog.text
+    caplog.clear()
 
 
 async def test_the_outcome_of_a_push_waits_for_the_disk(machine: Machine) -> None:

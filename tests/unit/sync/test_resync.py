@@ -1,19 +1,22 @@
-"""A feed that does not reach back: every folder that was listed is compared, wherever it goes meanwhile."""
+"""A feed that does not reach back: all that is known is compared, wherever it goes meanwhile; one that goes nowhere."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
-from sync.remote import Unreachable
+from sync.remote import ChangePage, ProtocolViolation, Unreachable
 from tests.fakes.faults import Fault
 from tests.model.desk import Desk, at_work
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from cache.model import Anchor
 
 pytestmark = pytest.mark.virtual_time
 
@@ -95,3 +98,15 @@ async def test_what_is_asked_for_after_a_resync_is_asked_for_by_the_next_process
     await machine.begin()
     await machine.pull()
     assert "/new/f" not in machine.tree()
+
+
+async def test_a_feed_that_does_not_go_on_is_not_followed_for_ever(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await desk.machine.pull()
+    changes = desk.machine.remote.changes
+
+    async def stuck(anchor: Anchor) -> ChangePage:
+        return dataclasses.replace(await changes(anchor), anchor=anchor, has_more=True)
+
+    monkeypatch.setattr(desk.machine.remote, "changes", stuck)
+    with trio.fail_after(5), pytest.raises(ProtocolViolation):
+        await desk.machine.pull()
