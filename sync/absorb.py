@@ -69,7 +69,7 @@ class Absorber(Showing):
         if removal is not None:
             self._removed_here(told, removal)
             return
-        parent = None if told.parent_id is None else tree.by_item(self.connection, told.parent_id)
+        parent = self.home(told)
         if parent is None or not (parent.listed or unlisted_parent):
             self.leave_unshown(told)
             return
@@ -174,7 +174,7 @@ class Absorber(Showing):
             return
         journal.drop(self.connection, removal.ino)
         self.after.nameless.add(removal.ino)
-        parent = None if told.parent_id is None else tree.by_item(self.connection, told.parent_id)
+        parent = self.home(told)
         if parent is None:
             items.delete(self.connection, told.item_id)
             return
@@ -225,7 +225,7 @@ class Absorber(Showing):
             self.gone(Tombstone(item_id=told.item_id, parent_id=old.parent_id))
             self.item(told)
             return
-        parent = None if told.parent_id is None else tree.by_item(self.connection, told.parent_id)
+        parent = self.home(told)
         if parent is None:
             pending = journal.of_node(self.connection, node.ino)
             if old is not None and node.parent is not None and self._leaves(old, told, pending.get(Aspect.PLACE)):

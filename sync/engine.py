@@ -179,12 +179,13 @@ class Engine:
         parked, held = journal.count(reader, ChangeState.PARKED), journal.count(reader, ChangeState.HELD)
         moving = self.uploader.files.moving.values()
         age_s = trio.current_time() - self._fresh_at_s
+        queued_rows = journal.count(reader)
         (conflicts,) = reader.execute("SELECT count(*) FROM conflict").fetchone()
         return EngineStatistics(
             connection=self._connection,
             anchor=self.puller.anchor or "",
             anchor_age_s=round(age_s, 3) if math.isfinite(age_s) else -1.0,
-            queue_pending=journal.count(reader) - parked - held,
+            queue_pending=queued_rows - parked - held,
             queue_parked=parked,
             queue_held=held,
             paused=self.steering.paused,
@@ -200,7 +201,7 @@ class Engine:
             conflicts=int(conflicts),
             pins=self.keeper.kept,
             refused=dict(self.refused),
-            last_error=self._last_error or self.uploader.statistics.last_error,
+            last_error=self._last_error or (self.uploader.statistics.last_error if queued_rows else None),
         )
 
     async def settle(self, timeout_s: float | None = None) -> bool:

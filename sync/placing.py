@@ -182,8 +182,10 @@ class Placing:
         activity.note(self.connection, self.clock.now_s, ino, what, detail, who=who, path=path)
 
     def home(self, known: Item) -> Node | None:
-        """The folder in which the remote has an item."""
-        return None if known.parent_id is None else tree.by_item(self.connection, known.parent_id)
+        """The folder in which the remote has an item. What is no folder here, or no more there, is none: it is asked
+        for."""
+        node = None if known.parent_id is None else tree.by_item(self.connection, known.parent_id)
+        return node if node is not None and node.kind is Kind.FOLDER else None
 
     def _undo_cycle(self, node: Node, parent: Node) -> bool:
         """Remote moved `node` below `parent`, which a local move put below `node`: the local one is undone."""

@@ -8,11 +8,11 @@ import pytest
 import trio
 from msgspec.structs import replace
 
-from cache.model import Kind
+from cache.model import ItemId, Kind, Version
 from sync.remote import Tombstone, Unreachable
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
-from tests.model.desk import Desk
+from tests.model.desk import Desk, at_work
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
@@ -100,3 +100,17 @@ async def test_a_folders_end_is_told_before_that_of_what_it_held(tmp_path: Path)
             assert machine.at("/g").ino == ino
     finally:
         machine.remove()
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_nothing_is_put_below_a_file(tmp_path: Path, known: bool) -> None:
+    """Whatever the remote says of an item's folder: a node below a file could never be forgotten."""
+    async with at_work(tmp_path, {"/f": b"1", "/d": None, "/d/c": b"2"}) as desk:
+        machine, file, child = desk.machine, desk.drive.at("/f"), desk.drive.at("/d/c")
+        told = replace(child, parent_id=file.item_id, metadata_version=Version("other"))
+        told = told if known else replace(told, item_id=ItemId("new"))
+        await machine.engine.applier.apply(lambda absorber: absorber.item(told, unlisted_parent=True))
+        desk.deleted("/f")
+        assert await desk.meet() == {"/d": None, "/d/c": b"2"}
+        await machine.store.save()
+        assert machine.faults() == []

@@ -135,6 +135,7 @@ async def test_what_is_refused_is_parked_shown_and_retried(desk: Desk) -> None:
     assert abs(at_s - desk.machine.store.clock().now_ns / 1e9) < 60
     assert await desk.machine.engine.retry() == 1
     assert (await desk.meet())["/n"] == b"mine"
+    assert desk.machine.engine.statistics().last_error is None
 
 
 async def test_what_is_refused_for_its_name_is_sent_under_another(desk: Desk) -> None:
