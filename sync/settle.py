@@ -204,11 +204,11 @@ def take_over(connection: sqlite3.Connection, ino: Ino, told: Item, clock: Clock
         return []
     xattrs.keep(connection, other, told)
     tree.set_item(connection, other.ino, None)
-    edited = journal.get(connection, other.ino, Aspect.CONTENT) is not None
+    held = is_held(connection, other.ino, Aspect.CONTENT)
     journal.drop(connection, other.ino)
-    if edited:
-        journal.record(connection, other.ino, Aspect.CREATE, None, 0)  # an item of its own
-        xattrs.record(connection, other.ino, None, clock)
+    if held is not None:
+        journal.record(connection, other.ino, Aspect.CREATE, None, clock.now_s, held=held)  # an item of its own
+        xattrs.record(connection, other.ino, None, clock, held=held)
         return []
     for child in tree.children(connection, other.ino):
         if tree.child(connection, ino, child.name) is None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from cache.model import Node
+    from cache.opened import OpenContent
     from tests.model.machine import Machine
 
 pytestmark = pytest.mark.virtual_time
@@ -128,6 +130,29 @@ async def test_what_is_written_after_the_approval_waits_again(desk: Desk) -> Non
     await desk.machine.engine.steering.approve(["/f"])
     await desk.write("/f", b"mine, later")
     await nothing_goes(desk)
+
+
+@pytest.mark.parametrize("clash", [False, True])
+async def test_what_is_written_while_what_was_approved_is_about_to_be_sent_waits_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, *, clash: bool
+) -> None:
+    await desk.write("/f", b"mine")
+    if clash:
+        desk.edited("/f", b"theirs")
+        await desk.machine.pull()
+    await desk.machine.engine.steering.approve(["/f"])
+    open_content = desk.machine.store.open_content
+
+    async def late(node: Node) -> OpenContent:
+        monkeypatch.setattr(desk.machine.store, "open_content", open_content)
+        await desk.write("/f", b"not approved")
+        return await open_content(node)
+
+    monkeypatch.setattr(desk.machine.store, "open_content", late)
+    before = desk.drive.tree()
+    assert not await desk.machine.push_all(5.0)
+    assert (desk.drive.tree(), desk.machine.tree()["/f"]) == (before, b"not approved")
+    assert [row.state for row in desk.machine.outbox()] == [ChangeState.HELD]
 
 
 async def test_closing_a_file_is_no_further_change(desk: Desk) -> None:
