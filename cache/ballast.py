@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIZE_BYTES = 4 << 20
+_NAME = "ballast"
 
 
 class Ballast:
     """The file in a state directory."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / "ballast"
+        self._path = directory / _NAME
         self.take_on()
 
     def take_on(self) -> None:
@@ -37,4 +38,12 @@ class Ballast:
 
     def throw_off(self) -> None:
         """Give its room to the catalog."""
-        self._path.unlink(missing_ok=True)
+        thrown_off(self._path.parent)
+
+
+def thrown_off(directory: Path) -> bool:
+    """The same, of a state directory that nobody has open yet; whether there was any."""
+    path = directory / _NAME
+    held = path.exists() and path.stat().st_size > 0
+    path.unlink(missing_ok=True)
+    return held

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cache.errors import CacheInUse
@@ -25,6 +26,7 @@ def take(directory: Path) -> int:
         pid = os.read(fd, 32).decode(errors="replace").strip()
         os.close(fd)
         raise CacheInUse("the cache directory is in use", path=str(directory), pid=pid) from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    with suppress(OSError):  # a full disk: the number is a help for people, the lock is held without it
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd

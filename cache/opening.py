@@ -17,9 +17,9 @@ import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from cache import on_disk, recovery, seal, strays
+from cache import ballast, on_disk, recovery, seal, strays
 from cache.db import DAMAGED, SCHEMA_VERSION, Database, Runner
-from cache.errors import StateUnusable
+from cache.errors import NoSpaceLeft, StateUnusable
 from cache.failpoints import reached
 from cache.rescue import Rescue, dated
 from cache.seal import Seal
@@ -42,10 +42,20 @@ CHECKED_BYTES = 32 << 20  # up to this size SQLite checks all of it here: 0.2 s.
 
 
 def opened(directory: Path, blobs: Blobs, rescue: Rescue, runner: Runner) -> Database:
-    """The catalog, and blobs that agree with it; the caller holds the lock. Raises StateUnusable, OSError.
+    """The catalog, and blobs that agree with it; the caller holds the lock. Raises StateUnusable, NoSpaceLeft, OSError.
 
-    A seal vouches for what was closed, and that may have been damaged while nobody read it: then it shows here.
+    On a full disk, of which SQLite says no more than that it failed, there is the room that was kept for it.
     """
+    try:
+        return _opened(directory, blobs, rescue, runner)
+    except (NoSpaceLeft, OSError):
+        if blobs.free_bytes() >= ballast.SIZE_BYTES or not ballast.thrown_off(directory):
+            raise
+    return _opened(directory, blobs, rescue, runner)
+
+
+def _opened(directory: Path, blobs: Blobs, rescue: Rescue, runner: Runner) -> Database:
+    """A seal vouches for what was closed, and that may have been damaged while nobody read it: then it shows here."""
     checked = move_damaged_aside(directory, blobs, rescue)
     try:
         return _recovered(directory, blobs, rescue, runner, checked=checked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,3 +85,17 @@ async def test_a_disk_full_of_pinned_bytes_is_full(disk: Path, monkeypatch: pyte
             await read_all(here)
         assert errno_of(full.value) == errno.ENOSPC
         assert await read(here, 0) == bytes([0]) * FILE_BYTES
+
+
+async def test_a_drive_on_a_full_disk_can_be_mounted(disk: Path) -> None:
+    """The room that was kept for such an hour is enough for the start."""
+    drive = drive_of_films()
+    async with machine(disk / "state", drive) as here:
+        expected = await read(here, 0)
+    with (disk / "somebody's").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    assert os.statvfs(disk).f_bavail == 0
+    async with machine(disk / "state", drive) as here:
+        here.remote.online = False
+        assert await read(here, 0) == expected
