@@ -55,11 +55,11 @@ BUNDLED_MIN = 2  # contents worth a file that nobody may change
 _SELECT = """SELECT n.ino, i.item_id, i.content_version, i.size, i.digest FROM node n
     JOIN item i ON i.item_id = n.item_id
     WHERE n.ino = ? AND n.content_id IS NULL AND n.kind = 'file' AND n.size = i.size
-        AND i.content_version IS NOT NULL"""
+        AND n.size > 0 AND i.content_version IS NOT NULL"""
 
 
 def placeholder(connection: sqlite3.Connection, ino: Ino) -> Placeholder | None:
-    """What there is to fetch for a node, if it is a placeholder."""
+    """What there is to fetch for a node, if it is a placeholder; of an empty file that is nothing."""
     row = connection.execute(_SELECT, (ino,)).fetchone()
     if row is None:
         return None

@@ -9,11 +9,12 @@ import pytest
 import trio
 import trio.testing
 
+from cache import fsck
 from sync import prefetch
 from sync.capabilities import Capabilities, Feature
 from sync.remote import BadDigest, Refused, Unreachable
 from sync.traversal import BATCH_MIN
-from tests.engine.machine import Machine, body, flat, forest, machine, until
+from tests.engine.machine import Machine, body, file_of, flat, forest, machine, until
 from tests.fakes.faults import Fault
 from tests.fakes.remote import FakeRemote
 
@@ -125,6 +126,16 @@ async def test_a_batch_that_is_cut_fails_nobody(tmp_path: Path) -> None:
         made.remote.inject(Fault(operation="read_many", cut_after_bytes=3 * 4096))
         made.remote.inject(Fault(operation="read_many", before=Unreachable()))
         assert await made.walk() == drive.tree()
+
+
+async def test_of_an_empty_file_there_is_nothing_to_fetch(tmp_path: Path) -> None:
+    drive = flat(2)
+    file_of(drive, drive.root_id, "empty", b"")
+    async with machine(tmp_path, drive) as made:
+        inos = [await made.ino("empty"), *await files(made)]
+        await made.engine.prefetcher.bring(inos)
+        assert await made.read(inos[0]) == b""
+        assert fsck.examine(made.store.db.reader, made.store.blobs, deep=True) == []
 
 
 @pytest.mark.parametrize("retain", [True, False])

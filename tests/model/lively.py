@@ -7,7 +7,7 @@ it removed may be gone in every version that there ever was; whatever a file sho
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cache import tree, xattrs
@@ -159,9 +159,11 @@ class Lively:
         if not found:
             return
         told = found[pick.number(len(found))]
-        for path in filter(pick.tree.__contains__, (told.copy, told.original)):
-            self._forget(self.machine.at(path))
-        await steering.resolve(self.machine.at(told.copy).ino, tuple(Keep)[pick.number(3)])
+        keep = tuple(Keep)[pick.number(3)]
+        async with AsyncExitStack() as stack:
+            for path in filter(pick.tree.__contains__, (told.copy, told.original)):
+                await stack.enter_async_context(self._going(self.machine.place(path)))
+            await steering.resolve(self.machine.at(told.copy).ino, keep)
 
     # Parts -------------------------------------------------------------------------------------------------------
 
@@ -195,9 +197,13 @@ class Lively:
             yield
             return
         async with self._only_one(node.ino):
-            self.machine.removed.add(node.ino)
             self._forget(node)
-            yield
+            try:
+                yield
+            finally:
+                after = tree.by_ino(self.machine.store.db.reader, node.ino)
+                if after is None or after.parent is None:
+                    self.machine.removed.add(node.ino)
 
     @asynccontextmanager
     async def _only_one(self, ino: Ino) -> AsyncIterator[None]:
