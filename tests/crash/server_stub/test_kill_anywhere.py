@@ -90,12 +90,8 @@ def recorded(benches: list[Bench]) -> list[str]:
     for number in range(RECORDINGS):
         with benches[0].fresh() as (server, folder):
             watch = Watch(folder, benches[0].folder / f"{number}.moments")
-            server.start(env=watch.environment)
-            asking = Asking()
-            with server.client() as asking.client:
-                asking.go_on()
-                agrees(server, asking)
-            server.stop()
+            assert ended(server, watch, Asking()) == 0
+            assert texts_of(server.root) == TREES[-1]
             runs.append([moment for moment in watch.moments() if not moment.split()[1].startswith(OURS)])
     return in_each(runs)
 
