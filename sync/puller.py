@@ -235,7 +235,8 @@ class Puller:
     async def _resync(self, fresh: Anchor | None) -> None:
         """The feed does not reach back: compare every listed folder, and ask for what is known in others; local changes
         and cached bytes stay."""
-        anchor = fresh or await self._remote.newest_anchor()
+        anchor, root = fresh or await self._remote.newest_anchor(), await self._remote.root()
+        await self._applier.apply(lambda absorber: absorber.root(root))  # another id, if the remote lost its index
         compared: set[Ino] = set()
         while ahead := [ino for ino in tree.listed_folders(self._store.db.reader) if ino not in compared]:
             for ino in ahead:  # wherever it is by now, or if it has no place

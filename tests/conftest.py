@@ -22,7 +22,7 @@ _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 0x40000  # sched.h, sys/mo
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long the tests are that can be of any length."""
-    parser.addoption("--model-examples", type=int, default=40, help="histories that the model test tries (40)")
+    parser.addoption("--model-examples", type=int, default=15, help="histories that the model test tries (15)")
     parser.addoption("--model-seed", type=int, default=0, help="which ones (0)")
     parser.addoption("--long", action="store_true", help="repeat what can be repeated as often as its bar says")
 

@@ -19,7 +19,7 @@ from tests.harness.waiting import until
 if TYPE_CHECKING:
     from types import TracebackType
 
-SIZE_BYTES = 48 << 20
+SIZE_BYTES = 128 << 20  # of memory, twice
 MEMORY = Path("/dev/shm")
 
 

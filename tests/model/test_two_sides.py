@@ -26,7 +26,7 @@ def work(kinds: tuple[str, ...], most: int) -> st.SearchStrategy[Work]:
     return st.lists(st.tuples(st.sampled_from(kinds), PICKS), max_size=most)
 
 
-@examples(25, 10_000)
+@examples(15, 10_000)
 @given(before=work(THERE[:3], 6), here=work(HERE, 6), there=work(THERE, 6), told_first=st.booleans())
 def test_what_only_one_side_made_is_there_for_both(before: Work, here: Work, there: Work, told_first: bool) -> None:
     first, second = (met(order, before, here, there, told_first=told_first) for order in ORDERS)

@@ -1,6 +1,6 @@
 """Random work on the mount and on a local file system, side by side: the same results, errors and trees at each step.
 
-Examples of 50 steps: 40, with `--long` 4,000; a step that differs is told with the example's seed and what led to it.
+Examples of 50 steps: 15, with `--long` 4,000; a step that differs is told with the example's seed and what led to it.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ def _told(act: Callable[[Side], object], side: Side) -> object:
 def test_random_work_has_the_same_results_as_on_a_local_file_system(
     mount: Mount, tmp_path: Path, often: Callable[[int, int], int]
 ) -> None:
-    for seed in range(often(40, 4_000)):
+    for seed in range(often(15, 4_000)):
         roots = (mount.path / str(seed), tmp_path / "local" / str(seed))
         for root in roots:
             root.mkdir(parents=True)

@@ -56,7 +56,7 @@ class Writer(threading.Thread):
                 self._change(client, root, {each["name"]: each for each in items if each["name"].startswith(self._own)})
 
     def _change(self, client: httpx.Client, root: str, items: dict[str, Any]) -> None:
-        data = self._chance.randbytes(8) * self._chance.randrange(1, 8_000)
+        data = self._chance.randbytes(8) * self._chance.randrange(1, 1_500)
         key = {"idempotency-key": f'"{self._chance.getrandbits(64):x}"'}
         item = items[self._chance.choice(list(items))] if items else None
         name, fresh = item and item["name"], f"{self._own}-{self._chance.getrandbits(40):x}"
