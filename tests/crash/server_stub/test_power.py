@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 WRITERS = 3
 CHANGES = (5, 40)  # that are acknowledged between two cuts, at least
-LYING = ("strace", "--follow-forks", "--quiet=all", "--output=/dev/null", "--inject=fsync,fdatasync,syncfs:retval=0")
+LYING = (
+    "strace", "--follow-forks", "--quiet=all", "--output=/dev/null", "--inject=fsync,fdatasync,syncfs:retval=0",
+    "setpriv", "--pdeathsig", "KILL", "--",  # the server does not outlive the tracer
+)  # fmt: skip
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/dev/loop-control").exists() or shutil.which("mkfs.ext4") is None,
