@@ -1,4 +1,4 @@
-"""Tell many histories of the model: `scripts/model --examples 10000 --seed 1 [--steps 30] [--wide]`.
+"""Tell many histories of the model: `scripts/model --examples 10000 --seed 1 [--steps 30] [--theme wide]`.
 
 The history of a seed is always the same one. One that ends badly is told with its seed, made shorter, and traced;
 then the exit status is 1.
@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from tests.model.history import Ending, History, Step, drawn, shorter, told
+from tests.model.history import Ending, History, Step, Theme, drawn, shorter, told
 
 if TYPE_CHECKING:
     from tests.model.world import World
@@ -31,7 +31,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the first one's seed; the next has the next (1)")
     parser.add_argument("--steps", type=int, default=30, help="how long each is (30)")
     parser.add_argument("--minutes", type=float, default=1e9, help="begin no further one after so long")
-    parser.add_argument("--wide", action="store_true", help="more can happen: another history for each seed")
+    parser.add_argument(
+        "--theme", type=Theme, choices=list(Theme), default=Theme.COMMON,
+        help="what they are about (common); wide: more can happen; names: few things, many names, hardly an answer",
+    )  # fmt: skip
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
     gc.freeze()  # what is imported stays; and a history leaves little that looking for it often would pay for
@@ -42,7 +45,7 @@ def main() -> int:
         if time.monotonic() - started > given.minutes * 60:
             break
         count += 1
-        ending = told(drawn(seed, given.steps, wide=given.wide))
+        ending = told(drawn(seed, given.steps, given.theme))
         if ending.broke:
             broken[ending.broke].append(seed)
             progress.line(f"seed {seed}: {ending.broke}")
@@ -51,7 +54,7 @@ def main() -> int:
     failed = sum(map(len, broken.values()))
     progress.line(f"{count} histories of {given.steps} steps, {failed} ended badly, {count / took_s:.1f} a second")
     for broke, seeds in sorted(broken.items(), key=lambda each: -len(each[1]))[:SHOWN]:
-        _tell(drawn(seeds[0], given.steps, wide=given.wide), broke)
+        _tell(drawn(seeds[0], given.steps, given.theme), broke)
     return 1 if broken else 0
 
 

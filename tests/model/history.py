@@ -6,6 +6,7 @@ import random
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tests.model import lively, operations, scenes, server_side
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 Value = int | str | bool | tuple[int, ...]
+Steps = dict[str, tuple[int, "dict[str, Sequence[Value] | str]"]]
 
 PICKS = "picks"  # four numbers that choose among what is there
 WHO = range(3)
 WHICH = range(6)
 FAULTS = ("lost", "lost", "unreachable", "twice", "lost-then-gone", "torn", "full", "denied", "cut")
 # Each kind of step: how often it is drawn, and what each of its arguments may be.
-STEPS: dict[str, tuple[int, dict[str, Sequence[Value] | str]]] = {
+STEPS: Steps = {
     "program": (12, {"who": WHO, "kind": operations.KINDS, "picks": PICKS}),
     "on_the_server": (3, {"kind": server_side.KINDS, "picks": PICKS}),
     "pull": (3, {"who": WHO}),
@@ -50,7 +52,7 @@ STEPS: dict[str, tuple[int, dict[str, Sequence[Value] | str]]] = {
     }),
     "crash": (1, {"who": WHO}),
 }  # fmt: skip
-WIDE_STEPS: dict[str, tuple[int, dict[str, Sequence[Value] | str]]] = {  # of wide histories only
+WIDE_STEPS: Steps = {  # of wide histories only
     "live": (6, {
         "who": WHO, "kind": lively.KINDS, "second": lively.KINDS,
         "beside": ("server", "server", "wire", "cache", "lost", "unreachable", "twice", "cut", "lost-then-gone"),
@@ -86,6 +88,40 @@ WIDE_STEPS: dict[str, tuple[int, dict[str, Sequence[Value] | str]]] = {  # of wi
 }  # fmt: skip
 
 
+NAMING = (
+    "create", "mkdir", "symlink", "rename", "rename", "rename", "exchange", "wrap", "wrap", "unwrap", "unwrap",
+    "unlink", "rmdir", "save", "write", "look",
+)  # fmt: skip
+NAMES_STEPS: Steps = {  # few things, many names, and hardly an answer
+    "program": (12, {"who": WHO, "kind": NAMING, "picks": PICKS}),
+    "push_with_fault": (9, {
+        "who": WHO, "which": WHICH, "at": ("*",),
+        "fault": ("lost", "lost", "unreachable", "unreachable", "twice", "lost-then-gone", "denied", "full"),
+    }),
+    "push_one": (4, {"who": WHO, "which": WHICH}),
+    "push_all": (1, {"who": WHO}),
+    "connect": (1, {"who": WHO, "online": (True, False)}),
+    "pull": (2, {"who": WHO}),
+    "crash": (1, {"who": WHO}),
+    "overlap": (3, {
+        "who": WHO, "engine": ("push", "push", "pull", "list"), "which": WHICH, "late": (False, True),
+        "beside": ("program", "program", "pull", "other", "news"), "kind": NAMING, "picks": PICKS, "dies": range(5),
+    }),
+    "on_the_server": (2, {"kind": server_side.KINDS, "picks": PICKS}),
+}  # fmt: skip
+
+
+class Theme(StrEnum):
+    """What histories are about; a seed tells another one in each."""
+
+    COMMON = "common"
+    NAMES = "names"
+    WIDE = "wide"
+
+
+THEMES = {Theme.COMMON: STEPS, Theme.NAMES: NAMES_STEPS, Theme.WIDE: STEPS | WIDE_STEPS}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step by its name."""
@@ -116,10 +152,10 @@ class Ending:
     trace: str = field(default="", compare=False)
 
 
-def drawn(seed: int, length: int, *, wide: bool = False) -> History:
-    """The history of a seed; a wide one is another one."""
+def drawn(seed: int, length: int, theme: Theme = Theme.COMMON) -> History:
+    """The history of a seed."""
     chance = random.Random(seed)
-    known = STEPS | WIDE_STEPS if wide else STEPS
+    known = THEMES[theme]
     rules, weights = list(known), [weight for weight, _ in known.values()]
 
     def value(choices: Sequence[Value] | str) -> Value:
@@ -130,7 +166,7 @@ def drawn(seed: int, length: int, *, wide: bool = False) -> History:
         return Step(rule, {name: value(choices) for name, choices in known[rule][1].items()})
 
     machines = chance.choice((1, 2, 2, 3))
-    ground = drawn_ground(chance) if wide else NARROW
+    ground = drawn_ground(chance) if theme is Theme.WIDE else NARROW
     return History(seed, machines, tuple(step() for _ in range(length)), ground)
 
 

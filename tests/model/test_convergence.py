@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from tests.model.history import PICKS, STEPS, Step, drawn, told
+from tests.model.history import PICKS, STEPS, Step, Theme, drawn, told
 from tests.model.world import World
 
 STEP_COUNT = 30
@@ -60,16 +60,19 @@ def test_nothing_is_lost_and_everybody_sees_the_same_in_the_end(pytestconfig: py
     run_state_machine_as_test(seed(pytestconfig.getoption("--model-seed"))(Convergence), settings=chosen)
 
 
-@pytest.mark.parametrize("number", range(8))
-def test_wide_histories_end_well(number: int) -> None:
-    ending = told(drawn(number, 15, wide=True))
-    assert ending.fingerprint, ending.trace
+@pytest.mark.parametrize(("theme", "count"), [(Theme.WIDE, 8), (Theme.NAMES, 100)])
+def test_histories_of_other_themes_end_well(theme: Theme, count: int) -> None:
+    for number in range(count):
+        ending = told(drawn(number, 15, theme))
+        assert ending.fingerprint, (
+            f"scripts/model --theme {theme} --steps 15 --examples 1 --seed {number}: {ending.trace}"
+        )
 
 
-@pytest.mark.parametrize("wide", [False, True])
-def test_a_seed_tells_one_history(wide: bool) -> None:
+@pytest.mark.parametrize("theme", Theme)
+def test_a_seed_tells_one_history(theme: Theme) -> None:
     for number in (3, 4, 5):
-        history = drawn(number, 30, wide=wide)
+        history = drawn(number, 30, theme)
         first, second = told(history), told(history)
         assert first.fingerprint, first.trace
         assert second == first
