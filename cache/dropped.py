@@ -35,14 +35,14 @@ def every(connection: sqlite3.Connection) -> list[Dropped]:
     return _dropped(connection.execute("SELECT content_id, size, bundle, bundle_at FROM dropped"))
 
 
-def left(connection: sqlite3.Connection, content_ids: Iterable[ContentId]) -> dict[ContentId, Dropped]:
+def left(connection: sqlite3.Connection, content_ids: Iterable[ContentId]) -> list[Dropped]:
     """Where those of these were that are in a blob of their own now; nobody may have them open."""
     rows = connection.execute(
         """SELECT d.content_id, d.size, d.bundle, d.bundle_at FROM json_each(?) AS asked
            JOIN dropped d ON d.content_id = asked.value JOIN content c ON c.content_id = d.content_id""",
         (json.dumps(list(content_ids)),),
     )
-    return {each.content_id: each for each in _dropped(rows)}
+    return _dropped(rows)
 
 
 def leave(connection: sqlite3.Connection, content: Content, place: Bundled) -> None:

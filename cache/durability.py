@@ -48,8 +48,7 @@ class Durability:
         self._blobs = blobs
         self._opened = opened
         self._refused: dict[ContentId, OSError] = {}  # dirty contents that the disk would not keep
-        self.last_copies: list[ContentId] = []  # dirty contents whose rows went, not yet through power loss
-        self.rooms: dict[ContentId, Content | Dropped] = {}  # in bundles, that rows told of, not yet through it
+        self.gone: set[Content | Dropped] = set()  # of which no row tells, but one may come back by a power loss
         self._all_at_s = self._dirty_at_s = self._folded_at_s = 0.0
         self._under_way: list[set[ContentId]] = []  # what each sync brings, and what has not changed since it began
 
@@ -118,33 +117,24 @@ class Durability:
             await self.sync_all(dirty_only=True)
         else:
             return []
-        return await self.delete_last_copies()
+        return await self.delete_gone()
 
     async def _fold_if_long(self, now_s: float) -> None:
         if now_s - self._folded_at_s >= FOLD_INTERVAL_S and self._db.log_is_long():
             self._folded_at_s = now_s
             await self._db.checkpoint()
 
-    async def delete_last_copies(self) -> list[ContentId]:
-        """Delete blobs of bytes that are nowhere else, once no power loss can bring their rows back; returns which."""
-        deleted = [*self.last_copies]
-        if deleted:
+    async def delete_gone(self) -> list[ContentId]:
+        """Delete bytes that are nowhere else, and room in bundles, which would read as zeros, once no power loss can
+        bring rows back that tell of them; returns whose they were."""
+        asked = frozenset(self.gone)
+        if asked:
             await self._db.make_durable()
-            self.last_copies = self.last_copies[len(deleted) :]
-            for content_id in deleted:
-                self._blobs.delete(content_id)
-        return deleted
-
-    async def give_back_rooms(self) -> list[ContentId]:
-        """Make holes where nobody's bytes are in bundles, once no power loss can bring rows back that tell of them;
-        returns whose they were."""
-        rooms = {**self.rooms}
-        if rooms:
-            await self._db.make_durable()
-            for content_id, each in rooms.items():
-                dropped.discard(self._db.reader, self._blobs, each)
-                self.rooms.pop(content_id, None)
-        return [*rooms]
+        deleted = asked & self.gone  # somebody else may have waited for the same
+        for each in deleted:
+            dropped.discard(self._db.reader, self._blobs, each)
+            self.gone.remove(each)
+        return [each.content_id for each in deleted]
 
     async def sync_all(self, *, dirty_only: bool = False, written_too: bool = False) -> None:
         """Sync every content that nobody writes; what the disk refuses is doubted, and nothing is raised for it.

@@ -209,13 +209,18 @@ class LocalStore:
             self._work = trio.Event()
             if self.search.due:
                 self.tidy(await self.db.write(self.search.step))
-            await self.save()
+            await self._write_down()
             await self.unsettled.settle_all()
             self._deleted += await self.durability.sync_due()
             await trio.sleep(0.05)  # what comes in a burst is written together
 
     async def save(self) -> None:
-        """Write down residency and uses, and delete what is loose."""
+        """Write down residency and uses, and delete what is loose: its room is free when this returns."""
+        await self._write_down()
+        self._deleted += await self.durability.delete_gone()
+
+    async def _write_down(self) -> None:
+        """The same, but for what waits for the disk: that goes with the next sync that is due (`Durability.gone`)."""
         async with self._saving:
             await self._save()
 
@@ -248,11 +253,10 @@ class LocalStore:
         return True
 
     async def _save(self) -> None:
-        self.durability.rooms |= dropped.left(self.db.reader, filter(self.opened.is_closed, self._loose))
-        self._deleted += await self.durability.give_back_rooms()
         resident, used = self.untold.take()
         self.durability.changed(*resident)
         closed = [*filter(self.opened.is_closed, self._loose)]
+        self.durability.gone.update(dropped.left(self.db.reader, closed))
         self._loose.difference_update(closed)
         loose = set(contents.without_node(self.db.reader, closed))  # what has one could be opened, and lose it
         nameless = self.nameless.take()
@@ -272,24 +276,21 @@ class LocalStore:
             raise
         for content in deleted:
             reached("row-deleted")
-            if content.dirty:
-                self.durability.last_copies.append(content.content_id)
-            elif content.bundled is not None:
-                self.durability.rooms[content.content_id] = content
+            if content.dirty or content.bundled is not None:
+                self.durability.gone.add(content)
             else:
                 self.blobs.delete(content.content_id)
                 self._deleted.append(content.content_id)
         self.untold.told(resident)
-        self._deleted += await self.durability.give_back_rooms()
 
     async def aclose(self) -> None:
         """Write everything down and leave an orderly mark; what a failing disk prevents is left to the next opening."""
         try:
             with trio.CancelScope(shield=True):
                 await self.unsettled.settle_all(open_too=True)
-                await self.save()
+                await self._write_down()
                 await self.durability.sync_all(written_too=True)
-                await self.durability.delete_last_copies()
+                await self.durability.delete_gone()
                 clean = str(int(not len(self.opened)))  # what is open now is looked at by the next opening
                 await self.db.write(lambda connection: set_meta(connection, "clean", clean), durable=True)
                 self.db.close()

@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 from cache import bundles, contents, dropped, fsck
 from cache.bundles import Bundles
@@ -116,6 +117,7 @@ async def test_a_bundle_whose_every_content_was_changed_goes(tmp_path: Path) -> 
         await here.filesystem.release(writer)
         await at_rest(here)
         assert list(here.store.blobs.bundles.ids()) == []
+        await here.store.save()  # which tells the catalog so
         assert dropped.every(here.store.db.reader) == []
         assert [await here.read(ino) for ino in inos] == [b"changed" + body(at)[7:] for at in range(FILES)]
 
@@ -313,6 +315,36 @@ async def test_room_is_given_back_when_no_power_loss_can_bring_its_row_back(
     await store.aclose()
     await clear(tmp_path)
     assert fsck.check(tmp_path) == []
+
+
+async def test_programs_wait_for_no_sync_while_contents_of_a_bundle_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who writes to the catalog waits for a durable commit of others: the rooms of many go with one, when it is due."""
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        many = await here.ino("many")
+        synced: list[bool] = []
+        write = Database.write_now
+
+        def write_now(db: Database, change: Callable[[sqlite3.Connection], object], *, durable: bool = False) -> object:
+            synced.extend([True] if durable else [])
+            return write(db, change, durable=durable)
+
+        monkeypatch.setattr(Database, "write_now", write_now)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(here.store.run_janitor)
+            here.store.tidy([])
+            for number, ino in enumerate(inos):
+                held = content_of(here, ino).content_id
+                await here.filesystem.unlink(many, f"f{number:05}")
+                await until(lambda held=held: not contents.exists(here.store.db.reader, held))  # type: ignore[misc]
+            assert len(synced) < FILES / 2
+            nursery.cancel_scope.cancel()
+        monkeypatch.undo()
+        await here.store.save()
+        assert list(here.store.blobs.bundles.ids()) == []
+        await at_rest(here)
 
 
 async def test_whoever_reads_what_is_emptied_reads_no_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,6 @@ class Machine:
         await self.store.save()
         await self.store.unsettled.settle_all()
         await self.store.durability.sync_all()
-        await self.store.durability.delete_last_copies()
         await self.store.save()
 
     def remove(self) -> None:

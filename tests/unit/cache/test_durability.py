@@ -105,12 +105,11 @@ async def test_what_could_not_be_made_sure_of_is_tried_again(machine: Machine, m
     await machine.create("/new", b"content")
     content_id = machine.at("/new").content_id
     await machine.filesystem.unlink(*machine.place("/new"))
-    await machine.store.save()
     with monkeypatch.context() as patch:
         patch.setattr(machine.store.db, "make_durable", full)
         with pytest.raises(NoSpaceLeft):
-            await machine.store.durability.delete_last_copies()
-    assert await machine.store.durability.delete_last_copies() == [content_id]
+            await machine.store.save()
+    assert await machine.store.durability.delete_gone() == [content_id]
 
 
 async def test_clean_bytes_that_the_disk_refused_are_fetched_again(
@@ -154,16 +153,25 @@ async def test_unsent_bytes_are_durable_soon_without_anybody_asking(machine: Mac
     assert (durable, once) == (0, 1)
 
 
-async def test_the_last_copy_of_bytes_goes_only_after_its_deletion_is_on_the_disk(machine: Machine) -> None:
+async def test_the_last_copy_of_bytes_goes_only_after_its_deletion_is_on_the_disk(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else a power loss could bring the row back, and not the bytes."""
     await machine.create("/new", b"content")
     content_id = machine.at("/new").content_id
     assert content_id is not None
     await machine.filesystem.unlink(*machine.place("/new"))
+    make_durable = machine.store.db.make_durable
+    still_there: list[bool] = []
+
+    async def made_durable() -> None:
+        assert contents.get(machine.store.db.reader, content_id) is None
+        await make_durable()
+        still_there.append(machine.store.blobs.path(content_id).exists())
+
+    monkeypatch.setattr(machine.store.db, "make_durable", made_durable)
     await machine.store.save()
-    assert contents.get(machine.store.db.reader, content_id) is None
-    assert machine.store.blobs.path(content_id).exists()
-    assert await machine.store.durability.delete_last_copies() == [content_id]
+    assert still_there == [True]
     assert not machine.store.blobs.path(content_id).exists()
 
 
