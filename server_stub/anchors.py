@@ -1,8 +1,7 @@
 """Anchors and cursors: opaque to clients, exact inside. Pure.
 
-An anchor is (epoch, sequence): the epoch is made with the state, so that a re-created or foreign state is
-never mistaken for this one. The leading byte is the format; a scoped anchor may become another format
-later.
+An anchor is (epoch, sequence), so that another state, or an older copy of this one, is never mistaken for it
+(epochs.py). The leading byte is the format; a scoped anchor may become another format later.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from server_stub.values import Departure, Item, Kind, Principal, Reason, Tombsto
 from server_stub.wire import Json, item_json, tombstone_json
 
 if TYPE_CHECKING:
+    from server_stub.epochs import Epochs
     from server_stub.store import View
 
 Row = Item | Tombstone | Departure
@@ -40,12 +41,12 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     has_more: bool
 
 
-def position(text: str, *, epoch: bytes, floor: int, newest: int) -> int | None:
-    """The sequence number of an anchor; None when it cannot be served: foreign, too old, or ahead of this
-    state.
+def position(text: str, *, epochs: Epochs, floor: int, newest: int) -> int | None:
+    """The sequence number of an anchor; None when it cannot be served: foreign, too old, or of changes that this
+    state does not have.
     """
     decoded = decode_anchor(text)
-    if decoded is None or decoded[0] != epoch or not floor <= decoded[1] <= newest:
+    if decoded is None or not floor <= decoded[1] <= epochs.reached(decoded[0], newest):
         return None
     return decoded[1]
 

@@ -4,7 +4,7 @@ CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
--- epoch: hex, made once; root_id; seq: the newest change; floor: anchors below it are expired
+-- epochs: those that starts of the server began, as JSON; root_id; seq: the newest change; floor: anchors below it are expired
 
 CREATE TABLE items (
     item_id          TEXT PRIMARY KEY,

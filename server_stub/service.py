@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from server_stub import epochs
 from server_stub.anchors import encode_anchor
 from server_stub.auth import Token, TokenBook
 from server_stub.blobs import Blobs, TreeBlobs
@@ -65,7 +66,7 @@ class Service:
         self.vault = vault
         self.blobs: Blobs = TreeBlobs(tree, vault)
         self.notifier = notifier
-        self.epoch = b""
+        self.epochs = epochs.Epochs()
         self.root_id = ""
         self.asked_s = -math.inf  # when something was last looked up for a request
         self.last_scan: Report | None = None
@@ -84,6 +85,7 @@ class Service:
 
     async def start(self) -> None:
         """Recover, and import a tree that is new to the state."""
+        self.epochs = await self.store.write(epochs.begin)
         finished, dropped = await self.store.write(self._drive.recover)
         if finished or dropped:
             log.info("recovery: %d interrupted changes finished, %d dropped", finished, dropped)
@@ -91,8 +93,7 @@ class Service:
         if report is not None:
             self.last_scan = report
             log.info("import done: %s", report.as_dict())
-        self.epoch, newest = await self.store.read(lambda view: (view.epoch(), view.newest_seq()))
-        self.root_id = await self.store.read(lambda view: view.root_id() or "")
+        newest, self.root_id = await self.store.read(lambda view: (view.newest_seq(), view.root_id() or ""))
         self.notifier.announce(newest)
 
     async def scan(
@@ -193,7 +194,7 @@ class Service:
 
     def anchor(self, seq: int) -> str:
         """The anchor after `seq`."""
-        return encode_anchor(self.epoch, seq)
+        return encode_anchor(self.epochs.of(seq), seq)
 
     async def principal(self, secret: str | None) -> Principal:
         """Who asks. Problem unauthorized."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import secrets
 import sqlite3
 from functools import partial
 from itertools import cycle
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import aiosqlite
 
-from server_stub.anchors import EPOCH_BYTES
 from server_stub.migrations import migrate
 from server_stub.sqlite_tx import SqliteLedger
 from server_stub.sqlite_view import SqliteView
@@ -119,7 +117,4 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     migrate(connection, path)
-    connection.execute(
-        "INSERT OR IGNORE INTO meta VALUES ('epoch', ?), ('seq', '0'), ('floor', '0')",
-        (secrets.token_hex(EPOCH_BYTES),),
-    )
+    connection.execute("INSERT OR IGNORE INTO meta VALUES ('seq', '0'), ('floor', '0')")

@@ -70,10 +70,6 @@ class SqliteView(FeedRows, ActivityRows, WebhookRows, UploadRows, TrashRows, Wal
         row = self._one("SELECT value FROM meta WHERE key = ?", (key,))
         return None if row is None else str(row[0])
 
-    def epoch(self) -> bytes:
-        """What tells this state from every other."""
-        return bytes.fromhex(self.note("epoch") or "")
-
     def newest_seq(self) -> int:
         """The newest committed change."""
         return int(self.note("seq") or 0)

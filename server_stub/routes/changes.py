@@ -73,7 +73,7 @@ def _scope(request: Request) -> Scope | None:
 def require_position(service: Service, view: View, text: str) -> int:
     """The anchor's sequence number; Problem anchor_expired with a fresh anchor."""
     newest = view.newest_seq()
-    after = position(text, epoch=service.epoch, floor=view.floor_seq(), newest=newest)
+    after = position(text, epochs=service.epochs, floor=view.floor_seq(), newest=newest)
     if after is None:
         raise Problem("anchor_expired", "the feed does not reach back to this anchor", anchor=service.anchor(newest))
     return after

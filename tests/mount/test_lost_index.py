@@ -56,9 +56,9 @@ def test_what_was_not_sent_arrives_and_nothing_is_deleted(lonely: Drive, tmp_pat
             for file in server.state.glob("drive.db*"):
                 file.unlink()
         server.start()
-        until(lambda: not (here / "forgotten").exists(), "the older state to be told")
     until(lambda: NEW in bodies(lonely.served), "what was not sent to arrive")
     mount.settle()
+    until(lambda: not (here / "forgotten").exists(), "the older state to be told")
 
     found = bodies(lonely.served)
     for data in (THERE["held"], THERE["seen"], THERE["moved"], EDITED, NEW):
