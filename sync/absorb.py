@@ -223,7 +223,8 @@ class Absorber(Showing):
             return
         if old is not None and old.kind is not told.kind:
             self.gone(Tombstone(item_id=told.item_id, parent_id=old.parent_id))
-            self.item(told)
+            if tree.by_item(self.connection, told.item_id) is None:  # else what it holds is asked about first
+                self.item(told)
             return
         parent = self.home(told)
         if parent is None:

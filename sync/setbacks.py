@@ -167,7 +167,9 @@ class Setbacks:
 def _leaves_in_doubt(change: LocalChange, error: Permanent) -> bool:
     """What a creation met may be its own earlier attempt; bytes that changed on their way tell nothing of an attempt
     before. Only what is never allowed at that place was not allowed then either."""
-    if isinstance(error, Conflict | UploadGone):
+    if isinstance(error, Conflict):
+        return error.code != "not_a_folder"  # in that nothing was made, or it went with the folder that it was
+    if isinstance(error, UploadGone):
         return True
     if isinstance(error, Refused) and error.code == "idempotency_key_reused":  # an attempt was answered
         return True

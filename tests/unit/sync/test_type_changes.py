@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from cache.model import Item
+
 pytestmark = pytest.mark.virtual_time
 
 
@@ -164,14 +166,37 @@ async def test_a_symlink_that_became_a_file_under_its_id_was_moved_here(desk: De
     """A remote may let an item change its kind. It is another thing then: nothing of the one before stays on it."""
     before = desk.machine.at("/l").ino
     await desk.rename("/l", "/d/l")
-    item = desk.drive.at("/l")
+    _become_a_file(desk, desk.drive.at("/l"))
+    tree = await desk.meet()
+    assert tree["/l"] == b"theirs"
+    assert await desk.machine.read(desk.machine.at("/l").ino) == b"theirs"
+    assert desk.machine.at("/l").ino != before
+
+
+async def test_a_folder_that_became_a_file_under_its_id(desk: Desk) -> None:
+    """What the folder held is asked for first: nothing of it goes without a word of its own."""
+    folder = desk.drive.at("/d")
+    desk.deleted("/d/in")
+    _become_a_file(desk, folder)
+    tree = await desk.meet()
+    assert tree["/d"] == b"theirs"
+    assert "/d/in" not in tree
+
+
+async def test_a_folder_that_became_a_file_under_its_id_and_what_was_made_in_it_here(desk: Desk) -> None:
+    folder = desk.drive.at("/d")
+    await desk.machine.create("/d/new", b"mine")
+    desk.deleted("/d/in")
+    _become_a_file(desk, folder)
+    tree = await desk.meet()
+    assert tree["/d"] == b"theirs"
+    assert b"mine" in tree.values()
+
+
+def _become_a_file(desk: Desk, item: Item) -> None:
     file = desk.there("/scratch", b"theirs")
     desk.deleted("/scratch")
     assert file.content_version is not None
     desk.drive.bodies[item.item_id, file.content_version] = b"theirs"
     facts = {each: getattr(file, each) for each in ("kind", "size", "content_version", "digest", "symlink_target")}
     desk.drive.store(with_(item, **facts))
-    tree = await desk.meet()
-    assert tree["/l"] == b"theirs"
-    assert await desk.machine.read(desk.machine.at("/l").ino) == b"theirs"
-    assert desk.machine.at("/l").ino != before
