@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from cache import journal, paths
@@ -32,38 +33,46 @@ class QueuedChange:
 
 def queued(reader: sqlite3.Connection, moving: Mapping[Ino, Progress]) -> list[QueuedChange]:
     """All of it, oldest first."""
+    changes = journal.all_changes(reader)
+    explained = _Explained(reader, changes)
     return [
         QueuedChange(
             path=paths.of_change(reader, row),
             change=row,
             before=paths.before(reader, row) if row.aspect is Aspect.PLACE else None,
             progress=moving.get(row.ino) if row.aspect in {Aspect.CREATE, Aspect.CONTENT} else None,
-            waits=_waits(reader, row) if number < EXPLAINED_ROWS else None,
+            waits=explained.waits(row) if number < EXPLAINED_ROWS else None,
         )
-        for number, row in enumerate(journal.all_changes(reader))
+        for number, row in enumerate(changes)
     ]
 
 
-def _waits(reader: sqlite3.Connection, row: LocalChange) -> str | None:
-    reason: str | None = None
-    last, seen = row, set[requests.Row]()
-    while last.state is ChangeState.PENDING and len(seen) < CHAIN_ROWS_MAX:
-        action = push.plan(reader, last)
-        if not isinstance(action, requests.Wait):
-            break
-        reason = reason or action.reason
-        seen.add((last.ino, last.aspect))
-        first = _first(reader, action, seen)
-        if first is None:
-            break
-        last = first
-    if reason is None or last.state not in {ChangeState.PARKED, ChangeState.HELD}:
-        return reason
-    return f"{reason}: {paths.of_change(reader, last)} is {last.state}"
+class _Explained:
+    """Each row is planned once, however many wait for it: a whole tree waits for its topmost folder."""
 
+    def __init__(self, reader: sqlite3.Connection, changes: list[LocalChange]) -> None:
+        self._reader = reader
+        self._rows: dict[requests.Row, LocalChange] = {(each.ino, each.aspect): each for each in changes}
+        self._plan = cache(partial(push.plan, reader))
 
-def _first(reader: sqlite3.Connection, wait: requests.Wait, seen: set[requests.Row]) -> LocalChange | None:
-    """What it waits for; of several what waits for a person."""
-    behind = [journal.get(reader, *each) for each in wait.behind if each not in seen]
-    there = [each for each in behind if each is not None]
-    return min(there, key=lambda each: each.state is ChangeState.PENDING, default=None)
+    def waits(self, row: LocalChange) -> str | None:
+        reason: str | None = None
+        last, seen = row, set[requests.Row]()
+        while last.state is ChangeState.PENDING and len(seen) < CHAIN_ROWS_MAX:
+            action = self._plan(last)
+            if not isinstance(action, requests.Wait):
+                break
+            reason = reason or action.reason
+            seen.add((last.ino, last.aspect))
+            first = self._first(action, seen)
+            if first is None:
+                break
+            last = first
+        if reason is None or last.state not in {ChangeState.PARKED, ChangeState.HELD}:
+            return reason
+        return f"{reason}: {paths.of_change(self._reader, last)} is {last.state}"
+
+    def _first(self, wait: requests.Wait, seen: set[requests.Row]) -> LocalChange | None:
+        """What it waits for; of several what waits for a person."""
+        behind = [self._rows[each] for each in wait.behind if each in self._rows and each not in seen]
+        return min(behind, key=lambda each: each.state is ChangeState.PENDING, default=None)
