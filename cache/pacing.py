@@ -5,12 +5,10 @@ Delays are told by the steady clock of the process that owns the outbox; nothing
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
 
     from cache.model import Ino
 
@@ -30,12 +28,9 @@ def hurry(connection: sqlite3.Connection, *, backoff: bool = True) -> None:
     connection.execute(f"UPDATE journal SET not_before_ms = 0 WHERE state = 'pending'{tried}")  # noqa: S608
 
 
-def stop_running(connection: sqlite3.Connection, still: Iterable[Ino] = ()) -> None:
-    """Nobody sends these any more, but for those of the nodes `still`: pending again, under the same key."""
-    connection.execute(
-        "UPDATE journal SET state = 'pending' WHERE state = 'running' AND ino NOT IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(still)),),
-    )
+def stop_running(connection: sqlite3.Connection) -> None:
+    """Nobody sends anything any more: what was being sent is pending again, under the same key."""
+    connection.execute("UPDATE journal SET state = 'pending' WHERE state = 'running'")
 
 
 def forget_running(connection: sqlite3.Connection) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cache import activity, contents, items, journal, tree
 from cache.activity import What
-from cache.model import Aspect, ChangeState, Item, Kind, LocalChange, News, Node
+from cache.model import Aspect, Item, Kind, LocalChange, News, Node
 from sync import push, requests, settle, sides
 from sync.planner import Verdict, verdict
 
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 def decide(absorber: Absorber, change: LocalChange, planned: requests.Clash) -> None:
     """Settle a clash that was planned outside the transaction; raises Superseded when it is none any more."""
-    row = journal.get(absorber.connection, change.ino, change.aspect)
-    if row is None or row.state is ChangeState.HELD or push.plan(absorber.connection, row) != planned:
-        raise requests.Superseded
+    row = push.stands(absorber.connection, change, planned)
     if row.aspect is Aspect.CONTENT:
         _content(absorber, row, planned)
     elif row.aspect is Aspect.CREATE:

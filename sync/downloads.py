@@ -80,7 +80,7 @@ class Filler:
             await self._store.separate(opened)
             download.writes = opened.writes
             if opened.size <= SMALL_BYTES:
-                await self._fetch_small(opened)
+                await self._fetch_small(opened, download.writes)
             else:
                 await self._fetch(opened, download)
         finally:
@@ -138,9 +138,8 @@ class Filler:
         opened.arrived(start, start + len(data))
         self._store.grown(opened)
 
-    async def _fetch_small(self, opened: OpenContent) -> None:
+    async def _fetch_small(self, opened: OpenContent, writes: int) -> None:
         """All of it, compared with the digest, then published at once."""
-        writes = opened.writes
         for attempt in range(RETRIES):
             try:
                 data = await self._whole(opened)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cache import activity, items, journal, tree
 from cache.activity import What, Who
 from cache.failpoints import reached
-from cache.model import Aspect, ChangeState, Item, Kind, LocalChange
+from cache.model import Aspect, Item, Kind, LocalChange
 from sync import push, requests, settle
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ class Outgoing:
     async def mark(
         self, planned: requests.Push, source: UploadSource | None = None, session: str | None = None
     ) -> str:  # fmt: skip
-        """The row is being sent; the key to send it under. Superseded when it would be planned otherwise by now, or was
-        changed since it was approved.
+        """The row is being sent; the key to send it under. Superseded when what was planned does not stand any more.
 
         What is told of the bytes is as `source` was taken: the catalog may know of a later write already.
         """
@@ -54,9 +53,7 @@ class Outgoing:
         change = self.change
 
         def mark(connection: sqlite3.Connection) -> str:
-            row = journal.get(connection, change.ino, change.aspect)
-            if row is None or row.state is ChangeState.HELD or push.plan(connection, row) != planned:
-                raise requests.Superseded
+            row = push.stands(connection, change, planned)
             if isinstance(planned, requests.Create | requests.Move):
                 journal.sent_to(connection, row, planned.parent_id, planned.name)
             return journal.sending(connection, row, (*requests.told(planned), *bytes_told, session), digest)

@@ -28,6 +28,7 @@ from sync.requests import (
     Row,
     SetAttributes,
     SetXattrs,
+    Superseded,
     Void,
     Wait,
 )
@@ -47,6 +48,15 @@ def plan(connection: sqlite3.Connection, change: LocalChange) -> Push:
     if isinstance(action, Wait) and action.aside is not None and _waits_for_itself(connection, change, action):
         return action.aside
     return action
+
+
+def stands(connection: sqlite3.Connection, change: LocalChange, planned: Push) -> LocalChange:
+    """The row as it is now; Superseded when it would be planned otherwise by now, or was changed since it was
+    approved."""
+    row = journal.get(connection, change.ino, change.aspect)
+    if row is None or row.state is ChangeState.HELD or plan(connection, row) != planned:
+        raise Superseded
+    return row
 
 
 def passing_name(change: LocalChange, name: str) -> str:

@@ -86,7 +86,7 @@ class Uploader:
 
     async def run(self) -> None:
         """Until cancelled. What was under way when it last ended is sent again."""
-        await self._setbacks.write_down(lambda connection: pacing.stop_running(connection, self._busy))
+        await self._setbacks.write_down(pacing.stop_running)  # its tasks ended with it
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._leftovers.run)
             while True:
