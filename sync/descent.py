@@ -132,6 +132,9 @@ class Descender:
             log.debug("a stream of descendants ended: %s", error)
             if isinstance(error, Permanent):
                 self._paused_until_s = trio.current_time() + REFUSED_PAUSE_S
+        except Exception:  # a mistake of ours must not take the mount down
+            log.exception("a stream of descendants failed")
+            self._paused_until_s = trio.current_time() + REFUSED_PAUSE_S
         finally:
             self._streams.remove(stream)
             stream.progress.set()

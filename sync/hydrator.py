@@ -8,6 +8,8 @@ raises; it never gets holes.
 
 from __future__ import annotations
 
+import errno
+import logging
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from cache.opened import OpenContent
     from cache.store import LocalStore
     from sync.growth import Growth
+
+log = logging.getLogger(__name__)
 
 WAIT_DEADLINE_S = 60.0  # a blocked read ends with an error after this long without one new byte
 NEAR_BYTES = 40 << 20  # a sequential reader waits for a stream this close before: twice the kernel's read-ahead
@@ -211,6 +215,9 @@ class Hydrator:
                 await self.verify(opened)
         except (RemoteError, LocalError, OSError) as error:
             download.error = error
+        except Exception as error:  # a mistake of ours must not take the mount down: the readers are told
+            log.exception("a download failed")
+            download.error = OSError(errno.EIO, f"internal error: {error!r}")
         finally:
             self.statistics.active -= 1
             if download.scope.cancelled_caught and download.error is None:

@@ -125,6 +125,9 @@ class Prefetcher:
             log.debug("a batch did not come: %s", error)
             pause_s = REFUSED_PAUSE_S if isinstance(error, Permanent) else PAUSE_S
             self._paused_until_s = trio.current_time() + pause_s
+        except Exception:  # a mistake of ours must not take the mount down
+            log.exception("a batch failed")
+            self._paused_until_s = trio.current_time() + REFUSED_PAUSE_S
         finally:
             walk.running -= 1
         self._feed(walk)

@@ -60,6 +60,18 @@ async def test_a_stream_that_fails_fails_nobody(tmp_path: Path, error: Exception
         assert (await made.walk(read=False)).keys() == drive.tree().keys()
 
 
+async def test_a_mistake_of_ours_in_a_stream_ends_the_stream_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sync.descent._parts", lambda _wholes: [1 // 0])
+    drive = forest(10, 2)
+    async with machine(tmp_path, drive) as made:
+        assert (await made.walk(read=False)).keys() == drive.tree().keys()
+        assert made.asked("descendants") == 1
+    assert "ZeroDivisionError" in caplog.text
+    caplog.clear()
+
+
 async def test_a_remote_without_streams_is_listed_folder_by_folder(tmp_path: Path) -> None:
     drive = forest(10, 2)
     remote = FakeRemote(drive)

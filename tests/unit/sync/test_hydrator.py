@@ -148,6 +148,22 @@ async def test_a_reader_from_the_beginning_takes_over_what_was_held_back(tmp_pat
         assert here.reads == 1
 
 
+@pytest.mark.parametrize("policy", [Policy.PARTIAL, Policy.PROGRESSIVE])
+async def test_a_mistake_of_ours_in_a_download_is_its_readers_error_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, policy: Policy
+) -> None:
+    async with bench(tmp_path, policy=policy) as here:
+        with monkeypatch.context() as broken:
+            broken.setattr(downloads, "_gaps", lambda *_: 1 // 0)
+            with pytest.raises(OSError, match="ZeroDivisionError"):
+                await here.hydrator.read(here.opened, 0, 4096)
+            await here.quiet()
+        await here.hydrator.read(here.opened, 0, 4096)
+        assert here.held(0, 4096) == DATA[:4096]
+    assert "a download failed" in caplog.text
+    caplog.clear()
+
+
 async def test_a_cut_download_goes_on_where_it_was_cut(tmp_path: Path) -> None:
     async with bench(tmp_path) as here:
         here.remote.inject(Fault(operation="read", cut_after_bytes=3 * MIB))
