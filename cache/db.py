@@ -80,7 +80,7 @@ class Database:
             self.reader.execute("PRAGMA query_only = ON")
             self._checkpointer = _connect(path, sqlite3.Connection)
         except sqlite3.DatabaseError as error:
-            if trouble(error) in {Trouble.FULL, Trouble.NOT_NOW}:  # nothing is said against the catalog
+            if trouble(error).passes:
                 raise self._as_local(error) from error
             raise StateUnusable(f"the state file cannot be used: {error}", path=str(path)) from error
 
@@ -184,7 +184,7 @@ class Database:
         try:
             word = await self._runner(look)
         except sqlite3.DatabaseError as error:
-            self._checked = trouble(error) not in {Trouble.FULL, Trouble.NOT_NOW}  # these say nothing against it
+            self._checked = not trouble(error).passes
             word = str(error) if self._checked else "ok"
         if word != "ok":
             self._found_damaged(word)

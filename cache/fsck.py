@@ -21,7 +21,7 @@ from cache.digest import digest_of_part
 from cache.errors import NoDriveHere, StateUnusable
 from cache.invariants import LAWS
 from cache.model import Content, ContentId
-from cache.trouble import Trouble, trouble
+from cache.trouble import trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def check(directory: Path, *, deep: bool = False) -> list[Finding]:
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_ROLLBACK:  # only who may write can undo it
             return [Finding("catalog", path.name, "killed while it was made: its beginning is undone", heals=True)]
-        if trouble(error) is Trouble.NOT_NOW:
+        if trouble(error).passes:
             raise OSError(f"{path} cannot be read: {error}") from error
         raise StateUnusable(f"the state file cannot be read: {error}", path=str(path)) from error
     finally:

@@ -23,7 +23,7 @@ from cache.errors import NoSpaceLeft, StateUnusable
 from cache.failpoints import reached
 from cache.rescue import Rescue, dated
 from cache.seal import Seal
-from cache.trouble import Trouble, trouble
+from cache.trouble import trouble
 from cache.wreck import Wreck
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _complaint(path: Path) -> str | None:
                 return None
             (word,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
-        if trouble(error) in {Trouble.FULL, Trouble.NOT_NOW}:
+        if trouble(error).passes:
             raise OSError(f"{path} cannot be read: {error}") from error
         return str(error)
     except ValueError as error:  # its words about damage may be no UTF-8

@@ -8,7 +8,8 @@ from enum import Enum, auto
 _NOT_NOW = frozenset(
     {
         sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_PROTOCOL,  # somebody else's lock came in between (https://www.sqlite.org/rescode.html#protocol)
     }
 )  # fmt: skip
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -16,12 +17,17 @@ _NO_TEXT = "Could not decode to UTF-8"  # Python's own words, without a code; SQ
 
 
 class Trouble(Enum):
-    """Only `DAMAGE` is a reason to move a catalog aside."""
+    """`DAMAGE` is a reason to move a catalog aside, and at its opening, where only SQLite is asked, so is `OURS`."""
 
     FULL = auto()
     NOT_NOW = auto()  # an I/O error, a lock, no permission: the catalog may be whole
     DAMAGE = auto()
     OURS = auto()  # a statement that this schema does not take
+
+    @property
+    def passes(self) -> bool:
+        """Whether it says nothing against the catalog."""
+        return self in {Trouble.FULL, Trouble.NOT_NOW}
 
 
 def trouble(error: sqlite3.Error) -> Trouble:

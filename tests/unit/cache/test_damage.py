@@ -281,7 +281,9 @@ def test_a_full_disk_keeps_the_list_from_being_written_and_nothing_from_being_re
     assert set(UNSENT.values()) <= set(everything_in(directory / "rescued"))
 
 
-@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY])
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL]
+)
 def test_a_disk_that_will_not_do_it_now_is_no_damage(
     ruin: Ruin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
