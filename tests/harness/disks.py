@@ -23,6 +23,10 @@ SIZE_BYTES = 128 << 20  # of memory, twice
 MEMORY = Path("/dev/shm")
 
 
+class DiskMissing(Exception):
+    """This machine mounts no file as a disk: in a container there may be no loop device left, or none at all."""
+
+
 class Disk:
     """`with Disk(folder) as disk:` has it mounted at `disk.path`."""
 
@@ -33,10 +37,15 @@ class Disk:
         self._image, self._left = self._own / "image", self._own / "left"
 
     def __enter__(self) -> Self:
+        """DiskMissing where none can be had."""
         with self._image.open("wb") as image:
             image.truncate(SIZE_BYTES)
         _run("mkfs.ext4", "-q", "-F", "-J", "size=4", "-E", "lazy_itable_init=0", str(self._image))
-        self._mount()
+        try:
+            self._mount()
+        except subprocess.CalledProcessError as refused:
+            shutil.rmtree(self._own)
+            raise DiskMissing(refused.stderr.decode().strip()) from refused
         return self
 
     def __exit__(
