@@ -24,7 +24,7 @@ from cache import fsck
 from cache.errors import NoDriveHere, StateUnusable
 from tests.crash.client.script import BEFORE, SCRIPT, trees
 from tests.crash.moments.killing import CHECKOUT, Watch, Zygote, in_each, library
-from tests.crash.moments.sweeping import WORKERS, sweep
+from tests.crash.moments.sweeping import sweep, tried, workers
 from tests.harness.server import ServerProcess
 from tests.harness.trees import texts_of
 
@@ -126,12 +126,12 @@ def plant(client: httpx.Client, root: str, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Bench]]:
+def benches(tmp_path_factory: pytest.TempPathFactory, often: Callable[[int, int], int]) -> Iterator[list[Bench]]:
     """One for each worker."""
     with ExitStack() as stack:
         made = []
         preloaded = library(tmp_path_factory.mktemp("library"))
-        for _ in range(WORKERS):
+        for _ in range(workers(often)):
             folder = tmp_path_factory.mktemp("bench")
             server = stack.enter_context(ServerProcess(folder / "server"))
             client = stack.enter_context(server.client())
@@ -170,7 +170,12 @@ def kill_at(bench: Bench, moment: str, *rest: str, torn: bool = False) -> bool:
         return killed
 
 
-@pytest.mark.parametrize("call", CALLS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A row for each call."""
+    if "call" in metafunc.fixturenames:
+        metafunc.parametrize("call", tried(CALLS, metafunc.config))
+
+
 def test_kill_at_each(benches: list[Bench], recorded: list[str], often: Callable[[int, int], int], call: str) -> None:
     sweep(call, recorded, often, benches, lambda bench, moment, torn: kill_at(bench, moment, torn=torn))
 

@@ -1,8 +1,9 @@
 """A sweep over the moments of a recorded run: every one is died at, or told as one that was not reached.
 
-A sweep takes one moment of a call, and with `--long` every one; `ANCHORFS_KILLS=N` takes N, spread over the run. A
-moment counts when the process died there. With `ANCHORFS_KILLS_LOG=FILE` those that were are noted there, and not tried
-again: a sweep goes on where another one was broken off.
+A sweep takes one moment of a call, and none of those that are `SELDOM` tried; with `--long` every one of all, and with
+`ANCHORFS_KILLS=N` N of each, spread over the run. A moment counts when the process died there. With
+`ANCHORFS_KILLS_LOG=FILE` those that were are noted there, and not tried again: a sweep goes on where another one was
+broken off.
 """
 
 from __future__ import annotations
@@ -17,14 +18,27 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import pytest
+
 Bench = TypeVar("Bench")
 
-WORKERS = 2
+SELDOM = {"chmod", "chown", "utime", "copy", "symlink"}  # what comes of them depends least on when a program ends
 TRIES = 3
+_WORKERS = 2
 _KILLS = int(os.environ.get("ANCHORFS_KILLS", "1"))
 _LOG = os.environ.get("ANCHORFS_KILLS_LOG")
 _EVERY = 1_000_000
 _TORN = "torn "
+
+
+def tried(calls: Sequence[str], config: pytest.Config) -> list[str]:
+    """Those of the calls that have a sweep."""
+    return [call for call in calls if config.getoption("--long") or _KILLS > 1 or call not in SELDOM]
+
+
+def workers(often: Callable[[int, int], int]) -> int:
+    """How many benches a sweep has work for."""
+    return min(often(_KILLS, _EVERY), _WORKERS)
 
 
 def sweep(

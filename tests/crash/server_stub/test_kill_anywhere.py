@@ -19,7 +19,7 @@ import pytest
 from server_stub.control import ask
 from server_stub.doctor import Patient, Verdict, examine
 from tests.crash.moments.killing import Watch, Zygote, in_each, library
-from tests.crash.moments.sweeping import WORKERS, sweep
+from tests.crash.moments.sweeping import sweep, tried, workers
 from tests.crash.server_stub.script import Asking, trees
 from tests.harness.server import ServerProcess
 from tests.harness.trees import texts_of
@@ -75,11 +75,11 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Bench]]:
+def benches(tmp_path_factory: pytest.TempPathFactory, often: Callable[[int, int], int]) -> Iterator[list[Bench]]:
     """One for each worker."""
     preloaded = library(tmp_path_factory.mktemp("library"))
     with ExitStack() as stack:
-        zygotes = [stack.enter_context(Zygote(preloaded, SERVER)) for _ in range(WORKERS)]
+        zygotes = [stack.enter_context(Zygote(preloaded, SERVER)) for _ in range(workers(often))]
         yield [Bench(tmp_path_factory.mktemp("bench"), zygote) for zygote in zygotes]
 
 
@@ -144,7 +144,12 @@ def ended(server: Forked, watch: Watch, asking: Asking) -> int:
     return server.stop()
 
 
-@pytest.mark.parametrize("call", CALLS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A row for each call."""
+    if "call" in metafunc.fixturenames:
+        metafunc.parametrize("call", tried(CALLS, metafunc.config))
+
+
 def test_kill_at_each(benches: list[Bench], recorded: list[str], often: Callable[[int, int], int], call: str) -> None:
     sweep(call, recorded, often, benches, kill_at)
 
