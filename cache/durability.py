@@ -34,6 +34,7 @@ DIRTY_SYNC_INTERVAL_S = 5.0  # bytes that exist nowhere else
 # How old other residency may get: power loss costs at most a new download of it. By then the kernel has written most of
 # it by itself; sooner, a sync per file stands in the way of those who wait for the disk.
 SYNC_INTERVAL_S = 30.0
+GONE_TOGETHER = 64  # deleted without letting others run: a few milliseconds
 FOLD_INTERVAL_S = 1.0  # a long log may be held by another process that reads it
 
 
@@ -130,11 +131,15 @@ class Durability:
         asked = frozenset(self.gone)
         if asked:
             await self._db.make_durable()
-        deleted = asked & self.gone  # somebody else may have waited for the same
-        for each in deleted:
-            dropped.discard(self._db.reader, self._blobs, each)
-            self.gone.remove(each)
-        return [each.content_id for each in deleted]
+        deleted: list[ContentId] = []
+        for number, each in enumerate(asked, 1):
+            if each in self.gone:  # nobody else has waited for the same
+                dropped.discard(self._db.reader, self._blobs, each)
+                self.gone.remove(each)
+                deleted.append(each.content_id)
+            if number % GONE_TOGETHER == 0:
+                await trio.lowlevel.checkpoint()
+        return deleted
 
     async def sync_all(self, *, dirty_only: bool = False, written_too: bool = False) -> None:
         """Sync every content that nobody writes; what the disk refuses is doubted, and nothing is raised for it.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from cache import bundles, contents, dropped, fsck
+from cache import bundles, contents, dropped, durability, fsck
 from cache.bundles import Bundles
 from cache.clearing import clear
 from cache.db import Database, inline
@@ -345,6 +345,35 @@ async def test_programs_wait_for_no_sync_while_contents_of_a_bundle_go(
         await here.store.save()
         assert list(here.store.blobs.bundles.ids()) == []
         await at_rest(here)
+
+
+async def test_others_have_their_turn_while_the_room_of_many_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durability, "GONE_TOGETHER", 2)
+    async with machine(tmp_path, flat(FILES)) as here:
+        inos = await gathered(here)
+        turns, seen = [0], set[int]()
+        give_back = Bundles.give_back
+
+        def hole(bundles: Bundles, place: Bundled, size: int) -> None:
+            seen.add(turns[0])
+            give_back(bundles, place, size)
+
+        async def another() -> None:
+            while True:
+                await trio.lowlevel.checkpoint()
+                turns[0] += 1
+
+        monkeypatch.setattr(Bundles, "give_back", hole)
+        chosen = {content_of(here, ino).content_id: ino for ino in inos[1:]}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(another)
+            await here.engine.evictor.drop(chosen)
+            nursery.cancel_scope.cancel()
+        assert len(seen) > 2, "of five pieces two may follow each other before the other task has its turn"
+        await at_rest(here)
+        assert disk_bytes(here, bundled(here, inos[0]).bundle_id) == 4096
 
 
 async def test_whoever_reads_what_is_emptied_reads_no_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
