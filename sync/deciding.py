@@ -124,12 +124,12 @@ def _copy(absorber: Absorber, node: Node, told: Item) -> list[News]:
 
 
 def _creation(absorber: Absorber, row: LocalChange, planned: requests.Clash) -> None:
-    connection, node, told, clock = absorber.connection, planned.node, planned.told, absorber.clock
+    connection, node, told = absorber.connection, planned.node, planned.told
     if {node.kind, told.kind} == {Kind.FOLDER}:
-        absorber.after.news += settle.merge_folder(connection, node, told, clock)
+        settle.merge_folder(absorber, node, told)
         return
     if _same_symlink(node, told) or row.may_have_sent(told.digest):
-        absorber.after.news += settle.adopt(connection, node, told, clock, clean=node.kind is Kind.SYMLINK)
+        settle.adopt(absorber, node, told, clean=node.kind is Kind.SYMLINK)
         return
     journal.not_sent(connection, row)
     absorber.show_hidden(told.parent_id, told.name)

@@ -95,7 +95,7 @@ class Outgoing:
             told = item
             if node.item_id == item.item_id and Aspect.CONTENT in rows:
                 node, told = absorber.overwritten(node, item)
-            absorber.after.news += settle.adopt(connection, node, told, absorber.clock, clean=clean)
+            settle.adopt(absorber, node, told, clean=clean)
             if change.aspect is Aspect.CREATE:
                 self._question(absorber, item)
             activity.note(connection, absorber.clock.now_s, change.ino, what, who=Who.HERE)

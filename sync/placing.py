@@ -112,7 +112,7 @@ class Placing:
             self.connection, told.parent_id, told.name, mine.ino
         )
         if mine.kind is Kind.FOLDER and told.kind is Kind.FOLDER and not (under_way or others):
-            self.after.news += settle.merge_folder(self.connection, mine, told, self.clock)
+            settle.merge_folder(self, mine, told)
 
     def doubt(self, node: Node) -> None:
         """Two items cannot have one name: what we know of this one is old. Out of the way until asked again."""

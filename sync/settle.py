@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     import sqlite3
 
     from cache.changing import Clock
+    from sync.placing import Placing
 
 
-def merge_folder(connection: sqlite3.Connection, mine: Node, told: Item, clock: Clock) -> list[News]:
+def merge_folder(placing: Placing, mine: Node, told: Item) -> None:
     """A folder made on both sides is one folder, with the remote's mode; its remote children are still to be listed."""
+    connection, clock = placing.connection, placing.clock
     held = is_held(connection, mine.ino, Aspect.CREATE)
-    news = take_over(connection, mine.ino, told, clock)
+    take_over(placing, mine.ino, told)
     items.put(connection, told)
     sent = journal.get(connection, mine.ino, Aspect.CREATE)
     if sent is not None and sent.in_doubt and (sent.sent_parent_id, sent.sent_name) != (told.parent_id, told.name):
@@ -53,8 +55,8 @@ def merge_folder(connection: sqlite3.Connection, mine: Node, told: Item, clock: 
     journal.drop(connection, mine.ino, Aspect.CREATE, Aspect.ATTRIBUTES)
     journal.rebase(connection, mine.ino, told)
     journal_place(connection, mine.ino, clock, held=held)
-    activity.note(connection, clock.now_s, mine.ino, What.MERGED, "folder made on both sides")
-    return [*news, NodeChanged(mine.ino)]
+    placing.note(mine.ino, What.MERGED, "folder made on both sides")
+    placing.after.news.append(NodeChanged(mine.ino))
 
 
 def step_aside(
@@ -177,10 +179,11 @@ def is_held(connection: sqlite3.Connection, ino: Ino, aspect: Aspect) -> bool | 
     return None if row is None else row.state is ChangeState.HELD
 
 
-def adopt(connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, *, clean: bool) -> list[News]:
+def adopt(placing: Placing, node: Node, told: Item, *, clean: bool) -> None:
     """The remote holds these very bytes: the node is that item from here on. `clean`: no byte changed since."""
+    connection, clock = placing.connection, placing.clock
     held = is_held(connection, node.ino, Aspect.CREATE)
-    news = take_over(connection, node.ino, told, clock)
+    take_over(placing, node.ino, told)
     items.put(connection, told)
     tree.set_item(connection, node.ino, told.item_id)
     journal.drop(connection, node.ino, Aspect.CREATE, Aspect.CONTENT)
@@ -193,15 +196,15 @@ def adopt(connection: sqlite3.Connection, node: Node, told: Item, clock: Clock, 
     journal.rebase(connection, node.ino, told)
     _journal_attributes(connection, node.ino, told, clock)
     journal_place(connection, node.ino, clock, held=held)
-    return news
 
 
-def take_over(connection: sqlite3.Connection, ino: Ino, told: Item, clock: Clock) -> list[News]:
-    """A placeholder that the feed's echo of our creation brought in meanwhile makes room, wherever it was moved since;
-    but for one that holds an edit."""
+def take_over(placing: Placing, ino: Ino, told: Item) -> None:
+    """What shows an item that is another node's from here on makes room, as a placeholder does that the feed's echo of
+    our creation brought in meanwhile, wherever it was moved since; one that holds an edit goes on by itself."""
+    connection, clock = placing.connection, placing.clock
     other = tree.by_item(connection, told.item_id)
     if other is None or other.ino == ino:
-        return []
+        return
     xattrs.keep(connection, other, told)
     tree.set_item(connection, other.ino, None)
     held = is_held(connection, other.ino, Aspect.CONTENT)
@@ -209,13 +212,25 @@ def take_over(connection: sqlite3.Connection, ino: Ino, told: Item, clock: Clock
     if held is not None:
         journal.record(connection, other.ino, Aspect.CREATE, None, clock.now_s, held=held)  # an item of its own
         xattrs.record(connection, other.ino, None, clock, held=held)
-        return []
+        return
     for child in tree.children(connection, other.ino):
-        if tree.child(connection, ino, child.name) is None:
-            tree.place(connection, child.ino, ino, child.name)
+        _go_over(placing, child, ino)
     remember_place(connection, other, told)
-    tree.place(connection, other.ino, None, other.name)
-    return [] if other.parent is None else [EntryChanged(other.parent, other.name, deleted=other.ino)]
+    placing.take_out(other)
+    placing.after.nameless.add(other.ino)
+
+
+def _go_over(placing: Placing, child: Node, folder: Ino) -> None:
+    """Into another folder that is the same item; where its name is taken an item is asked for again, and what is only
+    here takes a conflict name."""
+    connection, name = placing.connection, child.name
+    if tree.child(connection, folder, name) is not None:
+        if child.item_id is not None:
+            placing.doubt(child)
+            return
+        name = _free_name(connection, folder, name, placing.clock, placing.host)
+    tree.place(connection, child.ino, folder, name)
+    placing.after.news.append(EntryChanged(folder, name))
 
 
 def _journal_attributes(connection: sqlite3.Connection, ino: Ino, told: Item, clock: Clock) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cache import contents, items, journal, tree, xattrs
 from cache.activity import What
 from cache.failpoints import reached
-from cache.model import Aspect, ChangeState, Ino, Item, Kind, LocalChange, Node, NodeChanged
+from cache.model import Aspect, ChangeState, Item, Kind, LocalChange, Node, NodeChanged
 from cache.placeholders import item_size
 from sync import settle
 
@@ -94,7 +94,7 @@ def _become_version(placing: Placing, node: Node, told: Item, row: LocalChange) 
     connection, clock = placing.connection, placing.clock
     before = tree.by_item(connection, told.item_id)
     theirs = xattrs.names(connection, None if before is None else before.ino, told)
-    _detach(placing, node.ino, told)
+    settle.take_over(placing, node.ino, told)
     items.put(connection, told)
     tree.set_item(connection, node.ino, told.item_id)
     journal.drop(connection, node.ino, Aspect.CREATE, Aspect.XATTRS)
@@ -107,7 +107,7 @@ def _become_version(placing: Placing, node: Node, told: Item, row: LocalChange) 
 def _overrule(placing: Placing, told: Item, row: LocalChange) -> None:
     """The item goes to the trash, so that its name is free for ours."""
     number = tree.spare_ino(placing.connection)
-    _detach(placing, number, told)
+    settle.take_over(placing, number, told)
     items.put(placing.connection, told)
     journal.record(placing.connection, number, Aspect.REMOVE, told, placing.clock.now_s, held=_is_held(row))
 
@@ -115,17 +115,3 @@ def _overrule(placing: Placing, told: Item, row: LocalChange) -> None:
 def _is_held(row: LocalChange) -> bool:
     """What follows from a change goes when it goes."""
     return row.state is ChangeState.HELD
-
-
-def _detach(placing: Placing, heir: Ino, told: Item) -> None:
-    """Take the item away from the node that shows it; a node with local changes goes on by itself."""
-    shown = tree.by_item(placing.connection, told.item_id)
-    if shown is None or shown.ino == heir:
-        return
-    if journal.of_node(placing.connection, shown.ino):
-        placing.after.news += settle.take_over(placing.connection, heir, told, placing.clock)
-        return
-    settle.remember_place(placing.connection, shown, told)
-    placing.take_out(shown)
-    tree.set_item(placing.connection, shown.ino, None)
-    placing.after.nameless.add(shown.ino)

@@ -71,3 +71,26 @@ async def test_what_is_written_to_an_item_that_was_overruled_is_kept(tmp_path: P
         await desk.do.write(fh, 0, b"written")
         await desk.do.release(fh)
         assert sorted(map(str, (await desk.meet()).values())) == sorted(map(str, (b"mine", b"written")))
+
+
+async def test_the_echo_of_our_own_creation_makes_room_and_is_forgotten(tmp_path: Path) -> None:
+    """It was moved elsewhere before its answer was heard: what it held goes over to what was created here."""
+    async with at_work(tmp_path) as desk:
+        await desk.mkdir("/n")
+        desk.machine.remote.inject(Fault(operation="make_folder", after=Unknown()))
+        await desk.machine.push_one(0)
+        desk.moved("/n", "/m")
+        desk.there("/m/f", b"theirs")
+        desk.there("/m/g", b"theirs, too")
+        await desk.machine.create("/n/f", b"mine")
+        await desk.machine.pull()
+        await desk.machine.list_all()
+        assert "/m/f" in desk.machine.tree()
+        await desk.machine.create("/n/h", b"made in one")
+        await desk.machine.create("/m/h", b"made in the other")
+        tree = await desk.meet()
+        files = (b"theirs", b"theirs, too", b"mine", b"made in one", b"made in the other")
+        assert sorted(map(str, tree.values())) == sorted(map(str, (None, *files)))
+        reader = desk.machine.store.db.reader
+        left = "SELECT name FROM node WHERE parent IS NULL AND item_id IS NULL AND ino <> 1"
+        assert reader.execute(left).fetchall() == []
