@@ -87,8 +87,8 @@ def settle(
 
 
 def journal_content(connection: sqlite3.Connection, node: Node, content_id: ContentId, clock: Clock) -> None:
-    """Note that the bytes of a file in the tree are to be sent."""
-    if node.parent is None:
+    """Note that the bytes of a file in the tree are to be sent, or of one whose place there is being asked for."""
+    if node.parent is None and node.item_id is None:
         return  # unlinked while open: goes on working, is never uploaded
     if node.item_id is None:
         journal.record(connection, node.ino, Aspect.CREATE, None, clock.now_s, not_before_ms=clock.push_after_ms)

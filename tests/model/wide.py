@@ -161,6 +161,7 @@ class Wide(Adversary):
         self.no_longer_alone(lossy=True)
         before = self.drive.seq
         machine.crash(lambda: _damage(machine.directory / "state.db", how))
+        machine.removed.clear()  # numbers begin anew
         machine.remote.online = True  # a drive that nobody knows is not mounted without its server
         self._begin_again(machine)
         assert self.drive.seq == before

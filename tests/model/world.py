@@ -145,7 +145,7 @@ class World(Scenes):
             self._keep_their_labels()
         known: set[object] = set(self.drive.bodies.values())
         for machine in self.machines:
-            known |= set(machine.tree().values()) | machine.set_aside() | machine.rescued()
+            known |= set(machine.tree().values()) | machine.unsent_bodies() | machine.set_aside() | machine.rescued()
         assert self.ledger.alive <= known, f"lost: {self.ledger.alive - known}"
 
     def _keep_their_labels(self) -> None:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 from cache.model import Kind
 from sync.planner import Conflicts
@@ -43,6 +44,26 @@ async def test_truncation_brings_the_file_back(tmp_path: Path, held: bool) -> No
     assert drive.tree() == {"/file": b""}
     assert machine.faults() == []
     machine.remove()
+
+
+async def test_what_is_written_while_the_place_of_a_file_is_asked_for_is_kept(tmp_path: Path) -> None:
+    """Another item has its name by a listing; whether it is gone, or elsewhere, is not known yet."""
+    async with at_work(tmp_path, {"/f": b"old"}) as desk:
+        fh = (await desk.do.open(desk.machine.at("/f").ino, os.O_RDWR)).fh
+        desk.deleted("/f")
+        desk.there("/f", b"theirs")
+        desk.drive.expire_anchors()
+        asked = desk.machine.remote.inject(Fault(operation="get_many", gate=trio.Event()))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(desk.machine.pull)
+            await asked.reached.wait()
+            await desk.do.write(fh, 0, b"written")
+            assert asked.gate is not None
+            asked.gate.set()
+        await desk.do.release(fh)
+        tree = await desk.meet()
+        assert tree.pop("/f") == b"theirs"
+        assert list(tree.values()) == [b"written"]
 
 
 async def test_what_is_written_to_the_echo_of_our_own_creation_is_kept(tmp_path: Path) -> None:
