@@ -155,6 +155,13 @@ CREATE TABLE sent_move (
     name      TEXT NOT NULL,
     PRIMARY KEY (seq, parent_id, name)
 ) STRICT, WITHOUT ROWID;
+-- What the remote said to stand in the way of a name that a row of the outbox wants, under a name that it takes for it.
+CREATE TABLE folded (
+    seq     INTEGER PRIMARY KEY REFERENCES journal (seq) ON DELETE CASCADE,
+    wanted  TEXT NOT NULL,
+    item_id TEXT NOT NULL,
+    name    TEXT NOT NULL
+) STRICT;
 CREATE INDEX sent_move_by_parent ON sent_move (parent_id);
 CREATE INDEX journal_by_time ON journal (not_before_ms) WHERE state = 'pending';
 CREATE INDEX journal_by_item ON journal (item_id) WHERE item_id IS NOT NULL;

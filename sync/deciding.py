@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cache import activity, contents, items, journal, tree
+from cache import activity, contents, folded, items, journal, tree
 from cache.activity import What
 from cache.model import Aspect, Item, Kind, LocalChange, News, Node
 from sync import push, requests, settle, sides
@@ -33,11 +33,12 @@ def decide(absorber: Absorber, change: LocalChange, planned: requests.Clash) -> 
         lose_name(absorber, planned.node, planned.told, row)
 
 
-def met(absorber: Absorber, change: LocalChange, told: Item) -> None:
+def met(absorber: Absorber, change: LocalChange, told: Item, *, overtaken: bool) -> None:
     """The remote refused a request and told what stands there.
 
-    When that bears another name than was sent, the remote takes both for one (letter case, Unicode forms), and no plan
-    from the catalog will ever see it: ours goes on under a conflict name, whatever the policy; they are two files here.
+    When that bears another name than was sent, the remote takes both for one (letter case, Unicode forms). If it
+    leaves, ours waits for that; else it goes on under a conflict name, whatever the policy; they are two files here.
+    `overtaken`: newer news of it was heard, and it may have left by now.
     """
     connection = absorber.connection
     absorber.item(told, unlisted_parent=True)
@@ -45,7 +46,10 @@ def met(absorber: Absorber, change: LocalChange, told: Item) -> None:
     if row is None or node is None or row.aspect not in {Aspect.CREATE, Aspect.PLACE}:
         return
     elsewhere = told.parent_id != row.sent_parent_id or told.item_id in {node.item_id, row.item_id}
-    if elsewhere or told.name == row.sent_name or node.name != row.sent_name or _leaves(absorber, told):
+    if overtaken or elsewhere or told.name == row.sent_name or node.name != row.sent_name:
+        return
+    if _leaves(absorber, told):
+        folded.note(connection, row, node.name, told)
         return
     journal.not_sent(connection, row)
     absorber.after.news += settle.step_aside(connection, node, absorber.clock, absorber.host, rival=told.item_id)

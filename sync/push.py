@@ -12,7 +12,7 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from cache import items, journal, tree, xattrs
+from cache import folded, items, journal, tree, xattrs
 from cache.model import Aspect, ChangeState, Item, ItemId, Kind, LocalChange, Node
 from sync.planner import removal_stands
 from sync.remote import Replaced
@@ -142,7 +142,7 @@ def _creation(connection: sqlite3.Connection, change: LocalChange, node: Node, p
     aside = Create(node, parent_id, passing_name(change, name))
     if earlier := journal.unanswered_at(connection, parent_id, name, change.ino):
         return Wait("what an earlier creation may have made there is found out first", _rows(earlier), aside)
-    occupant = items.at_place(connection, parent_id, name)
+    occupant = _occupant(connection, change, parent_id, name)
     if occupant is None:
         return Create(node, parent_id, name)
     leaving = _leaving(connection, occupant)
@@ -161,6 +161,11 @@ def _sent_place(connection: sqlite3.Connection, change: LocalChange) -> tuple[It
     if occupant is not None and (_is_shown(connection, occupant) or _leaving(connection, occupant) is not None):
         return None
     return change.sent_parent_id, change.sent_name
+
+
+def _occupant(connection: sqlite3.Connection, change: LocalChange, parent_id: ItemId, name: str) -> Item | None:
+    """What has a name at the remote, also under another one that the remote takes for it."""
+    return items.at_place(connection, parent_id, name) or folded.occupant(connection, change, parent_id, name)
 
 
 def _is_shown(connection: sqlite3.Connection, item: Item) -> bool:
@@ -185,7 +190,7 @@ def _place(connection: sqlite3.Connection, change: LocalChange, node: Node, pare
     name = item.name if items.shown_as(item, node.name) else node.name
     if parent.item_id == item.parent_id and name == item.name and not change.in_doubt:
         return Void()
-    occupant = items.at_place(connection, parent.item_id, node.name)
+    occupant = _occupant(connection, change, parent.item_id, node.name)
     if occupant is None or occupant.item_id == item.item_id:
         return Move(node, item, parent.item_id, name, None, None)
     passing = passing_name(change, node.name)

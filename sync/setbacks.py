@@ -152,7 +152,9 @@ class Setbacks:
             return
         current = error.current
         if current is not None:
-            await self._applier.apply_answer([current], heard, lambda absorber: met(absorber, change, current))
+            await self._applier.apply_answer(
+                [current], heard, lambda absorber: met(absorber, change, current, overtaken=heard.of(current.item_id))
+            )
         reader = self._store.db.reader
         concerned = set(concerned_by(reader, change))
         if error.code == "would_cycle":  # one of these went below it meanwhile

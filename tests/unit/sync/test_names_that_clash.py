@@ -60,6 +60,21 @@ async def test_a_move_to_a_name_that_differs_by_case(desk: Desk) -> None:
     assert list(desk.copies().values()) == [b"moved"]
 
 
+@pytest.mark.parametrize("kind", ["file", "created", "folder"])
+async def test_two_that_change_names_by_way_of_another_case(desk: Desk, kind: str) -> None:
+    """One goes first by a passing name: each waits for the other, and no plan sees it by their names."""
+    if kind == "folder":
+        await desk.mkdir("/f")
+    else:
+        await desk.machine.create("/f", b"moved")
+    if kind != "created":
+        await desk.meet()
+    await desk.rename("/README", "/t")
+    await desk.rename("/f", "/readme")
+    await desk.rename("/t", "/f")
+    assert await desk.meet() == {"/readme": None if kind == "folder" else b"moved", "/f": b"old", "/d": None}
+
+
 async def test_a_rename_that_changes_only_the_case(desk: Desk) -> None:
     item_id = desk.drive.at("/README").item_id
     await desk.rename("/README", "/readme")
