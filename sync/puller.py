@@ -207,6 +207,8 @@ class Puller:
                 except Gone:
                     await self._applier.refresh([item_id])
                     await self._applier.resolve_doubts()  # it goes only after its children are known to be gone
+                    if (node := tree.by_ino(self._store.db.reader, ino)) and node.parent and node.item_id is None:
+                        return  # it stays for what is only here, and is made again
                     raise NotFound(ino=ino) from None
                 last = attempt == LISTING_TRIES - 1
                 taken = await self._apply_listing(ino, item_id, listing, heard, even_overtaken=last)

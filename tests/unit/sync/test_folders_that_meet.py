@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fakes.drive import FakeDrive
-from tests.model.desk import Desk
+from tests.model.desk import Desk, at_work
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
@@ -33,3 +33,16 @@ async def test_what_others_put_into_the_same_new_folder_is_shown_while_nothing_i
             assert await desk.meet() == {"/n": None, "/n/mine": b"1", "/n/theirs": b"2"}
     finally:
         machine.remove()
+
+
+async def test_a_folder_that_is_gone_before_it_was_looked_into_stays_for_what_is_only_here(tmp_path: Path) -> None:
+    """Whoever makes something in it just then is not told that it does not exist."""
+    async with at_work(tmp_path) as desk:
+        desk.there("/n")
+        await desk.mkdir("/n")
+        await desk.machine.create("/n/mine", b"1")
+        await desk.machine.push_one(0)  # refused: it is there
+        await desk.machine.push_one(0)  # so they are one, not looked into yet
+        desk.deleted("/n")
+        await desk.machine.create("/n/more", b"2")
+        assert await desk.meet() == {"/n": None, "/n/mine": b"1", "/n/more": b"2"}
