@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cache import items, journal, tree
-from cache.model import Aspect
+from cache import items
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,14 +24,10 @@ def note(connection: sqlite3.Connection, change: LocalChange, wanted: str, told:
 
 
 def occupant(connection: sqlite3.Connection, change: LocalChange, parent_id: ItemId, wanted: str) -> Item | None:
-    """What was told to stand in the way of a name, as long as a local move is to take it away."""
+    """What was told to stand in the way of a name, if it still does as far as is known."""
     if change.sent_name is None:  # never refused
         return None
     query = "SELECT item_id, name FROM folded WHERE seq = ? AND wanted = ?"
     row = connection.execute(query, (change.seq, wanted)).fetchone()
     item = None if row is None else items.get(connection, row[0])
-    if item is None or (item.parent_id, item.name) != (parent_id, row[1]):
-        return None
-    holder = tree.by_item(connection, item.item_id)
-    leaves = holder is not None and journal.get(connection, holder.ino, Aspect.PLACE) is not None
-    return item if leaves else None
+    return item if item is not None and (item.parent_id, item.name) == (parent_id, row[1]) else None

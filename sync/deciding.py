@@ -48,7 +48,7 @@ def met(absorber: Absorber, change: LocalChange, told: Item, *, overtaken: bool)
     elsewhere = told.parent_id != row.sent_parent_id or told.item_id in {node.item_id, row.item_id}
     if overtaken or elsewhere or told.name == row.sent_name or node.name != row.sent_name:
         return
-    if _leaves(absorber, told):
+    if push.leaving(connection, told) is not None:
         folded.note(connection, row, node.name, told)
         return
     journal.not_sent(connection, row)
@@ -82,14 +82,6 @@ def _refused_removal(connection: sqlite3.Connection, change: LocalChange, error:
     if not isinstance(planned, requests.Move) or planned.removal_ino is None:
         return None
     return journal.get(connection, planned.removal_ino, Aspect.REMOVE)
-
-
-def _leaves(absorber: Absorber, told: Item) -> bool:
-    """Whether a pending change takes it away: ours comes after that."""
-    holder = tree.by_item(absorber.connection, told.item_id)
-    if holder is None:
-        return journal.removal_of(absorber.connection, told.item_id) is not None
-    return journal.get(absorber.connection, holder.ino, Aspect.PLACE) is not None
 
 
 def lose_name(placing: Placing, node: Node, told: Item, row: LocalChange) -> bool:

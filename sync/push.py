@@ -145,8 +145,8 @@ def _creation(connection: sqlite3.Connection, change: LocalChange, node: Node, p
     occupant = _occupant(connection, change, parent_id, name)
     if occupant is None:
         return Create(node, parent_id, name)
-    leaving = _leaving(connection, occupant)
-    return Clash(node, occupant) if leaving is None else Wait("what held the name goes first", _rows([leaving]), aside)
+    goes = leaving(connection, occupant)
+    return Clash(node, occupant) if goes is None else Wait("what held the name goes first", _rows([goes]), aside)
 
 
 def _sent_place(connection: sqlite3.Connection, change: LocalChange) -> tuple[ItemId, str] | None:
@@ -158,14 +158,18 @@ def _sent_place(connection: sqlite3.Connection, change: LocalChange) -> tuple[It
     if not change.in_doubt or change.sent_parent_id is None or change.sent_name is None:
         return None
     occupant = items.at_place(connection, change.sent_parent_id, change.sent_name)
-    if occupant is not None and (_is_shown(connection, occupant) or _leaving(connection, occupant) is not None):
+    if occupant is not None and (_is_shown(connection, occupant) or leaving(connection, occupant) is not None):
         return None
     return change.sent_parent_id, change.sent_name
 
 
 def _occupant(connection: sqlite3.Connection, change: LocalChange, parent_id: ItemId, name: str) -> Item | None:
-    """What has a name at the remote, also under another one that the remote takes for it."""
-    return items.at_place(connection, parent_id, name) or folded.occupant(connection, change, parent_id, name)
+    """What has a name at the remote; or another that the remote takes for it, until a local move took it away."""
+    if (found := items.at_place(connection, parent_id, name)) is not None:
+        return found
+    found = folded.occupant(connection, change, parent_id, name)
+    goes = None if found is None else leaving(connection, found)
+    return None if goes is None or goes.aspect is not Aspect.PLACE else found
 
 
 def _is_shown(connection: sqlite3.Connection, item: Item) -> bool:
@@ -173,7 +177,7 @@ def _is_shown(connection: sqlite3.Connection, item: Item) -> bool:
     return holder is not None and holder.parent is not None
 
 
-def _leaving(connection: sqlite3.Connection, occupant: Item) -> LocalChange | None:
+def leaving(connection: sqlite3.Connection, occupant: Item) -> LocalChange | None:
     """The pending change that takes away what holds a name at the remote."""
     removal = journal.removal_of(connection, occupant.item_id)
     if removal is not None:
@@ -199,10 +203,10 @@ def _place(connection: sqlite3.Connection, change: LocalChange, node: Node, pare
     removal = journal.removal_of(connection, occupant.item_id)
     if removal is not None:
         return _replacing(connection, Move(node, item, parent.item_id, name, None, None), occupant, removal, aside)
-    leaving = _leaving(connection, occupant)
-    if leaving is None:
+    goes = leaving(connection, occupant)
+    if goes is None:
         return _met_standing(connection, node, occupant, aside)
-    return Wait("what holds the name moves first", _rows([leaving]), aside)
+    return Wait("what holds the name moves first", _rows([goes]), aside)
 
 
 def _met_standing(connection: sqlite3.Connection, node: Node, occupant: Item, aside: Move | None) -> Wait | Clash:

@@ -19,7 +19,7 @@ from sync.outgoing import Outgoing
 from sync.remote import Denied, Gone, Remote, Tombstone
 
 if TYPE_CHECKING:
-    from cache.model import Ino
+    from cache.model import Ino, ItemId
     from cache.store import LocalStore
     from sync.absorb import Absorber
     from sync.applying import Applier, Heard
@@ -175,11 +175,7 @@ class Sender:
 
     async def _find(self, out: Outgoing, action: requests.Find) -> None:
         """Did the creation happen whose answer we never heard? The folder tells."""
-        try:
-            listing = await self._remote.children(action.parent_id)
-            found = [item for item in listing.items if item.name == action.name]
-        except Gone:
-            found = []  # the folder, with all that was ever made in it
+        found = await self._named(action.parent_id, action.name)
 
         def take_in(absorber: Absorber) -> None:
             hidden = items.at_place(absorber.connection, action.parent_id, action.name)
@@ -197,15 +193,22 @@ class Sender:
     async def was_made(self, change: LocalChange, heard: Heard) -> bool:
         """Whether something is where a creation was sent: then it is known from here on, and the next plan meets it.
         Raises RemoteError; what may not be looked at, may not be."""
-        if change.sent_parent_id is None:
+        if change.sent_parent_id is None or change.sent_name is None:
             return False
         try:
-            listing = await self._remote.children(change.sent_parent_id)
-        except (Gone, Denied):
+            found = await self._named(change.sent_parent_id, change.sent_name)
+        except Denied:
             return False
-        found = [item for item in listing.items if item.name == change.sent_name]
         await self._applier.apply_answer(found, heard, lambda absorber: absorber.items(found, unlisted_parent=True))
         return bool(found)
+
+    async def _named(self, parent_id: ItemId, name: str) -> list[Item]:
+        """What has a name in a folder, asked of the remote; nothing when that is gone, with all that was ever in it."""
+        try:
+            listing = await self._remote.children(parent_id)
+        except Gone:
+            return []
+        return [item for item in listing.items if item.name == name]
 
     async def _clash(self, out: Outgoing, action: requests.Clash) -> None:
         """The conflict table; for content, first look whether the bytes are the same."""
