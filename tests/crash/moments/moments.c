@@ -77,11 +77,15 @@ static int place(char *into, size_t room, const char *path) {
     return at < stop;
 }
 
-/* 1: this is the one. The gate stays shut then: no other thread gets on with anything that is told. */
+/* 1: this is the one. The gate stays shut then: no other thread gets on with anything that is told. No signal comes
+ * into a thread that holds it: Python's handler writes to the socket that wakes its event loop, which is told too. */
 static int due_at(const char *call, const char *where) {
     char line[PATH_MAX + 64], kind[256];
     int found = 0;
+    sigset_t every, before;
     snprintf(kind, sizeof kind, "%s %s", call, where);
+    sigfillset(&every);
+    pthread_sigmask(SIG_BLOCK, &every, &before);
     pthread_mutex_lock(&gate);
     while (found < KINDS - 1 && *kinds[found] && strcmp(kinds[found], kind)) found++;
     strcpy(kinds[found], kind);
@@ -94,6 +98,7 @@ static int due_at(const char *call, const char *where) {
     strcat(line, "\n");
     tell(line);
     pthread_mutex_unlock(&gate);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return 0;
 }
 
