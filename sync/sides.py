@@ -71,10 +71,14 @@ def drop_content(placing: Placing, node: Node, told: Item) -> None:
 
 
 def drop_creation(placing: Placing, node: Node) -> None:
-    """Take out what the remote has never seen, and which was put aside."""
+    """Take out what is only here, and which was put aside; what an attempt to make it may have left at the remote is
+    an item like any other then."""
+    creation = journal.get(placing.connection, node.ino, Aspect.CREATE)
     placing.clear_of_local_kinds(node)
     placing.take_out(node)
     journal.drop(placing.connection, node.ino)
+    if creation is not None and creation.sent_name is not None:
+        placing.show_hidden(creation.sent_parent_id, creation.sent_name)
     placing.after.nameless.add(node.ino)
 
 

@@ -173,18 +173,17 @@ def _resolve_one(absorber: Absorber, copy: Node, original: Node | None, keep: Ke
 
 
 def _remove_copy(absorber: Absorber, copy: Node) -> str:
-    """To the server's trash; what the server never saw is put aside."""
+    """To the server's trash; what the server may never have seen is put aside."""
+    kept = "in the server's trash"
     if copy.item_id is None and copy.kind is not Kind.FOLDER:
-        where = sides.put_aside(absorber, copy)
-        sides.drop_creation(absorber, copy)
-        return f"; the copy is kept in {where}"
+        kept = f"kept in {sides.put_aside(absorber, copy)}"
     assert copy.parent is not None  # noqa: S101  # by _resolve
     _, news = edits.remove(
         absorber.connection, copy.parent, copy.name, absorber.clock, folder=copy.kind is Kind.FOLDER
     )  # fmt: skip
     absorber.after.nameless.add(copy.ino)
     absorber.after.news += [EntryChanged(copy.parent, copy.name, deleted=copy.ino), *news]
-    return "; the copy is in the server's trash"
+    return f"; the copy is {kept}"
 
 
 def _replace_original(absorber: Absorber, copy: Node, original: Node) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tests.model.ledger import Ledger
     from tests.model.machine import Machine
     from tests.model.operations import Picker
+    from tests.model.trees import Tree
 
 DEPTH = 3
 
@@ -22,6 +23,7 @@ class Patterns:
     machine: Machine
     ledger: Ledger
     _listed: Callable[[str], Awaitable[None]]
+    _room_for: Callable[[str], Awaitable[Tree | None]]
     _shows: Callable[..., None]
 
     async def _wrap(self, pick: Picker) -> None:
@@ -55,11 +57,12 @@ class Patterns:
     async def _save(self, pick: Picker) -> None:
         """As editors save: a new file, renamed over the old one."""
         path = pick.file()
-        if path is None or f"{path}.t" in pick.tree:
+        before = None if path is None else await self._room_for(f"{path}.t")
+        if path is None or before is None or path not in before:
             return
         data = self.ledger.fresh()
         await self.machine.create(f"{path}.t", data)
-        self.ledger.replaced(pick.tree[path], data)
+        self.ledger.replaced(before[path], data)
         await self._renamed(f"{path}.t", path)
 
     async def _renamed(self, path: str, target: str) -> None:

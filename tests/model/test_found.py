@@ -7,6 +7,19 @@ import pytest
 from tests.model.history import History, Step, told
 
 FOUND = {
+    "what a rejected creation has left at the remote is shown, though it had another name since": [
+        Step("program", {"who": 0, "kind": "create", "picks": (1, 8, 3, 6)}),
+        Step(
+            "overlap",
+            {
+                "who": 0, "engine": "push", "which": 4, "late": True, "beside": "pull", "kind": "rmdir",
+                "picks": (4, 4, 4, 10), "dies": 0,
+            },
+        ),
+        Step("review", {"who": 0, "wanted": True}),
+        Step("program", {"who": 0, "kind": "rename", "picks": (1, 1, 10, 3)}),
+        Step("decide", {"who": 0, "what": "reject", "which": 2}),
+    ],
     "a creation in doubt does not wait for what waits for it": [
         Step("program", {"who": 0, "kind": "symlink", "picks": (4, 0, 2, 9)}),
         Step("push_all", {"who": 0}),
