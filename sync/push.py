@@ -142,7 +142,7 @@ def _creation(connection: sqlite3.Connection, change: LocalChange, node: Node, p
     aside = Create(node, parent_id, passing_name(change, name))
     if earlier := journal.unanswered_at(connection, parent_id, name, change.ino):
         return Wait("what an earlier creation may have made there is found out first", _rows(earlier), aside)
-    occupant = _occupant(connection, change, parent_id, name)
+    occupant = occupant_of(connection, change, parent_id, name)
     if occupant is None:
         return Create(node, parent_id, name)
     goes = leaving(connection, occupant)
@@ -163,7 +163,7 @@ def _sent_place(connection: sqlite3.Connection, change: LocalChange) -> tuple[It
     return change.sent_parent_id, change.sent_name
 
 
-def _occupant(connection: sqlite3.Connection, change: LocalChange, parent_id: ItemId, name: str) -> Item | None:
+def occupant_of(connection: sqlite3.Connection, change: LocalChange, parent_id: ItemId, name: str) -> Item | None:
     """What has a name at the remote; or another that the remote takes for it, until a local move took it away."""
     if (found := items.at_place(connection, parent_id, name)) is not None:
         return found
@@ -194,7 +194,7 @@ def _place(connection: sqlite3.Connection, change: LocalChange, node: Node, pare
     name = item.name if items.shown_as(item, node.name) else node.name
     if parent.item_id == item.parent_id and name == item.name and not change.in_doubt:
         return Void()
-    occupant = _occupant(connection, change, parent.item_id, node.name)
+    occupant = occupant_of(connection, change, parent.item_id, node.name)
     if occupant is None or occupant.item_id == item.item_id:
         return Move(node, item, parent.item_id, name, None, None)
     passing = passing_name(change, node.name)

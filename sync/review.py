@@ -104,7 +104,7 @@ def _goes_before(connection: sqlite3.Connection, row: LocalChange) -> Iterator[L
     if folder.item_id and node.item_id and push.remote_below(connection, folder.item_id, node.item_id):
         for above in _above(connection, folder):
             yield journal.get(connection, above.ino, Aspect.PLACE)
-    yield from _holds_the_name(connection, node, folder)
+    yield _leaves_the_name(connection, row, node, folder)
     yield from journal.unanswered_at(connection, folder.item_id, node.name, node.ino)
 
 
@@ -115,14 +115,11 @@ def _above(connection: sqlite3.Connection, folder: Node) -> Iterator[Node]:
         current = None if current.parent is None else tree.by_ino(connection, current.parent)
 
 
-def _holds_the_name(connection: sqlite3.Connection, node: Node, folder: Node) -> Iterator[LocalChange | None]:
-    occupant = None if folder.item_id is None else items.at_place(connection, folder.item_id, node.name)
-    if occupant is None or occupant.item_id == node.item_id:
-        return
-    yield journal.removal_of(connection, occupant.item_id)
-    holder = tree.by_item(connection, occupant.item_id)
-    if holder is not None:
-        yield journal.get(connection, holder.ino, Aspect.PLACE)
+def _leaves_the_name(
+    connection: sqlite3.Connection, row: LocalChange, node: Node, folder: Node
+) -> LocalChange | None:  # fmt: skip
+    occupant = None if folder.item_id is None else push.occupant_of(connection, row, folder.item_id, node.name)
+    return None if occupant is None or occupant.item_id == node.item_id else push.leaving(connection, occupant)
 
 
 def _place_to_return_to(connection: sqlite3.Connection, row: LocalChange) -> Iterator[LocalChange | None]:
