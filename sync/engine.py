@@ -128,16 +128,14 @@ class Engine:
         while True:
             try:
                 await part()
-            except* (LocalError, OSError) as errors:
-                self._last_error = "; ".join(str(each) for each in errors.exceptions)
-                if self._last_error != told:
-                    told = self._last_error
-                    log.warning("this machine's disk: %s", told)
             except* Exception as errors:
-                self._last_error = "internal error: " + "; ".join(repr(each) for each in errors.exceptions)
+                _, ours = errors.split((LocalError, OSError))
+                words = "; ".join(map(str, errors.exceptions) if ours is None else map(repr, ours.exceptions))
+                self._last_error = words if ours is None else f"internal error: {words}"
                 if self._last_error != told:
                     told = self._last_error
-                    log.exception("a part of the engine failed; it begins again")
+                    level = logging.WARNING if ours is None else logging.ERROR
+                    log.log(level, "a part of the engine begins again: %s", told, exc_info=ours)
             await trio.sleep(DISK_RETRY_S)
 
     def _heard(self, error: RemoteError | None) -> None:
