@@ -25,7 +25,8 @@ def hasten(connection: sqlite3.Connection, ino: Ino, not_before_ms: int) -> bool
 def hurry(connection: sqlite3.Connection, *, backoff: bool = True) -> None:
     """Somebody waits: end every write-back delay, and with `backoff` the pauses after failures too."""
     tried = "" if backoff else " AND attempts = 0"
-    connection.execute(f"UPDATE journal SET not_before_ms = 0 WHERE state = 'pending'{tried}")  # noqa: S608
+    delayed = f"state = 'pending' AND not_before_ms > 0{tried}"
+    connection.execute(f"UPDATE journal SET not_before_ms = 0 WHERE {delayed}")  # noqa: S608
 
 
 def stop_running(connection: sqlite3.Connection) -> None:

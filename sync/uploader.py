@@ -28,6 +28,8 @@ from sync.transfers import Transfers
 
 if TYPE_CHECKING:
     import random
+    import sqlite3
+    from collections.abc import Iterator
 
     from cache.store import LocalStore
     from sync.applying import Applier, Heard
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PASS_ROWS = 64
+NEVER_MS = (1 << 63) - 1  # by then everything is due
 
 
 class Uploader:
@@ -152,8 +155,7 @@ class Uploader:
         reader = self._store.db.reader
         if not journal.count(reader, ChangeState.PARKED) + journal.count(reader, ChangeState.HELD):
             return False
-        pending = (row for row in journal.all_changes(reader) if row.state is ChangeState.PENDING)
-        return all(isinstance(push.plan(reader, row), requests.Wait) for row in pending)
+        return all(isinstance(push.plan(reader, row), requests.Wait) for row in _pending(reader))
 
     # One row -----------------------------------------------------------------------------------------------------
 
@@ -186,3 +188,11 @@ class Uploader:
             await trio.lowlevel.checkpoint()
         except RemoteError as error:
             await self._setbacks.failed(change, planned, error, heard)
+
+
+def _pending(reader: sqlite3.Connection) -> Iterator[LocalChange]:
+    """Rows that are sent now or later, oldest first; no more of them are read than are looked at."""
+    after = -1
+    while rows := journal.due(reader, NEVER_MS, PASS_ROWS, after_seq=after):
+        yield from rows
+        after = rows[-1].seq

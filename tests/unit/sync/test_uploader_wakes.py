@@ -8,6 +8,7 @@ import trio
 
 from cache.changing import Clock
 from sync import uploader
+from sync.remote import Busy
 from sync.rounds import LOOK_ON_S
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from trio.testing import MockClock
 
 STEP_MS = 40
+
+
+def virtual(delay_s: float | None = None) -> Clock:
+    """A store's clock, of the time that the test sets."""
+    now_ms = int(trio.current_time() * 1000)
+    return Clock(now_ns=now_ms * 1_000_000, push_after_ms=now_ms + int((delay_s or 0) * 1000))
 
 
 async def test_a_row_that_becomes_due_during_the_look_is_pushed(
@@ -61,10 +68,6 @@ async def test_a_row_that_becomes_due_behind_a_look_that_goes_on_is_pushed(
     machine = Machine("ann", drive, tmp_path / "ann")
     monkeypatch.setattr(uploader, "PASS_ROWS", 2)
 
-    def clock(delay_s: float | None = None) -> Clock:
-        now_ms = int(trio.current_time() * 1000)
-        return Clock(now_ns=now_ms * 1_000_000, push_after_ms=now_ms + int((delay_s or 0) * 1000))
-
     try:
         await machine.begin()
         await machine.list_all()
@@ -72,9 +75,9 @@ async def test_a_row_that_becomes_due_behind_a_look_that_goes_on_is_pushed(
             await machine.filesystem.mkdir(*machine.place(path), 0o755)
         for number in range(3, 43):
             await machine.filesystem.mkdir(*machine.place(f"/parked/{number}"), 0o755)
-        monkeypatch.setattr(machine.store, "clock", clock)
+        monkeypatch.setattr(machine.store, "clock", virtual)
         late, parked = machine.at("/late").ino, machine.at("/parked").ino
-        due_ms = clock(10 * LOOK_ON_S).push_after_ms  # a row of the third page; the look takes twenty
+        due_ms = virtual(10 * LOOK_ON_S).push_after_ms  # a row of the third page; the look takes twenty
         await machine.store.db.write(lambda c: c.execute("UPDATE journal SET not_before_ms = ?", (0,)))
         await machine.store.db.write(
             lambda c: c.execute("UPDATE journal SET not_before_ms = ? WHERE ino = ?", (due_ms, late))
@@ -90,5 +93,32 @@ async def test_a_row_that_becomes_due_behind_a_look_that_goes_on_is_pushed(
                 await machine.engine.uploader._idle.wait()
             assert drive.tree() == {"/late": None}
             nursery.cancel_scope.cancel()
+    finally:
+        machine.remove()
+
+
+async def test_a_barrier_waits_for_what_is_put_off_and_not_for_what_a_person_decides_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    """Rows that wait for a parked one fill the first pages, and one behind them is tried again after a while."""
+    del autojump_clock
+    drive = FakeDrive()
+    machine = Machine("ann", drive, tmp_path / "ann")
+    monkeypatch.setattr(uploader, "PASS_ROWS", 2)
+    try:
+        await machine.begin()
+        await machine.list_all()
+        for path in ("/parked", *[f"/parked/{number}" for number in range(5)], "/late"):
+            await machine.filesystem.mkdir(*machine.place(path), 0o755)
+        parked = machine.at("/parked").ino
+        await machine.store.db.write(
+            lambda c: c.execute("UPDATE journal SET state = 'parked' WHERE ino = ?", (parked,))
+        )
+        monkeypatch.setattr(machine.store, "clock", virtual)
+        machine.remote.inject(Fault(operation="make_folder", before=Busy(retry_after_s=30)))
+        began_s = trio.current_time()
+        assert not await machine.push_all()
+        assert trio.current_time() - began_s >= 30
+        assert drive.tree() == {"/late": None}
     finally:
         machine.remove()
