@@ -199,6 +199,17 @@ async def test_a_lost_answer_is_not_taken_for_ours_when_another_file_is_there(tm
     assert server.things["f",].data == b"DATA"
 
 
+async def test_what_a_lost_answer_left_is_known_by_its_bytes_when_others_are_sent_since() -> None:
+    made = await client()
+    made.server.lose = lose_once("MOVE")
+    with pytest.raises(Unknown):
+        await made.put("f", b"data", "k1")
+    with pytest.raises(Conflict) as caught:
+        await made.put("f", b"DATA", "k2")
+    assert caught.value.current is not None
+    assert caught.value.current.digest == BytesSource(b"data").digest
+
+
 async def test_a_lost_answer_to_an_overwrite_is_found_out(tmp_path: Path) -> None:
     server = AwkwardDav()
     first = await Client(server, tmp_path / "m").open()

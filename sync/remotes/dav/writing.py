@@ -110,7 +110,8 @@ class Writer:
         return mirror.wrote(entry, told, ours)
 
     async def _taken(self, place: tuple[str, str], names: Names, told: Facts, source: Source) -> Conflict:
-        """What stands there, with its digest if it may be the same bytes: then nothing is to be settled."""
+        """What stands there, with its digest if it is of the same size: it may be the very bytes, or what an earlier
+        attempt brought whose answer was lost, under another key than what was written since."""
         entry = self._server.saw(place[0], place[1], told)  # type: ignore[arg-type]  # an ItemId
         if entry.kind is Kind.FILE and entry.digest is None and entry.size == source.size:
             entry = await self._verifier.learn(entry, names)
