@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parents[2]
 START_WITHIN_S = 30.0
 STOP_WITHIN_S = 30.0
+ANY_PORT = "127.0.0.1:0"
 
 
 class ServerProcess:
@@ -54,7 +55,7 @@ class ServerProcess:
         self.token_file: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self._ready = folder / "ready.json"
-        self._listen = "127.0.0.1:0"
+        self._listen = ANY_PORT
         self.root.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:

@@ -40,6 +40,7 @@ SETTLE = Step("settle")
 SCRIPT = (
     *saved("one", "first"), Step("mkdir", "d"), *saved("d/two", "second"), SETTLE,
     Step("read", "theirs"), Step("open", "theirs"), Step("write", "theirs", "EDIT", 6), Step("fsync", "theirs"),
+    SETTLE,  # sent while it is open: by way of a copy, which is made at other times only when the sender is quick
     Step("write", "theirs", "AGAIN", 20), Step("close", "theirs"), Step("truncate", "d/two", at=3), SETTLE,
     Step("rename", "d/two", "moved"), *saved("tmp", "a new one"), Step("rename", "tmp", "old"), Step("rmdir", "d"),
     Step("symlink", "link", "moved"), Step("chmod", "moved", at=0o600), Step("rename", "box", "chest"), SETTLE,

@@ -61,9 +61,10 @@ class Watch:
         return self.log.read_text().splitlines()
 
     def killed(self, status: int) -> bool:
-        """Whether the run ended at the moment, and there only."""
+        """Whether the run ended at the moment; it may have gone on to its end, and ended well, but nothing else."""
         there = self.log.exists() and self.moments()[-1:] == [f"{self.kill} killed"]
-        assert there == (status == -signal.SIGKILL), f"{self.kill}: exit status {status}, but died there: {there}"
+        expected = -signal.SIGKILL if there else 0
+        assert status == expected, f"{self.kill}: exit status {status}, but died there: {there}"
         return there
 
 

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define KINDS 512
+#define GAVE_UP 70 /* the exit status */
 
 static char below[PATH_MAX], wanted[PATH_MAX], kinds[KINDS][256];
 static unsigned counts[KINDS];
@@ -51,8 +52,14 @@ static void die(void) {
     for (;;) pause();
 }
 
+/* Nothing that comes after this could be told. */
+static void give_up(const char *why) {
+    (void)!REAL(write)(STDERR_FILENO, why, strlen(why));
+    _exit(GAVE_UP);
+}
+
 static void tell(const char *line) {
-    if (REAL(write)(log_fd, line, strlen(line)) < 0) abort();
+    if (REAL(write)(log_fd, line, strlen(line)) < 0) give_up("moments: the log cannot be written\n");
 }
 
 /* #N: a file without a name (O_TMPFILE). After a dot only a long word is one: "db" is none. */
@@ -60,7 +67,7 @@ static int is_id(const char *word, size_t length, int after_dot) {
     return *word == '#' || (length > (after_dot ? 5 : 0) && strspn(word, "0123456789abcdef") >= length);
 }
 
-/* `into`: the path below the folder, ids replaced. 0 when it is elsewhere. */
+/* `into`: the path below the folder, ids replaced, or as much of it as there is room for. 0 when it is elsewhere. */
 static int place(char *into, size_t room, const char *path) {
     size_t length = strlen(below);
     if (strncmp(path, below, length) || (path[length] && path[length] != '/')) return 0;
@@ -73,8 +80,8 @@ static int place(char *into, size_t room, const char *path) {
         if (*word && at < stop) *at++ = *word++;
     }
     if (at == into) *at++ = '.';
-    *at = 0;
-    return at < stop;
+    *(at < stop ? at : stop) = 0; /* snprintf tells how long a word would have been */
+    return 1;
 }
 
 /* 1: this is the one. The gate stays shut then: no other thread gets on with anything that is told. No signal comes
@@ -87,7 +94,8 @@ static int due_at(const char *call, const char *where) {
     sigfillset(&every);
     pthread_sigmask(SIG_BLOCK, &every, &before);
     pthread_mutex_lock(&gate);
-    while (found < KINDS - 1 && *kinds[found] && strcmp(kinds[found], kind)) found++;
+    while (found < KINDS && *kinds[found] && strcmp(kinds[found], kind)) found++;
+    if (found == KINDS) give_up("moments: more kinds of them than KINDS\n");
     strcpy(kinds[found], kind);
     snprintf(line, sizeof line, "%s %u", kind, ++counts[found]);
     if (!strcmp(line, wanted)) {

@@ -55,7 +55,7 @@ def sweep(
     found = [moment for moment in recorded if moment.split()[0] == call.removeprefix(_TORN)]
     assert found, f"no {call} in the recorded run"
     step = max(len(found) // often(_KILLS, _EVERY), 1)
-    before = _noted(call)
+    before = _noted(call).intersection(found)
     chosen = [moment for moment in found[step // 2 :: step] if moment not in before]
     free: SimpleQueue[Bench] = SimpleQueue()
     for bench in benches:
