@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from cache.model import Capability, Item, ItemId, Kind, Xattrs
 from cache.names import shown
@@ -112,6 +113,11 @@ def at_place(connection: sqlite3.Connection, parent_id: ItemId, shown_name: str)
         (parent_id, shown_name),
     ).fetchone()
     return None if row is None else _item(row)
+
+
+def placed_as(told: Item, known: Item) -> Item:
+    """An item as one answer told it, at the place at which another one did."""
+    return replace(told, parent_id=known.parent_id, name=known.name, metadata_version=known.metadata_version)
 
 
 def below(connection: sqlite3.Connection, parent_id: ItemId) -> list[ItemId]:

@@ -11,9 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
-from cache import bulk, contents, items, journal, paths, sent_moves, tree, xattrs
+from cache import bulk, contents, folder_ids, items, journal, paths, sent_moves, tree, xattrs
 from cache.activity import What, Who
 from cache.model import (
     ROOT_INO,
@@ -132,14 +130,16 @@ class Absorber(Showing):
         self.item(told)
         known = items.get(self.connection, told.item_id)
         if known is not None and (known.parent_id, known.name) != (told.parent_id, told.name):
-            place = {"parent_id": known.parent_id, "name": known.name, "metadata_version": known.metadata_version}
-            told = replace(told, **place)
+            told = items.placed_as(told, known)
         return tree.by_ino(self.connection, node.ino) or node, told
 
     def root(self, told: Item) -> None:
-        """The item that the mount point shows; the node is made at the first contact."""
-        if tree.by_ino(self.connection, ROOT_INO) is None:
+        """The item that the mount point shows, whatever its id; the node is made at the first contact."""
+        node = tree.by_ino(self.connection, ROOT_INO)
+        if node is None:
             materialise(self.connection, None, told)
+        elif node.item_id is not None and node.item_id != told.item_id:
+            folder_ids.change(self.connection, node.item_id, told.item_id)
         tree.set_item(self.connection, ROOT_INO, told.item_id)
         items.put(self.connection, told)
 

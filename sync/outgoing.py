@@ -84,10 +84,7 @@ class Outgoing:
             absorber.after.touched[item.item_id] = item.parent_id
             rows = journal.of_node(connection, change.ino)
             if Aspect.REMOVE in rows and (node is None or node.parent is None):  # deleted here while it was under way
-                items.put(connection, item)
-                journal.rebase(connection, change.ino, item)
-                journal.rebase_content(connection, change.ino, item.content_version)
-                journal.reopen(connection, change.ino, Aspect.REMOVE)
+                self._removed(absorber, item)
                 return
             if node is None or change.aspect not in rows:  # undone here while it was under way: news like any other
                 absorber.item(item)
@@ -102,6 +99,18 @@ class Outgoing:
 
         await self._applier.apply_answer([item], self.heard, take_in)
         reached("concluded")
+
+    def _removed(self, absorber: Absorber, item: Item) -> None:
+        """What was made goes again, unless its echo is here under another name, that others gave it: that one stays."""
+        connection, ino = absorber.connection, self.change.ino
+        if tree.by_item(connection, item.item_id) is not None:
+            journal.drop(connection, ino, Aspect.REMOVE)
+            absorber.after.doubts.add(item.item_id)
+            return
+        items.put(connection, item)
+        journal.rebase(connection, ino, item)
+        journal.rebase_content(connection, ino, item.content_version)
+        journal.reopen(connection, ino, Aspect.REMOVE)
 
     def _question(self, absorber: Absorber, item: Item) -> None:
         """What the answer to a creation does not tell: whether it is of long ago, and the item gone again, as we were

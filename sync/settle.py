@@ -30,6 +30,7 @@ from cache.model import (
     NodeChanged,
 )
 from cache.placeholders import item_size, reveal
+from sync import echoes
 from sync.conflict import conflict_name
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def adopt(placing: Placing, node: Node, told: Item, *, clean: bool) -> None:
     """The remote holds these very bytes: the node is that item from here on. `clean`: no byte changed since."""
     connection, clock = placing.connection, placing.clock
     held = is_held(connection, node.ino, Aspect.CREATE)
+    told = echoes.become_one(placing, node, told)
     take_over(placing, node.ino, told)
     items.put(connection, told)
     tree.set_item(connection, node.ino, told.item_id)

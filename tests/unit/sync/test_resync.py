@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from msgspec import structs
 
-from sync.remote import ChangePage, ProtocolViolation, Unreachable
+from cache.model import ItemId
+from sync.remote import ChangePage, ProtocolViolation, Unknown, Unreachable
 from tests.fakes.faults import Fault
 from tests.model.desk import Desk, at_work
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cache.model import Anchor
+    from tests.fakes.drive import FakeDrive
 
 pytestmark = pytest.mark.virtual_time
 
@@ -98,6 +101,39 @@ async def test_what_is_asked_for_after_a_resync_is_asked_for_by_the_next_process
     await machine.begin()
     await machine.pull()
     assert "/new/f" not in machine.tree()
+
+
+async def test_the_root_is_the_root_whatever_its_id(tmp_path: Path) -> None:
+    """A server that lost its index tells it under another one: what was renamed in it was renamed by nobody else."""
+    before = {"/f": b"f", "/out": b"out", "/d": None, "/d/in": b"in", "/gone": b"gone"}
+    async with at_work(tmp_path, before) as desk:
+        machine = desk.machine
+        machine.remote.inject(Fault(operation="move", after=Unknown("the answer is lost")))
+        await desk.rename("/f", "/tried")
+        await machine.push_one(0)
+        for path, target in (("/tried", "/g"), ("/out", "/d/o"), ("/d/in", "/i")):
+            await desk.rename(path, target)
+        await desk.unlink("/gone")
+        machine.remote.inject(Fault(operation="put", after=Unknown("the answer is lost")))
+        await machine.create("/new", b"new")
+        await machine.push_one(len(machine.outbox()) - 1)
+        await desk.rename("/new", "/made")
+        root_of_another_id(desk.drive)
+        await machine.pull()
+        assert machine.faults() == []
+        wanted = {"/g": b"f", "/d": None, "/d/o": b"out", "/i": b"in", "/made": b"new"}
+        assert machine.tree() == wanted
+        assert await desk.meet() == wanted
+
+
+def root_of_another_id(drive: FakeDrive) -> None:
+    """The index is lost: what is in it is known again, the root itself is not."""
+    old, drive.root_id = drive.root_id, ItemId("root-again")
+    drive.names[drive.root_id] = drive.names.pop(old)
+    drive.store(structs.replace(drive.items.pop(old), item_id=drive.root_id))
+    for item in drive.children(drive.root_id):
+        drive.store(structs.replace(item, parent_id=drive.root_id))
+    drive.expire_anchors()
 
 
 async def test_a_feed_that_does_not_go_on_is_not_followed_for_ever(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
