@@ -31,11 +31,12 @@ class ServiceManager:
         self.watchdog_s = _watchdog_s(environment)
 
     def tell(self, *facts: str) -> None:
-        """`READY=1`, `STATUS=…` and their like; a manager that does not listen is no reason to fail."""
+        """`READY=1`, `STATUS=…` and their like; a manager that does not listen is no reason to fail, or to wait."""
         if not self._address.startswith(("/", "@")):
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        with socket.socket(socket.AF_UNIX, kind) as connection:
             try:
                 connection.sendto("\n".join(facts).encode(), address)
             except OSError as error:

@@ -12,6 +12,7 @@ import trio
 
 from cache.model import ItemId, Version
 from sync.remotes.anchor import AnchorRemote
+from tests.harness.waiting import DEADLINE_S
 
 Say = Callable[[trio.SocketStream, bytes], Awaitable[None]]
 
@@ -68,7 +69,7 @@ def says_without_end(head: bytes, piece: bytes) -> Say:
 async def client_of(say: Say, *, token: str | None = None) -> AsyncIterator[tuple[AnchorRemote, RawServer]]:
     """A real client of a raw server; a deadline over all of it."""
     server = RawServer(say)
-    with trio.fail_after(20):
+    with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             listeners = await nursery.start(partial(trio.serve_tcp, server.serve, 0, host="127.0.0.1"))
             remote = AnchorRemote(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}", token)

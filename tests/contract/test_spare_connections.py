@@ -14,6 +14,7 @@ from sync.remote import Unreachable
 from sync.remotes.anchor import AnchorRemote
 from sync.remotes.anchor.exchange import SPARE
 from tests.contract.raw_server import ID, VERSION
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -69,7 +70,7 @@ async def host(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Host, Anc
     """A server, and a client that keeps spare connections to it."""
     monkeypatch.setattr("sync.remotes.anchor.exchange.SPARE_PAUSE_S", 0.0)
     made = Host()
-    with trio.fail_after(20):
+    with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             listeners = await nursery.start(partial(trio.serve_tcp, made.serve, 0, host="127.0.0.1"))
             remote = AnchorRemote(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}", None)

@@ -31,12 +31,13 @@ from tests.faults.faults import (
     Twice,
 )
 from tests.faults.messages import Broken, Message, read_message
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-HOLD_LIMIT_S = 60.0  # a test that forgot to open a gate ends nevertheless
+HOLD_LIMIT_S = 2 * DEADLINE_S  # a test that forgot to open a gate ends nevertheless
 
 
 class FaultProxy:
@@ -114,7 +115,7 @@ class FaultProxy:
     def _serve(self, client: socket.socket) -> None:
         upstream: socket.socket | None = None
         try:
-            upstream = socket.create_connection(self._server, timeout=10)
+            upstream = socket.create_connection(self._server, timeout=DEADLINE_S)
             upstream.settimeout(None)
             self._keep(upstream)
             with client.makefile("rb") as asked, upstream.makefile("rb") as told:

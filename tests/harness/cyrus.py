@@ -17,7 +17,9 @@ import time
 from pathlib import Path
 
 from sync.remotes.dav.signing import Basic
-from tests.harness.davs import START_WITHIN_S, DavServer, free_port
+from tests.harness.davs import DavServer
+from tests.harness.ports import Port
+from tests.harness.waiting import DEADLINE_S
 
 _UNPACKED = Path(sys.prefix) / "cyrus"
 _PLACE = Path(os.environ.get("ANCHORFS_CYRUS", _UNPACKED if _UNPACKED.exists() else "/"))
@@ -62,7 +64,7 @@ class Cyrus(DavServer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._imap_port = 0
+        self._imap = Port()
         self._place = _PLACE
         if Path("/") != _PLACE:  # a checkout may be in a folder that is closed to the user it serves as
             self._place = self.folder / "unpacked"
@@ -83,10 +85,9 @@ class Cyrus(DavServer):
         return f"http://127.0.0.1:{self.port}/dav/drive/user/me"
 
     def _command(self) -> list[str]:
-        self._imap_port = free_port()
         for each in ("conf/socket", "conf/proc", "spool", "zones"):
             (self.folder / each).mkdir(parents=True, exist_ok=True)
-        values = {"folder": self.folder, "bin": self._place / _BIN, "port": self.port, "imap_port": self._imap_port}
+        values = {"folder": self.folder, "bin": self._place / _BIN, "port": self.port, "imap_port": self._imap.number}
         (self.folder / "zones" / "zones.tab").write_text(_ZONES)
         (self.folder / "imapd.conf").write_text(_IMAPD.format(**values))
         (self.folder / "cyrus.conf").write_text(_CYRUS.format(**values))
@@ -108,11 +109,11 @@ class Cyrus(DavServer):
         return super()._answers() and self._has_user()
 
     def _has_user(self) -> bool:
-        deadline = time.monotonic() + START_WITHIN_S
+        deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline and self.process is not None and self.process.poll() is None:
             with (
                 contextlib.suppress(OSError, imaplib.IMAP4.error),
-                imaplib.IMAP4("127.0.0.1", self._imap_port, timeout=START_WITHIN_S) as admin,
+                imaplib.IMAP4("127.0.0.1", self._imap.number, timeout=DEADLINE_S) as admin,
             ):
                 admin.login("cyrus", "any")
                 done, _ = admin.create("user/me")

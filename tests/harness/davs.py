@@ -19,12 +19,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from tests.harness.ports import Port
+from tests.harness.waiting import DEADLINE_S
+
 if TYPE_CHECKING:
     from types import TracebackType
 
     from sync.remotes.dav.signing import Credential
 
-START_WITHIN_S = 20.0
 DIES_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")  # also when the tests are killed
 CHECKOUT = Path(__file__).resolve().parents[2]
 APACHE = Path("/usr/sbin/apache2")
@@ -51,13 +53,6 @@ AuthUserFile {folder}/users
 Require valid-user"""
 
 
-def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class DavServer:
     """`with Apache() as server:` serves `server.root` at `server.url`; reaped however the block ends."""
 
@@ -70,8 +65,13 @@ class DavServer:
         self.root = self.folder / "web" / "drive"
         self.root.mkdir(parents=True)
         self.log = self.folder / "error.log"
-        self.port = 0
+        self._kept = Port()
         self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def port(self) -> int:
+        """Its own from its first start to its last."""
+        return self._kept.number
 
     @classmethod
     def missing(cls) -> str | None:
@@ -88,7 +88,8 @@ class DavServer:
 
     def __enter__(self) -> Self:
         try:
-            started = any(self._started() for _ in range(3))  # a port may be taken between two looks
+            self.start()
+            started = self._answers()
             reason = self.log.read_text(errors="replace")[-2000:]
         except BaseException:
             self.close()
@@ -97,13 +98,6 @@ class DavServer:
             self.close()
             raise RuntimeError(f"{self.name} did not start: {reason}")
         return self
-
-    def _started(self) -> bool:
-        self.port = free_port()
-        self.start()
-        if not self._answers():
-            self.stop()
-        return self.process is not None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -123,7 +117,7 @@ class DavServer:
             )
 
     def _answers(self) -> bool:
-        deadline = time.monotonic() + START_WITHIN_S
+        deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline and self.process is not None and self.process.poll() is None:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1):
@@ -137,7 +131,7 @@ class DavServer:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)  # it leads its group, which outlives it
-            self.process.wait(10)
+            self.process.wait(DEADLINE_S)
             self.process = None
 
     def close(self) -> None:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 45.0
-COMMAND_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 90.0
+COMMAND_TIMEOUT_S = 90.0
 CHECKOUT = Path(__file__).resolve().parents[2]
 _TROUBLE = re.compile(r" (WARNING|ERROR|CRITICAL) |^Traceback |Warning: ")
 

@@ -17,6 +17,7 @@ from ctypes.util import find_library
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from tests.harness.ports import Port
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Nfs:
         self._folder = folder
         self._root = root
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = 0
+        self._port = Port()
         self._library = ctypes.CDLL(_library())
         self._library.nfs_init_context.restype = ctypes.c_void_p
         self._library.nfs_get_error.restype = ctypes.c_char_p
@@ -88,7 +89,6 @@ class Nfs:
     def __enter__(self) -> Self:
         (self._folder / "recovery").mkdir(parents=True)
         (self._folder / "idmapd.conf").write_text("[General]\nDomain = localdomain\n[Translation]\nMethod = nsswitch\n")
-        self._port = _free_port()
         try:
             self._start()
             self._connect()
@@ -146,7 +146,7 @@ class Nfs:
         plugins = next(path.parent for path in library.glob("**/libfsalvfs.so"))
         configuration = self._folder / "ganesha.conf"
         configuration.write_text(
-            _CONFIGURATION.format(port=self._port, folder=self._folder, root=self._root, plugins=plugins)
+            _CONFIGURATION.format(port=self._port.number, folder=self._folder, root=self._root, plugins=plugins)
         )
         words = [
             program,
@@ -167,17 +167,11 @@ class Nfs:
     def _listens(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self._folder / "log").read_text()
-        with socket.create_connection(("127.0.0.1", self._port), timeout=1):
+        with socket.create_connection(("127.0.0.1", self._port.number), timeout=1):
             return True
 
     def _connect(self) -> None:
         self._context = ctypes.c_void_p(self._library.nfs_init_context())
-        address = f"nfs://127.0.0.1/drive?version=4&nfsport={self._port}"
+        address = f"nfs://127.0.0.1/drive?version=4&nfsport={self._port.number}"
         assert self._library.nfs_parse_url_dir(self._context, address.encode()), address
         self._call("nfs_mount", "127.0.0.1", "/drive")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

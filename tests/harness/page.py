@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from tests.harness.waiting import DEADLINE_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-STOP_S = 20.0
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def page(environment: dict[str, str]) -> Iterator[str]:
                 text += line
             yield json.loads(text)["url"]
             process.send_signal(signal.SIGINT)
-            assert process.wait(STOP_S) in {0, 130}
+            assert process.wait(DEADLINE_S) in {0, 130}
         finally:
             process.kill()
 
@@ -40,6 +40,6 @@ def page(environment: dict[str, str]) -> Iterator[str]:
 def visitor(address: str) -> Iterator[httpx.Client]:
     """A client that was let in; it sends what the page's own script sends."""
     base, _, _ = address.partition("/?")
-    with httpx.Client(base_url=base, headers={"origin": base, "x-anchorfs": "1"}, timeout=20) as client:
+    with httpx.Client(base_url=base, headers={"origin": base, "x-anchorfs": "1"}, timeout=DEADLINE_S) as client:
         assert client.get(address).status_code == 303
         yield client

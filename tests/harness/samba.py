@@ -15,6 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from tests.harness.ports import Port
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
@@ -72,13 +73,12 @@ class Samba:
         self.folder = folder
         self.audit_log = folder / "audit.log"
         self._root = root
-        self._port = 0
+        self._port = Port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         for name in ("private", "lock", "state", "cache", "ncalrpc"):
             (self.folder / name).mkdir(parents=True, mode=0o700)
-        self._port = _free_port()
         self._configure()
         try:
             self._start()
@@ -113,7 +113,7 @@ class Samba:
 
     def words(self, commands: str = "") -> list[str]:
         """The command line of smbclient; without commands it takes them from its input."""
-        share = ["smbclient", "//127.0.0.1/drive", "--port", str(self._port), "-A", str(self.folder / "login")]
+        share = ["smbclient", "//127.0.0.1/drive", "--port", str(self._port.number), "-A", str(self.folder / "login")]
         return [*share, "-s", str(self._conf), *(["-c", commands] if commands else [])]
 
     @property
@@ -123,7 +123,7 @@ class Samba:
     def _configure(self) -> None:
         share = documented_share().replace(_DOCUMENTED_ROOT, str(self._root))
         share = share.replace(_DOCUMENTED_LOG, str(self.audit_log))
-        ours = _GLOBAL.format(port=self._port, folder=self.folder)
+        ours = _GLOBAL.format(port=self._port.number, folder=self.folder)
         self._conf.write_text(share.replace("[global]\n", f"[global]\n{ours}", 1))
         (self.folder / "users").write_text(f"root = {USER}\n")
         (self.folder / "login").write_text(f"username = {USER}\npassword = {PASSWORD}\n")
@@ -147,11 +147,5 @@ class Samba:
     def _listens(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / "out").read_text()
-        with socket.create_connection(("127.0.0.1", self._port), timeout=1):
+        with socket.create_connection(("127.0.0.1", self._port.number), timeout=1):
             return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Self
 
 import httpx
 
+from tests.harness.ports import Port
 from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-START_WITHIN_S = 30.0
-STOP_WITHIN_S = 30.0
+START_WITHIN_S = STOP_WITHIN_S = DEADLINE_S
 ANY_PORT = "127.0.0.1:0"
 
 
@@ -56,6 +56,7 @@ class ServerProcess:
         self.process: subprocess.Popen[bytes] | None = None
         self._ready = folder / "ready.json"
         self._listen = ANY_PORT
+        self._port: Port | None = None
         self.root.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
@@ -83,6 +84,9 @@ class ServerProcess:
     def start(self, *, env: dict[str, str] | None = None, within_s: float = START_WITHIN_S) -> None:
         """Start and wait until it listens; raises with the log's end when it does not."""
         assert self.process is None, "already running"
+        if self._listen == ANY_PORT:  # a restart comes back under the same address
+            self._port = Port()
+            self._listen = f"127.0.0.1:{self._port.number}"
         self._ready.unlink(missing_ok=True)
         self.process = self._launched(env or {})
         deadline = time.monotonic() + within_s
@@ -93,7 +97,7 @@ class ServerProcess:
             time.sleep(0.02)
         told = json.loads(self._ready.read_text())
         self.url = told["url"]
-        self._listen = self.url.removeprefix("http://")  # a restart comes back under the same address
+        self._listen = self.url.removeprefix("http://")
         self.token_file = None if told["token_file"] is None else Path(told["token_file"])
         self.token = None if self.token_file is None else self.token_file.read_text().strip()
 
@@ -163,7 +167,7 @@ class ServerProcess:
             "--state",
             str(self.state),
         ]
-        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, timeout=DEADLINE_S, check=False)
         assert done.returncode == 0, done.stderr.decode()
         report: dict[str, float] = json.loads(done.stdout)
         return report

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness.trees import pattern, succeed, tree_of
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 from tests.interop.rest import at_rest
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def test_a_download_that_was_cut_goes_on(
         until(lambda: target.stat().st_size > 1 << 20, "the download to have begun")
     finally:
         running.kill()
-        running.wait(20)
+        running.wait(DEADLINE_S)
     at_rest(first, one, served)
     assert 1 << 20 < target.stat().st_size < len(data)
     first.evict(target)
@@ -365,5 +365,5 @@ def test_inotifywait_sees_what_happens_here(first: Mount, second: Mount, one: Pa
         assert not heard("DELETE going")
     finally:
         watch.kill()
-        watch.wait(10)
+        watch.wait(DEADLINE_S)
     second.settle()

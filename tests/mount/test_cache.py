@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.drives import Drive, attribute
 from tests.harness.mount import Mount, MountFailedError
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def told(mount: Mount, *words: str, status: int = 0) -> dict[str, object]:
 def test_a_pinned_folder_comes_follows_stays_and_survives(lonely: Drive, mount: Mount) -> None:
     """[S2.5] What is pinned is brought behind your back, follows the server, and is never evicted. [S2.6]"""
     docs, other = mount.path / "docs", mount.path / "other"
-    subprocess.run(["setfattr", "-n", "user.anchorfs.pin", "-v", "pinned", docs], check=True, timeout=20)
+    subprocess.run(["setfattr", "-n", "user.anchorfs.pin", "-v", "pinned", docs], check=True, timeout=DEADLINE_S)
     assert attribute(docs, "pin") == "pinned"
     assert attribute(docs / "sub" / "deep", "pin") == "inherit"
     until(lambda: {state(docs / name) for name in NAMES} == {"local"}, "the pinned files")
@@ -188,7 +188,7 @@ def test_programs_that_look_into_every_file_fetch_nothing(lonely: Drive, mount: 
     whole = here.read_bytes()
 
     def run(program: Path, path: Path) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run([program, path], capture_output=True, check=False, timeout=30)
+        return subprocess.run([program, path], capture_output=True, check=False, timeout=DEADLINE_S)
 
     assert run(thumbnailer, here).stdout == whole
     refused = run(thumbnailer, away)

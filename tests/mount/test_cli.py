@@ -7,17 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.waiting import DEADLINE_S, until
 from tests.mount.test_documents import members
 from vfs import mountpoint as table
 from vfs.registry import is_alive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from tests.harness.mount import Mount
@@ -25,16 +24,6 @@ if TYPE_CHECKING:
     from tests.mount.conftest import NewMount
 
 pytestmark = pytest.mark.fuse
-
-DEADLINE_S = 20.0
-
-
-def wait_until(question: Callable[[], bool], what: str) -> None:
-    """Ask until the answer is yes."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not question():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -249,7 +238,7 @@ def test_unmount_of_a_mount_from_another_environment_does_not_call_it_dead(mount
         timeout=60, check=True,
     )  # fmt: skip
     assert json.loads(told.stdout) == {"mountpoint": str(mount.path), "dead": False}
-    wait_until(lambda: mount.process is None or mount.process.poll() == 0, "its process to end, with everything sent")
+    until(lambda: mount.process is None or mount.process.poll() == 0, "its process to end, with everything sent")
     mount.remount()
     assert (mount.path / "kept.txt").read_text() == "accepted"
 
@@ -260,16 +249,16 @@ def test_evict_gives_room_back_and_hydrate_fetches(mount: Mount) -> None:
     mount.sync()
     evicted = json.loads(mount.command("evict", str(path), "--json").stdout)
     assert evicted["results"][0]["freed_bytes"] >= 1 << 20
-    wait_until(lambda: path.stat().st_blocks == 0, "the eviction to show in st_blocks")
+    until(lambda: path.stat().st_blocks == 0, "the eviction to show in st_blocks")
     assert mount.command("hydrate", str(path)).returncode == 0
-    wait_until(lambda: path.stat().st_blocks * 512 >= 1 << 20, "the hydration to show in st_blocks")
+    until(lambda: path.stat().st_blocks * 512 >= 1 << 20, "the hydration to show in st_blocks")
     elsewhere = mount.command("hydrate", "/etc/hostname", "--json")
     assert elsewhere.returncode == 1
     assert json.loads(elsewhere.stdout)["results"][0]["error"]["kind"] == "not-mounted"
 
 
 def _run(idle: Mount, *words: str) -> subprocess.CompletedProcess[str]:
-    return idle.command("run", idle.url, "-o", "flush_timeout=5", "--cache-dir", str(idle.cache_dir), "--", *words)
+    return idle.command("run", idle.url, "--cache-dir", str(idle.cache_dir), "--", *words)
 
 
 def test_run_gives_the_command_a_mount_and_its_status_back(idle: Mount, server: ServerProcess) -> None:
@@ -346,8 +335,8 @@ def test_a_mount_whose_run_was_killed_leaves_by_itself(idle: Mount, server: Serv
         assert folder
         running.kill()
         running.wait(DEADLINE_S)
-    wait_until(lambda: table.mounted_at(folder) is None, "the orphaned mount to leave")
-    wait_until((server.root / "last.txt").exists, "its last change to be sent")
+    until(lambda: table.mounted_at(folder) is None, "the orphaned mount to leave")
+    until((server.root / "last.txt").exists, "its last change to be sent")
     os.rmdir(folder)  # noqa: PTH106
 
 

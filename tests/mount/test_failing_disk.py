@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.mount import MountFailedError
 from tests.harness.trees import pattern
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 from vfs.requests import Request, Verb
 
 if TYPE_CHECKING:
@@ -102,18 +102,19 @@ def test_a_failing_disk(lonely: Drive, call: str) -> None:
     mount.expect_warning("disk|catalog")
     path = mount.path / "file"
     path.write_bytes(pattern(50_000, 1))
+    mount.settle()
     inject = ["-e", f"trace={call}", "-e", f"inject={call}:error=EIO:when=1..3"]
     tracer = subprocess.Popen(
         ["strace", "-f", "-qq", "-o", str(lonely.folder / "strace"), *inject, "-p", str(mount.pid)],
     )
     try:
         until(lambda: "TracerPid:\t0" not in _status(mount.pid), "strace to attach")
-        with pytest.raises(OSError, match="Input/output"):
+        with mount.paused(), pytest.raises(OSError, match="Input/output"):  # nothing else meets the failure
             write_and_sync(path, pattern(50_000, 2))
         until(lambda: f"{call}(" in (lonely.folder / "strace").read_text(), "the failure")
     finally:
         tracer.terminate()
-        tracer.wait(30)
+        tracer.wait(DEADLINE_S)
     assert path.read_bytes() in {pattern(50_000, 1), pattern(50_000, 2)}
     (mount.path / "next").write_bytes(b"goes on")
     path.write_bytes(pattern(50_000, 3))
@@ -151,7 +152,7 @@ def test_a_catalog_that_is_damaged_under_a_running_mount(lonely: Drive) -> None:
     done = mount.command("unmount", str(mount.path))
     assert (done.returncode, "at the next mount" in done.stderr) == (78, True)
     assert mount.process is not None
-    assert mount.process.wait(30) == 78
+    assert mount.process.wait(DEADLINE_S) == 78
     mount.start()
     assert (mount.path / "folder" / "7").read_bytes() == b"sent"
     mount.settle()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.waiting import DEADLINE_S
+
 if TYPE_CHECKING:
     from tests.harness.mount import Mount
 
@@ -30,6 +32,6 @@ def test_changes_are_told_as_they_come(mount: Mount) -> None:
                 continue
             assert mount.stop() == 0
             following.stdout.read()
-            assert following.wait(20) == 1  # the mount is gone
+            assert following.wait(DEADLINE_S) == 1  # the mount is gone
         finally:
             following.kill()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.fuse
 
-ANSWER_S = 20.0
 # Not by opendir(3): it asks for the folder's time of last access, which the kernel does not know after a listing.
 _COUNT = """
 import ctypes, os, sys
@@ -40,7 +39,7 @@ def names_in(folder: Path | int) -> list[str]:
 def bytes_listed(fd: int) -> int:
     """How long a listing another process reads through a descriptor; raises TimeoutExpired when nobody answers."""
     told = subprocess.run(
-        [sys.executable, "-c", _COUNT, str(fd)], pass_fds=(fd,), timeout=ANSWER_S, check=True, capture_output=True
+        [sys.executable, "-c", _COUNT, str(fd)], pass_fds=(fd,), timeout=DEADLINE_S, check=True, capture_output=True
     )
     return int(told.stdout)
 

@@ -28,7 +28,7 @@ pytestmark = [
 @contextmanager
 def container() -> Iterator[int]:
     """A process in a mount namespace that was copied from ours, and hears no more of it."""
-    words = ["unshare", "--mount", "--propagation", "private", "sleep", "60"]
+    words = ["unshare", "--mount", "--propagation", "private", "sleep", "600"]
     with subprocess.Popen(words) as process:
         try:
             until(lambda: _name_of(process.pid) == "sleep", "the namespace to be made")
@@ -44,7 +44,7 @@ def test_a_copy_in_another_namespace_does_not_keep_the_mount_from_ending(mount: 
         assert not mount.path.is_mount()
         seen = subprocess.run(
             ["nsenter", "--mount", "--target", str(pid), "cat", str(mount.path / "file")],
-            capture_output=True, text=True, check=False, timeout=20,
+            capture_output=True, text=True, check=False, timeout=DEADLINE_S,
         )  # fmt: skip
         assert "not connected" in seen.stderr
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.harness.mount import Mount
 from tests.harness.server import ServerProcess
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace"),
     pytest.mark.skipif(shutil.which("ip") is None, reason="ip is not installed (package iproute2)"),
 ]
-SOON_S = 20.0  # a silent stream is given up after 45 s; the mounts here poll every 600 s
+SOON_S = 40.0  # a silent stream is given up after 45 s; the mounts here poll every 600 s
 
 
 class Place:
@@ -39,7 +39,7 @@ class Place:
     def ip(self, *words: str) -> None:
         """`ip WORDS` in it, one line after the other."""
         for line in words:
-            subprocess.run([*self.inside, "ip", *line.split()], check=True, capture_output=True, timeout=20)
+            subprocess.run([*self.inside, "ip", *line.split()], check=True, capture_output=True, timeout=DEADLINE_S)
 
     def close(self) -> None:
         """The namespace goes with its last process."""
@@ -87,7 +87,7 @@ def server(network: Network, tmp_path: Path) -> Iterator[ServerProcess]:
     """A server there."""
     tokens = tmp_path / "tokens"
     create = [sys.executable, "-m", "server_stub", "token", "create", "--tokens", str(tokens), "--name", "here"]
-    secret = subprocess.run(create, check=True, capture_output=True, text=True, timeout=20).stdout.split()[-1]
+    secret = subprocess.run(create, check=True, capture_output=True, text=True, timeout=DEADLINE_S).stdout.split()[-1]
     made = ServerProcess(tmp_path / "server", prefix=network.there.inside, options=("--tokens", str(tokens)))
     made._listen = f"{network.address}:0"
     with made as running:

@@ -187,7 +187,7 @@ def test_the_browser_signs_in_and_tells_the_address_to_mount(tmp_path: Path) -> 
         person = threading.Thread(target=grant)
         person.start()
         done = run(environment, "login", server.url.replace("ada@", ""), "--json")
-        person.join(20)
+        person.join(DEADLINE_S)
         assert granted.is_set()
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["url"] == server.url

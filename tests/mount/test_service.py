@@ -6,11 +6,12 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,21 +24,25 @@ pytestmark = pytest.mark.fuse
 def test_the_manager_hears_of_ready_of_life_and_of_the_end(new_mount: NewMount, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
-        listening.settimeout(20)
         mount = new_mount("watched", start=False)
         mount.environment |= {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
+        heard: list[bytes] = []
+
+        def listen() -> None:
+            """A manager reads at all times: ten datagrams wait at most, and what comes then is lost."""
+            while told := listening.recv(4096):
+                heard.extend(told.splitlines())
+
+        manager = threading.Thread(target=listen, daemon=True)
+        manager.start()
         mount.start()
-        heard: set[bytes] = set()
-
-        def hears(line: bytes) -> bool:
-            heard.update(listening.recv(4096).splitlines())
-            return line in heard
-
-        until(lambda: hears(b"READY=1"), "READY=1")
-        until(lambda: hears(b"WATCHDOG=1"), "WATCHDOG=1")
+        until(lambda: b"READY=1" in heard, "READY=1")
+        until(lambda: b"WATCHDOG=1" in heard, "WATCHDOG=1")
         assert b"STOPPING=1" not in heard
         assert mount.stop() == 0
-        until(lambda: hears(b"STOPPING=1"), "STOPPING=1")
+        until(lambda: b"STOPPING=1" in heard, "STOPPING=1")
+        listening.shutdown(socket.SHUT_RD)
+        manager.join(DEADLINE_S)
 
 
 def test_the_unit_file_is_installed_and_well_formed(new_mount: NewMount, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.fuse
 
 BIG = 40_000_000
-UNDISTURBED_S = 20.0  # of the 60 that a held answer lasts, and that its reader waits
+UNDISTURBED_S = 40.0  # of the 60 that the reader of a held answer waits
 
 
 @contextmanager

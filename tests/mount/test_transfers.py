@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.fuse
 
-WITHOUT_WAITING_S = 20.0  # of the 60 that a held download lasts
+WITHOUT_WAITING_S = 40.0  # of the 60 that its reader waits for a held download
 BIG = pattern(20_000_000, 7)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness.drives import converge
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +73,7 @@ def opened(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> Iterator[int]:
 def another_process(path: Path, kind: str, start: int = 0) -> str:
     """Whether another process gets the lock: got, held."""
     words = [sys.executable, "-c", TRY, str(path), kind, str(start)]
-    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=DEADLINE_S).stdout.strip()
 
 
 def listed(folder: Path) -> dict[bytes, bytes]:
@@ -179,7 +179,7 @@ def test_s9_5_copies_inside_the_kernel(one: Path) -> None:
         assert os.copy_file_range(source, target, 10_000, 0, 0) == 10_000
         assert os.sendfile(sent, source, 0, 10_000) == 10_000
         assert _errno(lambda: fcntl.ioctl(target, FICLONE, source)) == errno.EOPNOTSUPP
-    subprocess.run(["cp", "--reflink=auto", one / "f", one / "copy"], check=True, timeout=30)
+    subprocess.run(["cp", "--reflink=auto", one / "f", one / "copy"], check=True, timeout=DEADLINE_S)
     assert {(one / name).read_bytes() for name in ("range", "sent", "copy")} == {b"x" * 10_000}
     assert subprocess.run(
         ["cp", "--reflink=always", one / "f", one / "no"], check=False, capture_output=True
@@ -242,7 +242,9 @@ def test_s9_9_times(one: Path, first: Mount) -> None:
     assert path.stat().st_mtime_ns == -(10**18) + 123_456_789
     assert path.read_bytes() == b"x"
     if shutil.which("stat"):
-        told = subprocess.run(["stat", "-c", "%w", path], capture_output=True, text=True, check=True, timeout=30)
+        told = subprocess.run(
+            ["stat", "-c", "%w", path], capture_output=True, text=True, check=True, timeout=DEADLINE_S
+        )
         assert told.stdout.strip() == "-"
 
 

@@ -76,7 +76,7 @@ def swapping(root: Path, outside: Path) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(DEADLINE_S)
     assert failures == []
     assert not thread.is_alive()
 
@@ -120,7 +120,7 @@ def assault(client: httpx.Client, items: dict[str, Any], number: int) -> list[ht
 def test_a_folder_that_becomes_a_symlink_leads_nowhere(server: ServerProcess, outside: Path) -> None:
     before = state_of(outside)
     statuses: dict[int, int] = {}
-    with server.client(timeout_s=30) as client:
+    with server.client(timeout_s=DEADLINE_S) as client:
         items = known_items(client)
         with swapping(server.root, outside):
             for number in range(ROUNDS):

@@ -18,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
 
 from server_stub.openapi.document import document, operations
 from tests.harness.server import ServerProcess
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +99,7 @@ def test_no_surprise(operation: Operation, drive: ServerProcess, known: list[Jso
         wish, index = divmod(choice, len(known))
         if wish:
             meet(case, drive, known[index], well_formed=wish > 1)
-        case.call_and_validate(base_url=drive.url, headers=headers, checks=CHECKS, timeout=20)
+        case.call_and_validate(base_url=drive.url, headers=headers, checks=CHECKS, timeout=DEADLINE_S)
 
     ask()
 

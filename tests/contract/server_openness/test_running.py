@@ -97,7 +97,7 @@ def make_token(tokens: Path, name: str, root: str) -> str:
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=DEADLINE_S,
         check=True,
     )
     return done.stdout.strip()
@@ -147,7 +147,7 @@ def test_half_a_certificate_is_refused(tmp_path: Path) -> None:
             cwd=CHECKOUT,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=DEADLINE_S,
             check=False,
         )
         assert done.returncode == status
@@ -199,7 +199,7 @@ def test_a_graceful_end_finishes_what_was_begun(tmp_path: Path) -> None:
         def upload() -> None:
             path = f"{server.url}/v1/items/{root}/children/f/content"
             headers = {"if-none-match": "*", "authorization": f"Bearer {server.token}"}
-            answers.append(httpx.put(path, content=body(), headers=headers, timeout=20))  # type: ignore[arg-type]
+            answers.append(httpx.put(path, content=body(), headers=headers, timeout=DEADLINE_S))  # type: ignore[arg-type]
 
         with client.stream("GET", "/v1/changes/stream") as events:
             lines = events.iter_lines()
@@ -211,8 +211,8 @@ def test_a_graceful_end_finishes_what_was_begun(tmp_path: Path) -> None:
             server.process.send_signal(signal.SIGTERM)
             list(lines)  # the stream is ended in order: no exception, no wait for its reader
             go_on.set()
-            sending.join(20)
-        assert server.process.wait(15) == 0
+            sending.join(DEADLINE_S)
+        assert server.process.wait(DEADLINE_S) == 0
         server.process = None
     assert [answer.status_code for answer in answers] == [201]
     assert (tmp_path / "root" / "f").read_bytes() == b"first half, second half"

@@ -9,7 +9,7 @@ import pytest
 
 from server_stub.auth import create_token
 from tests.harness.server import ServerProcess
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 
 from .conftest import Api
 
@@ -158,7 +158,7 @@ def test_the_long_poll_of_a_scope_waits_for_its_own_news(api: Api, tree: Home, s
     answers: list[Json] = []
 
     def poll() -> None:
-        with shared_server.client(timeout_s=20) as client:
+        with shared_server.client(timeout_s=DEADLINE_S) as client:
             answers.append(
                 client.get(
                     "/v1/changes", params={"anchor": anchor, "scope": tree.inside["item_id"], "wait": "15"}
@@ -169,7 +169,7 @@ def test_the_long_poll_of_a_scope_waits_for_its_own_news(api: Api, tree: Home, s
     waiting.start()
     api.create(tree.outside["item_id"], "not for it", "file")
     mine = api.create(tree.inside["item_id"], "for it", "file").json()
-    waiting.join(timeout=20)
+    waiting.join(timeout=DEADLINE_S)
     assert [told(answer) for answer in answers] == [[(mine["item_id"], "changed")]]
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sync.remote import Remote
 
-DEADLINE_S = 40
+DEADLINE_S = 100
 TLS = ssl.create_default_context()  # takes 70 ms: once for all that are forked
 
 

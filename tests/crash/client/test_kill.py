@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ACTOR = Path(__file__).with_name("actor.py")
 CHECKOUT = Path(__file__).resolve().parents[3]
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 
 POINTS = (
     "blob-created:2", "marked", "stored", "stored:3", "answered", "concluded", "moved", "removed", "row-deleted",

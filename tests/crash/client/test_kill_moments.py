@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.model.machine import Tree
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 
 EDITED = {**TOLD, "/told": b"AS the server has it"}
 WITH_MADE = {**TOLD, "/made": MADE}

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from scripts.benches.links import lengthened
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ def test_bytes_come_late_whole_and_counted(tmp_path: Path) -> None:
         threading.Thread(target=_answer, args=(listener,), daemon=True).start()
         link = lengthened(stack, tmp_path, f"http://127.0.0.1:{listener.getsockname()[1]}", 60.0)
         begun = time.perf_counter()
-        with socket.create_connection(("127.0.0.1", int(link.url.rpartition(":")[2])), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", int(link.url.rpartition(":")[2])), timeout=DEADLINE_S) as client:
             client.sendall(b"hello")
             got = client.recv(1)
             first_s = time.perf_counter() - begun

@@ -20,6 +20,7 @@ from scripts.benches.kernel import measures
 from scripts.benches.places import Place
 from scripts.benches.running import BenchFailedError, Program, scratch
 from scripts.benches.settings import Settings
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,6 +125,6 @@ def test_the_scratch_folder_goes_also_after_an_error(tmp_path: Path) -> None:
 def test_an_unknown_bench_is_refused_with_the_names_of_those_that_are() -> None:
     root = Path(__file__).resolve().parents[3]
     words = [sys.executable, "-m", "scripts.benches", "kernels"]
-    done = subprocess.run(words, cwd=root, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 2
     assert "kernel" in done.stderr

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from cache.errors import StateUnusable
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 from vfs import notices
 from vfs.notices import Standing, news, watch
 
@@ -61,7 +61,7 @@ async def test_a_program_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 async def test_where_nothing_can_be_shown_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notices, "LOOK_INTERVAL_S", 0.0)
     states = iter([Numbers(), Numbers(conflicts=1)])
-    with trio.fail_after(20):
+    with trio.fail_after(DEADLINE_S):
         await watch("/m", lambda: next(states), "/nowhere/at/all")
 
 
@@ -78,6 +78,6 @@ async def test_a_catalog_that_cannot_be_read_is_told_and_ends_nothing_else(
 
     program.write_text(f'#!/bin/sh\nprintf "%s" "$4" > {shown}\n')
     program.chmod(0o700)
-    with trio.fail_after(20):
+    with trio.fail_after(DEADLINE_S):
         await watch("/m", look, str(program))
     assert shown.read_text() == "the catalog is damaged"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
+from tests.harness.waiting import DEADLINE_S
 from vfs.supervision import LOOK_INTERVAL_S, ServiceManager, watch_sleep
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trio.testing import MockClock
+
+_MORE_THAN_WAIT = 2_000  # datagrams in a socket that nobody reads: 10, or as many hundreds as a distribution allows
 
 
 @pytest.fixture
@@ -46,6 +50,16 @@ def test_nobody_who_listens_is_no_failure(address: str) -> None:
     manager = ServiceManager({"NOTIFY_SOCKET": address})
     manager.tell("READY=1")
     assert manager.watchdog_s is None
+
+
+def test_a_manager_that_takes_nothing_in_holds_up_nobody(manager: tuple[socket.socket, dict[str, str]]) -> None:
+    """The loop that serves the kernel is who tells it."""
+    _, environment = manager
+    service = ServiceManager(environment)
+    full = threading.Thread(target=lambda: [service.tell("WATCHDOG=1") for _ in range(_MORE_THAN_WAIT)], daemon=True)
+    full.start()
+    full.join(DEADLINE_S)
+    assert not full.is_alive()
 
 
 async def test_the_watchdog_hears_us_twice_as_often_as_it_asks(
