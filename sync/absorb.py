@@ -185,15 +185,13 @@ class Absorber(Showing):
     def _unanswered_removal(self, told: Item) -> LocalChange | None:
         """Our own creation, whose answer was lost and which was deleted here before we heard of it, or before we heard
         that others moved it."""
-        row = removal_of_unanswered(self.connection, told)
-        if row is None:
-            before = items.get(self.connection, told.item_id)
-            row = None if before is None else removal_of_unanswered(self.connection, before)
-        if row is None:
-            return None
-        journal.rebase(self.connection, row.ino, told)
-        journal.rebase_content(self.connection, row.ino, told.content_version)
-        return journal.removal_of(self.connection, told.item_id)
+        for made in (told, items.get(self.connection, told.item_id)):
+            row = None if made is None else removal_of_unanswered(self.connection, made)
+            if made is not None and row is not None:
+                journal.rebase(self.connection, row.ino, made)
+                journal.rebase_content(self.connection, row.ino, made.content_version)
+                return journal.removal_of(self.connection, made.item_id)
+        return None
 
     def _show(self, parent: Node, told: Item) -> None:
         """Give an item a node, unless a local node that the remote does not know holds the name, or it is what one of

@@ -7,6 +7,20 @@ import pytest
 from tests.model.history import History, Step, told
 
 FOUND = {
+    "the removal of our own creation, its answer lost, is not one of what others wrote into it since": [
+        Step("pull", {"who": 0}),
+        Step("program", {"who": 0, "kind": "create", "picks": (5, 10, 6, 10)}),
+        Step("push_with_fault", {"who": 2, "fault": "lost", "which": 0, "at": "*"}),
+        Step("retell", {"who": 0, "back": 3}),
+        Step("program", {"who": 0, "kind": "save", "picks": (9, 2, 4, 11)}),
+        Step(
+            "overlap",
+            {
+                "who": 1, "engine": "pull", "which": 1, "late": True, "beside": "server", "kind": "read",
+                "picks": (2, 11, 1, 5), "dies": 0,
+            },
+        ),
+    ],
     "what a rejected creation has left at the remote is shown, though it had another name since": [
         Step("program", {"who": 0, "kind": "create", "picks": (1, 8, 3, 6)}),
         Step(

@@ -186,3 +186,14 @@ async def test_a_key_that_stood_for_another_request_is_not_the_end_of_a_change(d
     desk.machine.remote.inject(Fault(operation="put", before=Refused(code="idempotency_key_reused")))
     await desk.machine.push_one(0)
     assert await desk.meet() == {"/n": b"other"}
+
+
+async def test_what_others_wrote_into_our_creation_before_we_heard_of_it_outlives_its_removal(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as desk:
+        await desk.machine.create("/a", b"ours")
+        desk.machine.remote.inject(Fault(operation="put", after=Unknown()))
+        await desk.machine.push_one(0)
+        await desk.machine.pull()  # the echo, which may be ours or not
+        await desk.unlink("/a")
+        desk.edited("/a", b"theirs")
+        assert await desk.meet() == {"/a": b"theirs"}
