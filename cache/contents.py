@@ -17,16 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clean:
-    """A content that the remote holds as well."""
-
-    content_id: ContentId
-    ino: Ino
-    held_bytes: int
-    last_use_s: int
-
-
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What all contents take together."""
@@ -167,15 +157,6 @@ def set_owner(connection: sqlite3.Connection, content_id: ContentId, ino: Ino) -
     connection.execute("UPDATE content SET ino = ? WHERE content_id = ?", (ino, content_id))
 
 
-def used(connection: sqlite3.Connection, content_ids: Iterable[ContentId], now_s: int) -> None:
-    """Note a use, for the evictor's order."""
-    connection.execute(
-        """UPDATE content SET last_use_s = ?1
-           WHERE content_id IN (SELECT value FROM json_each(?2)) AND last_use_s <> ?1""",
-        (now_s, json.dumps(sorted(content_ids))),
-    )
-
-
 def without_node(connection: sqlite3.Connection, content_ids: Iterable[ContentId]) -> list[ContentId]:
     """Those of these that no node has."""
     rows = connection.execute(
@@ -208,22 +189,6 @@ def held_bytes(connection: sqlite3.Connection, content_id: ContentId) -> int:
     """Room that a content takes, as far as the catalog was told; 0 for none."""
     row = connection.execute("SELECT held_bytes FROM content WHERE content_id = ?", (content_id,)).fetchone()
     return 0 if row is None else int(row[0])
-
-
-def least_recently_used(
-    connection: sqlite3.Connection, after: tuple[int, int], before_s: int, limit: int
-) -> list[Clean]:
-    """Clean contents that hold bytes, oldest use first: behind `after` (last use, id), last used before `before_s`."""
-    rows = connection.execute(
-        """SELECT last_use_s, content_id, ino, held_bytes FROM content
-           WHERE dirty = 0 AND held_bytes > 0 AND (last_use_s, content_id) > (?, ?) AND last_use_s < ?
-           ORDER BY last_use_s, content_id LIMIT ?""",
-        (*after, before_s, limit),
-    ).fetchall()
-    return [
-        Clean(content_id=ContentId(content_id), ino=Ino(ino), held_bytes=held, last_use_s=last_use_s)
-        for last_use_s, content_id, ino, held in rows
-    ]
 
 
 def unsynced(connection: sqlite3.Connection, limit: int, *, after: int, dirty_only: bool) -> list[ContentId]:

@@ -6,7 +6,7 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cache import contents, dropped, ranges, tree
+from cache import contents, dropped, ranges, tree, uses
 from cache.placeholders import forget_node
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def tidy(connection: sqlite3.Connection, work: Work) -> list[Content]:
         content = contents.get(connection, content_id)
         if content is not None and not content.dirty:
             contents.set_resident(connection, content_id, held, work.now_s)
-    contents.used(connection, work.used, work.now_s)
+    uses.note(connection, work.used, work.now_s)
     dropped.blobs_deleted(connection, work.blobs_deleted)
     deleted: list[Content | None] = []
     for node in tree.nameless(connection, work.nameless):

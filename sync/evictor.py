@@ -7,11 +7,12 @@ looked at and had to stay is not looked at again for a while: the cost is that o
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from cache import contents
+from cache import contents, uses
 from cache.ballast import Ballast
 from cache.errors import NotPermitted
 from cache.evict import DEFAULT_FLOOR_BYTES, Candidate, Victim, victims
@@ -20,9 +21,9 @@ from cache.model import ContentId, Ino, NodeChanged
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cache.contents import Clean
     from cache.model import Content
     from cache.store import LocalStore
+    from cache.uses import Clean
     from sync.applying import Applier
 
 INTERVAL_S = 2.0
@@ -66,6 +67,9 @@ class Evictor:
         before_s = self._store.clock().now_s - JUST_USED_S if unused_since_s is None else unused_since_s
         async with self._evicting:
             if trio.current_time() - self._began_s > LOOK_AGAIN_S:
+                self.look_again()
+            set_back = partial(uses.none_ahead, now_s=self._store.clock().now_s)
+            if self._excess(more_bytes) > 0 and await self._store.db.write(set_back):
                 self.look_again()
             exhausted = False
             while (excess_bytes := self._excess(more_bytes)) > 0 and not exhausted:
@@ -148,7 +152,7 @@ class Evictor:
     def _candidates(self, found: dict[ContentId, Clean], before_s: int) -> Iterator[Candidate]:
         """Stops after LOOK_MAX rows; the next call goes on behind those that had to stay."""
         for _ in range(LOOK_MAX // PAGE):
-            rows = contents.least_recently_used(self._store.db.reader, self._passed, before_s, PAGE)
+            rows = uses.oldest(self._store.db.reader, self._passed, before_s, PAGE)
             for row in rows:
                 if self._store.opened.get(row.content_id) is None and not self._is_kept(row.ino):
                     found[row.content_id] = row

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cache import contents, tree
+from cache import contents, tree, uses
 from cache.errors import NoSpaceLeft, NotFound, NotPermitted
 from cache.model import ContentId, Ino, Kind, Node
 from sync.below import Below
@@ -77,7 +77,7 @@ class Trees:
                 elif node.content_id is not None:
                     whole.append(node.content_id)
             if whole:
-                await self._store.db.write(partial(contents.used, content_ids=whole, now_s=begun_s))
+                await self._store.db.write(partial(uses.note, content_ids=whole, now_s=begun_s))
         return wanted
 
     async def evict(self, ino: Ino) -> Evicted:

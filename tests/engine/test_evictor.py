@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cache import contents, evict, fsck, ranges, tree
+from cache import contents, evict, fsck, ranges, tree, uses
 from cache.errors import NotPermitted
 from sync import evictor as eviction
 from tests.engine.machine import Machine, file_of, flat, machine, until
@@ -45,7 +45,7 @@ async def here_in_order(here: Machine, names: list[str]) -> list[Ino]:
         content_id = node_of(here, ino).content_id
         assert content_id is not None
         used_s = 1000 + age
-        await here.store.db.write(lambda c, i=content_id, s=used_s: contents.used(c, [i], s))
+        await here.store.db.write(lambda c, i=content_id, s=used_s: uses.note(c, [i], s))
     return inos
 
 
@@ -68,6 +68,35 @@ async def test_the_least_recently_used_go_and_no_more_than_needed(tmp_path: Path
         assert fsck.examine(here.store.db.reader, here.store.blobs, deep=True) == []
 
 
+async def test_what_was_used_while_the_clock_was_ahead_goes_in_its_order(tmp_path: Path) -> None:
+    """Tomorrow, yesterday, in a hundred years, in two days."""
+    async with machine(tmp_path, flat(4)) as here:
+        inos = await here_in_order(here, [f"many/f{number:05}" for number in range(4)])
+        for ino, days in zip(inos, (1, -1, 36_500, 2), strict=True):
+            content_id, used_s = node_of(here, ino).content_id, here.store.clock().now_s + days * 86_400
+            assert content_id is not None
+            await here.store.db.write(lambda c, i=content_id, s=used_s: uses.note(c, [i], s))
+        for kept, left in (
+            (3, [True, False, True, True]),
+            (2, [False, False, True, True]),
+            (1, [False, False, True, False]),
+        ):
+            here.engine.evictor.limit_bytes = kept * FILE_BYTES + FILE_BYTES // 2
+            assert await here.engine.evictor.make_room()
+            assert held(here, inos) == left
+
+
+async def test_a_full_disk_is_given_room_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    async with machine(tmp_path, flat(1)) as here:
+        (ino,) = await here_in_order(here, ["many/f00000"])
+        content_id, used_s = node_of(here, ino).content_id, here.store.clock().now_s + 86_400
+        assert content_id is not None
+        await here.store.db.write(lambda connection: uses.note(connection, [content_id], used_s))
+        here.engine.evictor.limit_bytes = 0
+        await here.engine.evictor.disk_is_full()
+        assert held(here, [ino]) == [False]
+
+
 async def test_unsent_bytes_are_neither_chosen_nor_let_go_of(tmp_path: Path) -> None:
     async with machine(tmp_path, flat(1)) as here:
         await here.engine.steering.pause(paused=True)
@@ -77,7 +106,7 @@ async def test_unsent_bytes_are_neither_chosen_nor_let_go_of(tmp_path: Path) -> 
         await here.filesystem.release(fh)
         content_id = node_of(here, ino).content_id
         assert content_id is not None
-        assert contents.least_recently_used(here.store.db.reader, (-1, -1), 10**10, 100) == []
+        assert uses.oldest(here.store.db.reader, (-1, -1), 10**10, 100) == []
         assert await here.store.db.write(lambda connection: contents.detach_clean(connection, [content_id])) == []
         assert node_of(here, ino).content_id == content_id
 
@@ -106,21 +135,21 @@ async def test_open_dirty_and_just_used_bytes_stay(tmp_path: Path, monkeypatch: 
 async def test_the_cost_is_that_of_what_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 300 files one is evicted: one page of rows is read, and what had to stay is not looked at again."""
     looked: list[int] = []
-    ask = contents.least_recently_used
+    ask = uses.oldest
 
-    def counted(*arguments: object) -> list[contents.Clean]:
+    def counted(*arguments: object) -> list[uses.Clean]:
         rows = ask(*arguments)  # type: ignore[arg-type]
         looked.append(len(rows))
         return rows
 
-    monkeypatch.setattr(contents, "least_recently_used", counted)
+    monkeypatch.setattr(uses, "oldest", counted)
     async with machine(tmp_path, flat(300)) as here:
         await here.walk()
         await here.store.save()
         here.engine.evictor.limit_bytes = 1 << 40
         await here.engine.evictor.make_room()
         assert looked == []
-        oldest = contents.least_recently_used(here.store.db.reader, (-1, -1), 10**10, 100)
+        oldest = uses.oldest(here.store.db.reader, (-1, -1), 10**10, 100)
         pinned = {each.ino for each in oldest}
         looked.clear()
         here.engine.evictor._is_kept = lambda ino: ino in pinned
@@ -143,7 +172,7 @@ async def test_the_questions_are_answered_by_an_index(tmp_path: Path) -> None:
         asked: list[str] = []
         here.store.db.reader.set_trace_callback(asked.append)
         contents.usage(here.store.db.reader)
-        contents.least_recently_used(here.store.db.reader, (-1, -1), 10**10, 64)
+        uses.oldest(here.store.db.reader, (-1, -1), 10**10, 64)
         here.store.db.reader.set_trace_callback(None)
         usage, oldest = (_plan(here.store.db.reader, statement) for statement in asked)
         assert "content" not in usage  # one row of its own, not a sum
