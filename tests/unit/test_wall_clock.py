@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sync.remotes.answers import retry_after_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -134,3 +136,9 @@ def test_no_way_of_asking_is_overlooked(line: str) -> None:
 @pytest.mark.parametrize("line", NOT_ASKING)
 def test_a_clock_that_nobody_sets_may_be_asked(line: str) -> None:
     assert not list(_asked(line))
+
+
+def test_a_server_that_names_a_date_to_come_back_at_is_asked_again_by_our_own_pauses() -> None:
+    """Its clock, or ours, may be off by years: it would be asked at once, or never again."""
+    assert retry_after_of("Wed, 21 Oct 2065 07:28:00 GMT") is None
+    assert retry_after_of("7") == 7.0
