@@ -15,14 +15,14 @@ import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cache import fsck
 from cache.errors import NoDriveHere, StateUnusable
-from tests.crash.client.script import BEFORE, SCRIPT, trees
+from tests.crash.client.script import BEFORE, SCRIPT, Tree, after, trees
 from tests.crash.moments.killing import CHECKOUT, Watch, Zygote, in_each, library
 from tests.crash.moments.sweeping import sweep, tried, workers
 from tests.harness.server import ServerProcess
@@ -152,6 +152,15 @@ def recorded(benches: list[Bench]) -> list[str]:
     return in_each(runs)
 
 
+def torn_writes(done: int) -> list[Tree]:
+    """What is there, as on a disk, when only the first half of a program's bytes was written."""
+    return [
+        after(TREES[done], replace(step, more=step.more[: len(step.more) // 2]))
+        for step in SCRIPT[done : done + 1]
+        if step.word == "write"
+    ]
+
+
 def kill_at(bench: Bench, moment: str, *rest: str, torn: bool = False) -> bool:
     """One run that dies there; False when it did not come to it. What was done is there, once, on both sides."""
     with bench.fresh() as (name, folder_id, state):
@@ -164,7 +173,10 @@ def kill_at(bench: Bench, moment: str, *rest: str, torn: bool = False) -> bool:
         _, said = bench.run(state, name, None)
         shown = json.loads(said[-1])
         assert shown == texts_of(bench.server.root / name)
-        assert shown in TREES[done : done + 2], f"after {done} steps ({SCRIPT[done - 1]}, then {SCRIPT[done:][:1]})"
+        halves = torn_writes(done) if torn and moment.startswith("pwrite blobs/") else []
+        assert shown in TREES[done : done + 2] + halves, (
+            f"after {done} steps ({SCRIPT[done - 1]}, then {SCRIPT[done:][:1]})"
+        )
         assert fsck.check(state, deep=True) == []
         watch.log.unlink(missing_ok=True)
         return killed
@@ -178,6 +190,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_kill_at_each(benches: list[Bench], recorded: list[str], often: Callable[[int, int], int], call: str) -> None:
     sweep(call, recorded, often, benches, lambda bench, moment, torn: kill_at(bench, moment, torn=torn))
+
+
+def test_a_write_that_was_torn_is_there_by_half_at_most(benches: list[Bench], recorded: list[str]) -> None:
+    moment = next(moment for moment in recorded if moment.startswith("pwrite blobs/"))
+    assert kill_at(benches[0], moment, torn=True)
 
 
 def test_every_call_of_the_recorded_run_has_its_row(recorded: list[str]) -> None:

@@ -63,16 +63,19 @@ def sweep(
 
     def one(moment: str) -> str:
         bench = free.get()
+        wrong = ""
         try:
-            if not any(kill_at(bench, moment, call.startswith(_TORN)) for _ in range(TRIES)):
-                return "not reached"
-            _note(call, moment)
+            if any(kill_at(bench, moment, call.startswith(_TORN)) for _ in range(TRIES)):
+                _note(call, moment)
+            else:
+                wrong = "not reached"
         except Exception as error:  # noqa: BLE001 - told with the others
-            return f"{type(error).__name__}: {error}"
-        else:
-            return ""
+            wrong = f"{type(error).__name__}: {error}"
         finally:
             free.put(bench)
+        if wrong:
+            print(f"{call}: {moment}: {wrong}", flush=True)  # noqa: T201 - at once: a sweep may be broken off
+        return wrong
 
     with ThreadPoolExecutor(len(benches)) as pool:
         results = dict(zip(chosen, pool.map(one, chosen), strict=True))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.moments.killing import Watch, library
+from tests.crash.moments.sweeping import sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,3 +87,14 @@ def test_an_end_that_is_neither_the_moment_nor_the_last_line_is_told(watch: Watc
     for status in (1, -signal.SIGALRM, -signal.SIGKILL):
         with pytest.raises(AssertionError, match="exit status"):
             watch.killed(status)
+
+
+def test_what_a_sweep_found_is_told_also_when_it_is_broken_off(capsys: pytest.CaptureFixture[str]) -> None:
+    def kill_at(_bench: None, moment: str, _torn: bool) -> bool:
+        if moment == "link b 1":
+            raise KeyboardInterrupt
+        raise AssertionError("a byte is lost")
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep("link", ["link a 1", "link b 1"], lambda _usually, bar: bar, [None], kill_at)
+    assert capsys.readouterr().out == "link: link a 1: AssertionError: a byte is lost\n"
