@@ -121,8 +121,7 @@ class LocalStore:
 
     def held_bytes(self, node: Node) -> int:
         """Room that a node's content takes on this machine, also what the catalog has not been told of yet."""
-        opened = self.opened.get(node.content_id)
-        if opened is not None:
+        if (opened := self.opened.get(node.content_id)) is not None:
             return min(opened.size, opened.stat().st_blocks * 512)
         late = self.untold.resident(node.content_id)
         return node.held_bytes if late is None else ranges.total(late)
@@ -163,10 +162,9 @@ class LocalStore:
                 stat, size, clock = opened.stat(), opened.size, self.clock(delay_s)
                 await self.db.write_here(
                     lambda connection: content_edits.settle(
-                        connection, opened.content_id, clock,
-                        stat=stat, size=size, changed=changed,
+                        connection, opened.content_id, clock, stat=stat, size=size, changed=changed
                     )
-                )  # fmt: skip
+                )
             except BaseException:  # a full disk, or cancelled: still to be done
                 opened.settled = False
                 raise

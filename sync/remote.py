@@ -270,14 +270,7 @@ class Remote(Batches, Sessions, Protocol):
         ...
 
     async def move(
-        self,
-        item_id: ItemId,
-        base: Version,
-        parent_id: ItemId,
-        name: str,
-        *,
-        replace: Replaced | None,
-        key: str,
+        self, item_id: ItemId, base: Version, parent_id: ItemId, name: str, *, replace: Replaced | None, key: str
     ) -> Item:
         """Move and rename in one transaction, under `metadata_version == base`."""
         ...
