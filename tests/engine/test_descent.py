@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.fakes.drive import FakeDrive
 
+pytestmark = pytest.mark.virtual_time  # what is counted depends on no clock
+
 
 async def test_a_walk_over_400_folders_takes_few_requests(tmp_path: Path) -> None:
     drive = forest(200, 4)

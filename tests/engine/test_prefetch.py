@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cache.model import Ino
     from tests.fakes.drive import FakeDrive
 
+pytestmark = pytest.mark.virtual_time  # what is counted depends on no clock
+
 
 async def files(made: Machine, path: str = "many") -> list[Ino]:
     return [entry.attributes.ino for entry in await made.entries(await made.ino(path))]

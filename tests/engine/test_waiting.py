@@ -20,6 +20,7 @@ from vfs import files
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.virtual_time
 MIB = 1 << 20
 DATA = bytes(range(256)) * (4 * MIB // 256)
 
