@@ -1,6 +1,7 @@
 """Room kept for the hour when the disk is full: to give bytes back, the catalog must be able to say so.
 
-`DIR/ballast` takes 4 MiB. It is thrown off before room is made on a full disk, and taken on again afterwards.
+`DIR/ballast` takes 4 MiB. It is thrown off before room is made on a full disk, and taken on again afterwards. Meanwhile
+the catalog's log is folded in, so that there is room in its file: what waits can be sent, and may be evicted then.
 """
 
 from __future__ import annotations

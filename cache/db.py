@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
-
 C = TypeVar("C", bound=sqlite3.Connection)
 
 log = logging.getLogger(__name__)
@@ -68,6 +67,7 @@ class Database:
         self._runner = runner
         self._turn = trio.CapacityLimiter(1)
         self.damaged = False  # found while running: nothing is accepted any more, the next opening moves it aside
+        self.full = False  # met a disk without room; who makes some takes it back
         self._unproven = False  # a sync failed: the kernel may have dropped pages that were to become durable
         try:
             self._writer = _connect(path, sqlite3.Connection)
@@ -207,6 +207,7 @@ class Database:
         """A full, failing or damaged disk is nobody's bug; any other error of SQLite is ours and stays as it is."""
         match trouble(error):
             case Trouble.FULL:
+                self.full = True
                 return NoSpaceLeft("no room for the catalog")
             case Trouble.NOT_NOW:
                 return OSError(errno.EIO, f"the catalog cannot be read or written: {error}")

@@ -184,7 +184,8 @@ def _server(patient: Patient) -> Iterator[tuple[Verdict, str]]:
         return
     watch = str(told.pop("watch", ""))
     yield Verdict.FINE, "running, " + ", ".join(f"{name} {value}" for name, value in told.items())
-    yield (Verdict.WORTH_KNOWING if "down" in watch.split(":", maxsplit=1)[0] else Verdict.FINE), f"watch: {watch}"
+    state, _, trouble = watch.partition(":")
+    yield (Verdict.WORTH_KNOWING if trouble and state != "off" else Verdict.FINE), f"watch: {watch}"
 
 
 def _opened(patient: Patient) -> sqlite3.Connection:

@@ -56,7 +56,10 @@ class Evictor:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self.make_room()
+            if self._store.db.full:
+                await self.disk_is_full()
+            else:
+                await self.make_room()
             await trio.sleep(INTERVAL_S)
 
     async def make_room(self, more_bytes: int = 0, unused_since_s: int | None = None) -> bool:
@@ -85,10 +88,15 @@ class Evictor:
         return excess_bytes <= 0
 
     async def disk_is_full(self) -> bool:
-        """Somebody met a full disk: give back what may go; whether there is more room now."""
+        """Somebody met a full disk: give back what may go; whether there is more room now.
+
+        Where nothing may go before it is sent, the catalog can say that it was: its log begins anew in the room it has.
+        """
         before = self._store.blobs.free_bytes()
         self._ballast.throw_off()
         try:
+            self._store.db.full = False
+            await self._store.db.checkpoint()
             await self.make_room(FULL_DISK_BYTES, self._store.clock().now_s + 1)
         finally:
             self._ballast.take_on()

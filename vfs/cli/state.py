@@ -92,7 +92,7 @@ def _status_lines(report: dict[str, object]) -> list[tuple[str, str]]:
         return int(float(str(report.get(name, 0))))
 
     lines = [
-        ("connection", f"{report.get('connection')} (anchor {number('anchor_age_s')} s old)"),
+        ("connection", _connection_line(str(report.get("connection")), number("anchor_age_s"))),
         ("queue", _queue_line(report)),
         ("transfers", f"{number('uploads_active')} up{_share(report)}, {number('downloads_active')} down"),
         ("moved", f"{show_bytes(number('bytes_up'))} up, {show_bytes(number('bytes_down'))} down"),
@@ -116,6 +116,10 @@ def _share(report: dict[str, object]) -> str:
     if not isinstance(sent, int) or not isinstance(total, int) or total == 0:
         return ""
     return f" ({show_bytes(sent)} of {show_bytes(total)})"
+
+
+def _connection_line(connection: str, age_s: int) -> str:
+    return f"{connection} ({'not asked yet' if age_s < 0 else f'anchor {age_s} s old'})"
 
 
 def _queue_line(report: dict[str, object]) -> str:

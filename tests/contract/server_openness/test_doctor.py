@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from server_stub.doctor import Patient, examine
 from tests.harness.server import CHECKOUT, ServerProcess
 
 if TYPE_CHECKING:
@@ -93,3 +94,20 @@ def test_no_state_is_told_as_configuration(tmp_path: Path) -> None:
     fresh = ServerProcess(tmp_path)
     done = doctor(fresh)
     assert (done.returncode, "no state yet" in done.stderr) == (78, True)
+
+
+@pytest.mark.parametrize(
+    ("watch", "verdict"),
+    [
+        ("fanotify watching", "ok"),
+        ("off: changes that others make are found by scans", "ok"),
+        ("fanotify catching up: a scan failed: a disk not mounted?", "note"),
+        ("down: no room for watches", "note"),
+    ],
+)
+def test_what_the_watch_is_short_of_is_worth_knowing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watch: str, verdict: str
+) -> None:
+    monkeypatch.setattr("server_stub.doctor.ask", lambda *_, **__: {"watch": watch})
+    patient = Patient(root=tmp_path, state=tmp_path, database=tmp_path / "drive.db", tokens=tmp_path / "tokens.json")
+    assert [each.verdict for each in examine(patient) if each.text == f"watch: {watch}"] == [verdict]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, TypeVar
+import sqlite3
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
 import trio
@@ -17,7 +18,6 @@ from tests.fakes.faults import Fault
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
@@ -84,6 +84,39 @@ async def test_every_part_goes_on_when_the_disk_can_be_written_again(machine: Ma
         nursery.cancel_scope.cancel()
     assert machine.drive.tree() == {"/f": b"mine", "/n": b"theirs"}
     assert machine.tree() == machine.drive.tree()
+
+
+async def test_a_disk_that_stays_full_is_met_with_the_room_that_was_kept(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever meets it: the catalog's log begins anew while the ballast is off, and what waited is sent."""
+    db, ballast, folded = machine.store.db, machine.store.directory / "ballast", trio.Event()
+    write_now = db.write_now
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    def no_room(_connection: sqlite3.Connection) -> NoReturn:
+        raise full
+
+    def write(change: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> T:
+        return write_now(change if folded.is_set() else no_room, durable=durable)
+
+    async def fold() -> None:
+        if not ballast.exists():
+            folded.set()
+
+    await machine.write(machine.at("/f").ino, 0, b"mine", os.O_RDWR | os.O_TRUNC)
+    monkeypatch.setattr(db, "write_now", write)
+    monkeypatch.setattr(db, "checkpoint", fold)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(machine.engine.run)
+        with trio.fail_after(10):
+            await folded.wait()
+            assert await machine.engine.settle()
+        nursery.cancel_scope.cancel()
+    assert ballast.stat().st_size > 0
+    assert machine.drive.tree() == {"/f": b"mine"}
+    assert machine.faults() == []
 
 
 @pytest.mark.parametrize("error", [ERRORS[1], ZeroDivisionError("a bug")], ids=["disk", "bug"])
