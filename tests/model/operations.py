@@ -71,13 +71,18 @@ class Program(Holding, Patterns, Labelling):
 
     async def run(self, kind: str, picks: Iterator[int]) -> None:
         """One operation by its name."""
-        before = self.machine.tree()
+        await self.run_with(kind, Picker(self.machine.tree(), picks, self.machine.ground.names))
+
+    async def run_with(self, kind: str, pick: Picker) -> None:
+        """The same with a choice of its own."""
         doing: Callable[[Picker], Awaitable[None]] = getattr(self, f"_{kind}")
         try:
-            await doing(Picker(before, picks, self.machine.ground.names))
+            await doing(pick)
         except RemoteError:
             after = self.machine.tree()
-            assert before.items() <= after.items(), "an operation that failed for want of the server changed something"
+            assert pick.tree.items() <= after.items(), (
+                "an operation that failed for want of the server changed something"
+            )
 
     def _shows(self, expected: Tree, vacated: str | None = None) -> None:
         """The tree is as expected; a name that became free may show what it hid."""

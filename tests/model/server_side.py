@@ -48,11 +48,9 @@ class ServerSide:
             self._drive.create(folder.item_id, name, Kind.FOLDER, mode=0o755, mtime_ns=7)
 
     def _overwrite(self, picks: Iterator[int]) -> None:
-        files = [item for item in self._drive.items.values() if item.kind is Kind.FILE]
-        if files:
-            item = files[next(picks) % len(files)]
+        item = self._file(picks)
+        if item is not None and item.content_version is not None:
             data = self._ledger.fresh()
-            assert item.content_version is not None
             before = self._drive.content(item.item_id, item.content_version)
             self._drive.overwrite(item.item_id, item.content_version, data, mode=0o644, mtime_ns=8)
             self._ledger.replaced(before, data)
@@ -126,6 +124,10 @@ class ServerSide:
 
     def _any(self, picks: Iterator[int]) -> Item | None:
         found = [item for item in self._drive.items.values() if item.parent_id is not None]
+        return found[next(picks) % len(found)] if found else None
+
+    def _file(self, picks: Iterator[int]) -> Item | None:
+        found = [item for item in self._drive.items.values() if item.kind is Kind.FILE]
         return found[next(picks) % len(found)] if found else None
 
     def _folder(self, picks: Iterator[int]) -> Item:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,21 +12,10 @@ import pytest
 from tests.model.history import drawn, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 STEPS = 30
 TOLD_AGAIN = 50  # every so manieth
-
-
-@pytest.fixture
-def _rarely_collected() -> Iterator[None]:
-    """A history leaves little that looking for it often would pay for."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 50)
-    yield
-    gc.set_threshold(*before)
-    gc.unfreeze()
 
 
 @pytest.mark.usefixtures("_rarely_collected")

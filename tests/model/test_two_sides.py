@@ -5,57 +5,59 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.properties import examples
-from tests.model.world import World
+from tests.model.meeting import HERE, PATHS, THERE, Act, Apart, alone, below, met
 
 if TYPE_CHECKING:
     from tests.model.machine import Tree
 
-Work = list[tuple[str, tuple[int, ...]]]
 
-HERE = ("create", "create", "mkdir", "write", "rename", "rename", "unlink", "rmdir")
-THERE = ("create", "create", "mkdir", "overwrite", "move", "move", "delete")
-PICKS = st.tuples(*[st.integers(0, 11)] * 4)
-ORDERS = (1, 2)
+def acts(kinds: tuple[str, ...], most: int) -> st.SearchStrategy[list[Act]]:
+    return st.lists(st.tuples(st.sampled_from(kinds), st.sampled_from(PATHS), st.sampled_from(PATHS)), max_size=most)
 
 
-def work(kinds: tuple[str, ...], most: int) -> st.SearchStrategy[Work]:
-    return st.lists(st.tuples(st.sampled_from(kinds), PICKS), max_size=most)
+@st.composite
+def parting(draw: st.DrawFn) -> Apart:
+    """Both begin with the same thing."""
+    path = draw(st.sampled_from(PATHS))
+    here, there = draw(acts(HERE, 5)), draw(acts(THERE, 5))
+    return Apart(
+        more=draw(acts(("mkdir", "create", "move"), 3)),
+        read=draw(st.booleans()),
+        here=[(draw(st.sampled_from(HERE)), path, draw(st.sampled_from(PATHS))), *here],
+        there=[(draw(st.sampled_from(THERE)), path, draw(st.sampled_from(PATHS))), *there],
+        told_first=draw(st.booleans()),
+        cut_off=draw(st.booleans()),
+        folds=draw(st.booleans()),
+    )
 
 
+@pytest.mark.usefixtures("_rarely_collected")
 @examples(15, 10_000)
-@given(before=work(THERE[:3], 6), here=work(HERE, 6), there=work(THERE, 6), told_first=st.booleans())
-def test_what_only_one_side_made_is_there_for_both(before: Work, here: Work, there: Work, told_first: bool) -> None:
-    first, second = (met(order, before, here, there, told_first=told_first) for order in ORDERS)
+@given(apart=parting(), order=st.integers(2, 1000), watched=st.booleans())
+def test_what_only_one_side_made_is_there_for_both(apart: Apart, order: int, watched: bool) -> None:
+    first, second = met(apart, 1, watched=watched), met(apart, order)
     assert first == second
+    shown, left = set(bodies(first.here)) | set(bodies(first.there)), bodies(first.left)
+    for side in (first.here, first.there):
+        made = set(bodies(side)) - set(bodies(first.common))
+        assert made <= set(left), f"lost: {made - set(left)} of {first.left}"
+    assert set(left) <= shown, "what neither side showed any more is back"
+    assert len(left) == len(set(left)), f"one content twice: {first.left}"
+    if not clashing(first.here):
+        for tops, tree in zip(alone(apart), (first.here, first.there), strict=True):
+            assert below(first.left, tops) == below(tree, tops), "others changed nothing there"
 
 
-def met(order: int, before: Work, here: Work, there: Work, *, told_first: bool) -> Tree:
-    """The tree that is left on both sides."""
-    with World(order, machines=2) as world:
-        for kind, picks in before:
-            world.on_the_server(kind, picks)
-        machine = world.machines[0]
-        world.step(0, machine.pull)
-        world.step(0, machine.read_all)
-        common = machine.tree()
-        for kind, picks in here:
-            world.program(0, kind, picks)
-        for kind, picks in there:
-            world.on_the_server(kind, picks)
-        made = [bodies(machine.tree()) - bodies(common), bodies(world.drive.tree()) - bodies(common)]
-        if told_first:
-            world.step(0, machine.pull)
-        world.rest()
-        left = world.drive.tree()
-        for of_one_side in made:
-            assert of_one_side <= bodies(left), f"lost: {of_one_side - bodies(left)} of {left}"
-    return left
+def bodies(tree: Tree) -> list[bytes]:
+    """Contents of files, but for the empty one."""
+    return [each for each in tree.values() if isinstance(each, bytes) and each]
 
 
-def bodies(tree: Tree) -> set[bytes]:
-    """Contents of files."""
-    return {each for each in tree.values() if isinstance(each, bytes)}
+def clashing(tree: Tree) -> bool:
+    """Whether two names may be one to a server."""
+    return len({path.casefold() for path in tree}) < len(tree)

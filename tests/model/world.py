@@ -172,9 +172,10 @@ class World(Scenes):
                 break
         else:
             raise AssertionError([machine.outbox() for machine in self.machines])
-        self._all_the_same()
+        self.all_the_same()
 
-    def _all_the_same(self) -> None:
+    def all_the_same(self) -> None:
+        """What holds when everything has come to rest."""
         told = self.drive.tree()
         for machine in self.machines:
             shown = machine.tree()
