@@ -16,9 +16,12 @@ import sys
 import time
 import zipfile
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
+from tests.faults.faults import Gate, HoldAnswer, Times, content
+from tests.faults.proxy import FaultProxy
 from tests.harness.trees import pattern, succeed, tree_of
 from tests.harness.waiting import DEADLINE_S, until
 from tests.interop.rest import at_rest
@@ -221,10 +224,9 @@ def test_cp_and_tar(first: Mount, one: Path, served: Path, tmp_path: Path) -> No
     assert succeed("cp", "--reflink=always", source / "data", tmp_path / "never", expect=1) == ""
 
 
-def _download(program: str, url: str, target: Path, *, limit: bool) -> list[str]:
-    if program == "curl":
-        return ["curl", "-sS", "-C", "-", *(["--limit-rate", "2M"] if limit else []), "-o", str(target), url]
-    return ["wget", "-q", "-c", *(["--limit-rate=2m"] if limit else []), "-O", str(target), url]
+def _download(program: str, url: str, target: Path) -> list[str]:
+    how = ["curl", "-sS", "-C", "-", "-o"] if program == "curl" else ["wget", "-q", "-c", "-O"]
+    return [*how, str(target), url]
 
 
 @pytest.mark.parametrize(
@@ -236,16 +238,21 @@ def test_a_download_that_was_cut_goes_on(
     """Killed in the middle, its part sent and evicted, then continued."""
     data = pattern(6 << 20, 9)
     url, target = offer(data), one / "big.bin"
-    running = subprocess.Popen(_download(program, url, target, limit=True))
+    origin, gate = urlsplit(url), Gate()
+    link = FaultProxy((origin.hostname or "", origin.port or 0))
+    link.rule = Times(HoldAnswer(gate, 3 << 20), content)
+    running = subprocess.Popen(_download(program, url.replace(origin.netloc, urlsplit(link.url).netloc), target))
     try:
         until(lambda: target.stat().st_size > 1 << 20, "the download to have begun")
     finally:
         running.kill()
         running.wait(DEADLINE_S)
+        gate.go.set()
+        link.close()
     at_rest(first, one, served)
     assert 1 << 20 < target.stat().st_size < len(data)
     first.evict(target)
-    succeed(*_download(program, url, target, limit=False))
+    succeed(*_download(program, url, target))
     at_rest(first, one, served)
     assert (served / "big.bin").read_bytes() == data
 

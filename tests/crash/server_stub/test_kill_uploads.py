@@ -247,7 +247,7 @@ def _kill(pid: int, killed: threading.Event) -> None:
 
 def _send_rest(tus: Tus, url: str, acknowledged: list[int], killed: threading.Event) -> None:
     """In steps; each answer is a promise. The last one waits for the kill: a fast machine would be done before."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 2 * DEADLINE_S
     while acknowledged[-1] < len(DATA):
         assert time.monotonic() < deadline
         start = acknowledged[-1]
