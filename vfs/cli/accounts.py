@@ -9,12 +9,11 @@ from typing import Annotated
 
 import trio
 import typer
-from rich.markup import escape
 
 from sync.remote import RemoteError
 from sync.remotes.address import Provider, parse_address
 from vfs.cli import signing_in
-from vfs.cli.printing import Json, out, print_json, reporting
+from vfs.cli.printing import Json, escape, out, print_json, reporting
 from vfs.config import ConfigError, parse_url
 from vfs.config_file import read_config
 from vfs.credentials import forget_token, store_token, stored_token

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import trio
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from cache.errors import LocalError
 from cache.model import ROOT_INO
 from vfs.cli.asking import ask
 from vfs.cli.places import WHERE, Place, place_of
-from vfs.cli.printing import Json, out, print_json, reporting, show_bytes
+from vfs.cli.printing import Json, escape, out, print_json, reporting, show_bytes
 from vfs.failure import ExitStatus, describe
 from vfs.requests import Request, Verb
 

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from rich.markup import escape
 
 from vfs.cli.asking import ask, records
 from vfs.cli.doctor import findings
-from vfs.cli.printing import Json, out, print_json, reporting
+from vfs.cli.printing import Json, escape, out, print_json, reporting
 from vfs.failure import ExitStatus, Failure
 from vfs.requests import Request, Verb
 

@@ -12,12 +12,10 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
 from vfs import mountpoint as table
 from vfs.cli.asking import ask, records, registry
 from vfs.cli.preflight import FUSE_DEVICE, is_dead
-from vfs.cli.printing import Json, out, print_json, reporting, show_bytes
+from vfs.cli.printing import Json, escape, out, print_json, reporting, show_bytes
 from vfs.config import ConfigError, state_home
 from vfs.config_file import read_config
 from vfs.failure import ExitStatus, Failure

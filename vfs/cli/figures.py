@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from rich.markup import escape
 from rich.table import Table
 
 from vfs.cli.asking import ask, records, the_mount
-from vfs.cli.printing import Json, out, print_json, reporting
+from vfs.cli.printing import Json, escape, out, print_json, reporting
 from vfs.failure import ExitStatus, Failure
 from vfs.requests import Request, Verb
 

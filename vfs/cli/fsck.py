@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import trio
 import typer
-from rich.markup import escape
 
 from cache.errors import LocalError
 from vfs.cli.places import WHERE, place_of
-from vfs.cli.printing import Json, out, print_json, reporting
+from vfs.cli.printing import Json, escape, out, print_json, reporting
 from vfs.failure import ExitStatus, describe
 
 if TYPE_CHECKING:

@@ -8,11 +8,10 @@ import stat as stat_modes
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from vfs.cli.asking import mount_of
-from vfs.cli.printing import Json, columns, number_of, out, print_json, reporting, show_bytes, show_time
+from vfs.cli.printing import Json, columns, escape, number_of, out, print_json, reporting, show_bytes, show_time
 from vfs.failure import ExitStatus
 
 _BLOCK_BYTES = 512  # of st_blocks, stat(2)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import trio
 import typer
-from rich.markup import escape
 
 from vfs import mountpoint as table
 from vfs.cli import options, preflight, starting
 from vfs.cli.asking import ask, registry
 from vfs.cli.leaving import wait_for_end
-from vfs.cli.printing import Json, err, out, print_json, reporting
+from vfs.cli.printing import Json, err, escape, out, print_json, reporting
 from vfs.failure import ExitStatus, Failure, describe
 from vfs.logs import start_logging
 from vfs.requests import Request, Verb

@@ -6,9 +6,8 @@ import webbrowser
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from vfs.cli.printing import Json, out, print_json, reporting
+from vfs.cli.printing import Json, escape, out, print_json, reporting
 from vfs.failure import ExitStatus
 
 

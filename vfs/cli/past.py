@@ -6,10 +6,20 @@ import os
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from vfs.cli.asking import ask, ask_about, split, the_mount
-from vfs.cli.printing import Json, Mountpoint, columns, out, print_json, reporting, rows_of, show_bytes, show_time
+from vfs.cli.printing import (
+    Json,
+    Mountpoint,
+    columns,
+    escape,
+    out,
+    print_json,
+    reporting,
+    rows_of,
+    show_bytes,
+    show_time,
+)
 from vfs.failure import ExitStatus, Failure
 from vfs.requests import Request, Verb
 

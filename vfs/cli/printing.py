@@ -4,14 +4,15 @@ scripts."""
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import msgspec
 import typer
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from vfs.config import ConfigError
@@ -26,6 +27,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, fai
 
 Mountpoint = Annotated[str | None, typer.Argument(help="A mount point, or any path in the mount.")]
 
+# Control characters, line and paragraph separators, and what turns the direction of writing
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _WIDE = 10_000  # in a file or a pipe no line is broken
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -35,6 +38,12 @@ def print_json(value: object) -> None:
     """One document on standard output."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
     sys.stdout.flush()
+
+
+def escape(text: str) -> str:
+    """Text of others, names above all, for `out` and `err`: no markup, and nothing that steers a terminal or makes
+    lines (`\\n`, `\\x1b`, `\\u202e` are shown so)."""
+    return markup.escape(_STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text))
 
 
 def columns(*names: str) -> Table:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from vfs.cli.printing import Json, out, print_json, reporting
+from vfs.cli.printing import Json, escape, out, print_json, reporting
 from vfs.config import config_home
 from vfs.config_file import read_config
 from vfs.failure import ExitStatus, Failure

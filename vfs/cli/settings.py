@@ -7,10 +7,9 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.markup import escape
 
 from vfs.cli.options import Given, layers, make_config
-from vfs.cli.printing import Json, columns, out, print_json, reporting, show_bytes
+from vfs.cli.printing import Json, columns, escape, out, print_json, reporting, show_bytes
 from vfs.config import MountConfig
 from vfs.config_file import config_path, read_config
 from vfs.failure import ExitStatus

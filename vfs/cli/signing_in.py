@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import trio
-from rich.markup import escape
 
 from sync.remote import NotSignedIn, RemoteError
 from sync.remotes.address import Address, parse_address
-from vfs.cli.printing import err
+from vfs.cli.printing import err, escape
 from vfs.failure import ExitStatus, Failure
 
 if TYPE_CHECKING:

@@ -8,14 +8,13 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from cache.model import Aspect
 from cache.rescue import kept_files
 from vfs import mountpoint as table
 from vfs.cli.asking import ask, mounts_meant, records, registry, the_mount
-from vfs.cli.printing import Json, Mountpoint, columns, out, print_json, reporting, rows_of, show_bytes
+from vfs.cli.printing import Json, Mountpoint, columns, escape, out, print_json, reporting, rows_of, show_bytes
 from vfs.failure import ExitStatus, Failure, Told
 from vfs.requests import Request, Verb
 

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.markup import escape
 
 from cache.model import Aspect
 from sync.choices import Keep  # noqa: TC001 - typer reads the annotation
 from vfs.cli.asking import ask, ask_about, mounts_meant, split, the_mount
-from vfs.cli.printing import Json, Mountpoint, columns, out, print_json, reporting, rows_of, show_time
+from vfs.cli.printing import Json, Mountpoint, columns, escape, out, print_json, reporting, rows_of, show_time
 from vfs.failure import ExitStatus, Failure
 from vfs.requests import Request, Verb
 

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from cache.model import Aspect
 from vfs.cli.asking import ask, records, the_mount
-from vfs.cli.printing import number_of, out, reporting, rows_of, show_bytes, show_time
+from vfs.cli.printing import escape, number_of, out, reporting, rows_of, show_bytes, show_time
 from vfs.failure import ExitStatus, Failure
 from vfs.requests import Request, Verb
 

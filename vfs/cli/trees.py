@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from cache.pinfile import PinState
 from vfs.cli.asking import ask, ask_about, the_mount
-from vfs.cli.printing import Json, columns, err, number_of, out, print_json, reporting, say_failure, show_bytes
+from vfs.cli.printing import Json, columns, err, escape, number_of, out, print_json, reporting, say_failure, show_bytes
 from vfs.failure import ExitStatus, Failure, describe
 from vfs.requests import Request, Verb
 
