@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 DOWN_S = (0.0, 1.0)
 OUTAGE_EVERY_S = (4.0, 15.0)
 OUTAGE_S = (0.1, 4.0)
-BLOCKED_WITHIN_S = 5.0
 
 
 class Reaper(threading.Thread):
@@ -54,15 +53,17 @@ def reaper_of_server(server: ServerProcess, storm: Storm, seed: int, life_s: tup
     return Reaper("server", storm, seed, life_s, kill=server.kill, start=server.start)
 
 
-def reaper_of_mount(mount: Mount, worker: Worker, seed: int, life_s: tuple[float, float]) -> Reaper:
-    """Of a mount and, with it, of whatever its worker has under way."""
+def reaper_of_mount(
+    mount: Mount, worker: Worker, seed: int, life_s: tuple[float, float], blocked_max_s: float
+) -> Reaper:
+    """Of a mount and, with it, of whatever its worker has under way, which ends within `blocked_max_s`."""
     place, storm = worker.place, worker.storm
 
     def kill() -> None:
         place.up.clear()
         place.generation += 1
         mount.kill()
-        _watch(worker, time.monotonic())
+        _watch(worker, time.monotonic(), blocked_max_s)
 
     def start() -> None:
         mount.remount()
@@ -71,12 +72,12 @@ def reaper_of_mount(mount: Mount, worker: Worker, seed: int, life_s: tuple[float
     return Reaper(f"mount {worker.name}", storm, seed, life_s, kill=kill, start=start)
 
 
-def _watch(worker: Worker, killed_at: float) -> None:
+def _watch(worker: Worker, killed_at: float, blocked_max_s: float) -> None:
     """See that the worker does not hang in a dead mount."""
     since, storm = worker.calling_since, worker.storm
     while since is not None and worker.calling_since == since:
         waited_s = time.monotonic() - killed_at
-        if waited_s > BLOCKED_WITHIN_S:
+        if waited_s > blocked_max_s:
             if _state(worker) == "D":
                 storm.broken.append(f"{worker.name} hangs in a mount killed {waited_s:.0f} s ago")
             return

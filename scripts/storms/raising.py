@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 WORKERS = ("ann", "bob")
 JOIN_WITHIN_S = 150.0
-LONGEST_WAIT_S = 60.0  # beyond the storm's own time, for as much to happen as was asked for
+LONGEST_WAIT_S = 180.0  # beyond the storm's own time, for as much to happen as was asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How long, and how bad. `life_s`: how long each process lives before it is killed.
+    """How long, and how bad. `life_s`: how long each process lives before it is killed; `blocked_max_s`: how long
+    callers of a mount that was killed may hang in it.
 
     On a slow machine less happens in a while: it lasts on until there were so many kills and operations.
     """
@@ -38,6 +39,7 @@ class Settings:
     life_s: tuple[float, float] = (0.5, 6.0)
     kills_min: int = 0
     operations_min: int = 0
+    blocked_max_s: float = 5.0
 
     def is_met(self, storm: Storm) -> bool:
         """Whether as much happened as was asked for."""
@@ -101,7 +103,8 @@ def _blow(  # noqa: PLR0917
     outages = [Outages(link, storm, seed + number) for number, link in enumerate(links)]
     reapers: list[Reaper] = [reaper_of_server(drive.server, storm, seed, settings.life_s)]
     reapers += [
-        reaper_of_mount(mount, worker, seed, settings.life_s) for mount, worker in zip(mounts, workers, strict=True)
+        reaper_of_mount(mount, worker, seed, settings.life_s, settings.blocked_max_s)
+        for mount, worker in zip(mounts, workers, strict=True)
     ]
     for worker in workers:
         worker.place.up.set()
