@@ -86,8 +86,7 @@ class Asking:
                 self._send_rest(step)
             else:
                 answer = self.client.request(**self._asked).raise_for_status()
-                if step.word == "begin":  # without the server's port: it may come back at another one
-                    self._upload = httpx.URL(answer.headers["location"]).path
+                self._upload = answer.headers.get("location", "") if step.word == "begin" else self._upload
             self.done, self._asked = self.done + 1, None
 
     def told(self) -> tuple[Tree, dict[str, Json]]:

@@ -21,7 +21,7 @@ from server_stub.doctor import Patient, Verdict, examine
 from tests.crash.moments.killing import Watch, Zygote, in_each, library
 from tests.crash.moments.sweeping import sweep, tried, workers
 from tests.crash.server_stub.script import Asking, trees
-from tests.harness.server import ANY_PORT, ServerProcess
+from tests.harness.server import ServerProcess
 from tests.harness.trees import texts_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compile
 
 
 class Forked(ServerProcess):
-    """A server that starts at once, and on a port of its own each time: another process may have taken the last one."""
+    """A server that starts at once."""
 
     def __init__(self, folder: Path, zygote: Zygote) -> None:
         super().__init__(folder)
@@ -51,7 +51,6 @@ class Forked(ServerProcess):
         self._zygote = zygote
 
     def _launched(self, environment: dict[str, str]) -> Child:  # type: ignore[override] # as far as it is used
-        self._listen = ANY_PORT
         self.child = self._zygote.start(SERVER, self._words(), environment, self.log_path)
         return self.child
 
