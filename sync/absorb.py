@@ -274,6 +274,7 @@ class Absorber(Showing):
             journal.drop(self.connection, node.ino, Aspect.PLACE)
         if decision is Decision.YIELD:
             self.note(node.ino, What.SERVER_PLACE_WINS, f"moved to {told.name} on the server")
+            settle.reunite(self.connection, node.ino, parent.ino)
         if same_place:
             return True
         before = None if node.parent is None else tree.path_of(self.connection, node.ino)

@@ -17,6 +17,7 @@ from cache.failpoints import reached
 from cache.model import ContentId, Ino, Item, ItemId, News, NodeChanged
 from sync import settle
 from sync.absorb import Absorber
+from sync.deciding import got_child
 from sync.planner import Conflicts
 from sync.remote import Remote, RemoteError, Tombstone
 
@@ -61,7 +62,8 @@ class Applier:
         self._host = host
         self._watchers: list[Heard] = []
         self.conflicts = Conflicts.COPY
-        self._wanted: set[ItemId] = set()
+        self._wanted: set[ItemId] = set()  # folders that something known here was told to be in
+        self._needed: set[ItemId] = set()  # those of them where it was when it was asked for
         self.observers: list[Callable[[Sequence[News]], None]] = []  # told of all news, after it is true
 
     @contextmanager
@@ -203,7 +205,7 @@ class Applier:
             if None in told.values():
                 await self._store.save()  # what is held of these is looked at
 
-            def change(absorber: Absorber) -> None:
+            def change(absorber: Absorber) -> set[ItemId]:
                 items.settle_doubts(absorber.connection, told)
                 fresh = {item_id: state for item_id, state in told.items() if not heard.of(item_id)}
                 absorber.after.doubts.update(told.keys() - fresh.keys())
@@ -214,19 +216,23 @@ class Applier:
                         absorber.unknown(item_id)
                     else:
                         absorber.gone(state)
+                return absorber.after.wanted_parents
 
-            await self.apply(change)
+            self._needed |= await self.apply(change)
 
     async def _know_parents(self) -> None:
-        """Bring in folders that hold known items but were never listed, from the first known ancestor down."""
+        """Bring in folders that hold known items but were never listed, or are removed here, from the first known
+        ancestor down."""
         chain: list[Item] = []
-        wanted = list(self._wanted)
+        wanted, needed = list(self._wanted), self._needed
+        self._needed = set()
         with self.watch() as heard:
             while wanted and len(chain) < BATCH:
                 told = await self._remote.get_many(wanted[:BATCH])
                 self._wanted -= told.keys()  # what was not answered is still to be asked
                 found = [item for item in told.values() if isinstance(item, Item)]
                 chain = found + chain
+                needed |= {item.parent_id for item in found if item.item_id in needed and item.parent_id is not None}
                 wanted = [
                     item.parent_id
                     for item in found
@@ -239,6 +245,8 @@ class Applier:
                         absorber.after.doubts.add(item.item_id)
                     else:
                         absorber.item(item, unlisted_parent=True)
+                        if item.item_id in needed:
+                            got_child(absorber, item)
                         absorber.show_wanted(item)
 
             if chain:

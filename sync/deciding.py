@@ -63,12 +63,23 @@ def keep_folder(absorber: Absorber, change: LocalChange, error: Conflict) -> Non
     item = None if row is None or row.item_id is None else items.get(connection, row.item_id)
     if row is None or item is None or item.kind is not Kind.FOLDER:
         return
-    journal.drop(connection, row.ino)
-    absorber.after.nameless.add(row.ino)
-    absorber.item(item, unlisted_parent=True)
-    node = tree.by_item(connection, item.item_id)
+    _stays(absorber, row, item)
+
+
+def got_child(absorber: Absorber, told: Item) -> None:
+    """Something known here is in this folder by now: a removal of the folder is void."""
+    row = journal.removal_of(absorber.connection, told.item_id)
+    if row is not None:
+        _stays(absorber, row, told)
+
+
+def _stays(absorber: Absorber, removal: LocalChange, folder: Item) -> None:
+    journal.drop(absorber.connection, removal.ino)
+    absorber.after.nameless.add(removal.ino)
+    absorber.item(folder, unlisted_parent=True)
+    node = tree.by_item(absorber.connection, folder.item_id)
     if node is not None:
-        activity.note(connection, absorber.clock.now_s, node.ino, What.FOLDER_KEPT)
+        activity.note(absorber.connection, absorber.clock.now_s, node.ino, What.FOLDER_KEPT)
 
 
 def _refused_removal(connection: sqlite3.Connection, change: LocalChange, error: Conflict) -> LocalChange | None:

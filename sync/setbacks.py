@@ -116,8 +116,8 @@ class Setbacks:
 
     def _when_ms(self, change: LocalChange, error: Exception, least_s: float) -> int:
         spread_s = self._chance.uniform(0, min(0.5 * 2 ** min(change.attempts, 12), BACKOFF_MAX_S))
-        pause_s = least_s if isinstance(error, Conflict | Gone) else least_s + spread_s
-        return self._store.clock(pause_s).push_after_ms
+        looked = isinstance(error, Conflict | Gone) and change.attempts < CONFLICT_ROUNDS  # it may do now
+        return self._store.clock(least_s if looked else least_s + spread_s).push_after_ms
 
     async def _refused(self, change: LocalChange, planned: requests.Push, error: RemoteError) -> None:
         """For good, unless it would be another request by now: of what was renamed, written or deleted meanwhile."""

@@ -270,3 +270,11 @@ def _occupant_id(connection: sqlite3.Connection, mine: Node) -> str | None:
 
 def _remember(connection: sqlite3.Connection, ino: Ino, item_id: str, clock: Clock) -> None:
     connection.execute("INSERT OR REPLACE INTO conflict VALUES (?, ?, ?)", (ino, item_id, clock.now_s))
+
+
+def reunite(connection: sqlite3.Connection, ino: Ino, folder: Ino) -> None:
+    """What goes into the folder that had taken its name is no conflict copy of that any more."""
+    row = connection.execute("SELECT item_id FROM conflict WHERE ino = ?", (ino,)).fetchone()
+    rival = None if row is None else tree.by_item(connection, row[0])
+    if rival is not None and tree.is_below(connection, folder, rival.ino):
+        connection.execute("DELETE FROM conflict WHERE ino = ?", (ino,))

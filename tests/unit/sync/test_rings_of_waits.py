@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sync.remote import Conflict
+from tests.fakes.faults import Fault
 from tests.model.desk import Desk, at_work
 
 if TYPE_CHECKING:
@@ -94,3 +96,15 @@ async def test_changes_that_wait_for_one_another_all_arrive(desk: Desk, told: st
         await act(desk, line)
     touched = {word[0] for line in lines.split("; ") for word in line.split()[1:]}
     assert await desk.meet() == expected | {path: what for path, what in FIRST.items() if path[1] not in touched}
+
+
+async def test_a_conflict_that_never_ends_is_not_asked_about_without_pause(tmp_path: Path) -> None:
+    """Each try goes by another passing name, so none is the same request that was refused before."""
+    async with at_work(tmp_path, {"/a": b"a", "/b": b"b"}) as desk:
+        await desk.rename("/a", "/t")
+        await desk.rename("/b", "/a")
+        await desk.rename("/t", "/b")
+        for _ in range(1000):
+            desk.machine.remote.inject(Fault(operation="move", before=Conflict()))
+        assert not await desk.machine.push_all(600.0)
+        assert 20 < desk.machine.remote.requests.count("move") < 100
