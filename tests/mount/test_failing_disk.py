@@ -46,14 +46,15 @@ def small(lonely: Drive) -> Iterator[Mount]:
 
 
 def fill(folder: Path) -> Path:
-    """Leave not a block of room."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
+    """Leave not a block of room, but for what the program keeps in reserve."""
+    assert (folder / "ballast").stat().st_size > 0
+    filling = folder / "filling"
+    with filling.open("wb", buffering=0) as file:
         for size in (1 << 20, 4096):
             with suppress(OSError):
                 while file.write(b"x" * size):
                     pass
-    return ballast
+    return filling
 
 
 def append_until_refused(path: Path) -> tuple[int, int]:
@@ -81,12 +82,12 @@ def test_a_full_disk(small: Mount, lonely: Drive) -> None:
     lonely.server.scan()
     until((small.path / "elsewhere").exists, "the file that was made on the server")
     (small.path / "before").write_bytes(pattern(100_000, 1))
-    ballast = fill(small.cache_dir)
+    filling = fill(small.cache_dir)
     accepted, number = append_until_refused(small.path / "before")
     assert number == errno.ENOSPC
     assert (small.path / "before").read_bytes()[:100_000] == pattern(100_000, 1)
     (small.path / "elsewhere").stat()
-    ballast.unlink()
+    filling.unlink()
     (small.path / "after").write_bytes(pattern(50_000, 3))
     assert (small.path / "elsewhere").read_bytes() == pattern(300_000, 7)
     small.sync(60)
@@ -159,6 +160,9 @@ def test_a_catalog_that_is_damaged_under_a_running_mount(lonely: Drive) -> None:
     assert len(list((lonely.served / "folder").iterdir())) == 50
     rescued = [each.read_bytes() for each in (mount.cache_dir / "rescued").rglob("*") if each.is_file()]
     assert b"not sent" in rescued
+    told = mount.command("queue", str(mount.path)).stdout
+    assert told.startswith("nothing is waiting\n"), told
+    assert f"are in {mount.cache_dir}/rescued: copy" in told
 
 
 def test_a_cache_folder_that_cannot_be_written(small: Mount, lonely: Drive) -> None:

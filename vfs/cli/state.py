@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -17,6 +17,9 @@ from vfs.cli.asking import ask, mounts_meant, records, registry, the_mount
 from vfs.cli.printing import Json, Mountpoint, columns, escape, out, print_json, reporting, rows_of, show_bytes
 from vfs.failure import ExitStatus, Failure, Told
 from vfs.requests import Request, Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @reporting
@@ -148,17 +151,36 @@ def _pins_line(told: object) -> str:
 @reporting
 def queue(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
     """Local changes that the server does not have yet."""
+    meant = mounts_meant(mountpoint)
     changes = [
         {"mountpoint": where, **row}
-        for where in mounts_meant(mountpoint)
+        for where in meant
         for row in rows_of(ask(where, Request(verb=Verb.QUEUE)), "result")
     ]
     if as_json:
         print_json({"changes": changes})
         return ExitStatus.DONE
-    if not changes:
-        out.print("nothing is waiting: the server has every change")
-        return ExitStatus.DONE
+    rescued = _rescued_lines({Path(record.cache_dir) for record in records() if record.mountpoint in meant})
+    if changes:
+        _show_changes(changes)
+    else:
+        out.print("nothing is waiting" if rescued else "nothing is waiting: the server has every change")
+    for line in rescued:
+        out.print(escape(line))
+    return ExitStatus.DONE
+
+
+def _rescued_lines(cache_dirs: Iterable[Path]) -> list[str]:
+    """Of unsent files that wait for a person, as no queue holds them; a line for each folder of them."""
+    return [
+        f"files that may hold unsent changes ({count}) are in {folder}: copy what you want back into the drive, then"
+        " delete that folder"
+        for folder in sorted(cache_dir / "rescued" for cache_dir in cache_dirs)
+        if (count := kept_files(folder))
+    ]
+
+
+def _show_changes(changes: list[dict[str, Any]]) -> None:
     grid = columns("state", "change", "file", "waiting", "why")
     now_s = time.time()
     for row in changes:
@@ -166,7 +188,6 @@ def queue(mountpoint: Mountpoint = None, as_json: Json = False) -> int:
         change, name = _named(row)
         grid.add_row(str(row["state"]), change, escape(name), waiting, escape(_why(row)))
     out.print(grid)
-    return ExitStatus.DONE
 
 
 def _named(row: dict[str, Any]) -> tuple[str, str]:
