@@ -65,7 +65,7 @@ def news(before: Standing, now: Standing) -> list[str]:
     if now.parked > before.parked:
         told.append(f"{now.parked - before.parked} changes cannot be sent: anchorfs queue")
     if now.signed_out and not before.signed_out:
-        told.append("the server refuses the token: anchorfs login")
+        told.append("the server refuses the token: anchorfs login, then mount again")
     return told
 
 

@@ -32,7 +32,7 @@ class Numbers:
         (WELL, WELL, []),
         (WELL, Standing(2, 0, signed_out=False), ["2 files"]),
         (Standing(2, 0, signed_out=False), Standing(1, 3, signed_out=False), ["3 changes"]),
-        (WELL, Standing(0, 0, signed_out=True), ["token"]),
+        (WELL, Standing(0, 0, signed_out=True), ["then mount again"]),
         (Standing(0, 0, signed_out=True), Standing(0, 0, signed_out=True), []),
         (WELL, Standing(1, 1, signed_out=True), ["1 files", "1 changes", "token"]),
     ],
