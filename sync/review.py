@@ -34,7 +34,7 @@ class Reviewed:
 def approve(connection: sqlite3.Connection, wanted: Sequence[str]) -> list[Reviewed]:
     """Let the held changes at or below these paths be sent, with what they depend on."""
     held = [row for row in journal.all_changes(connection) if row.state is ChangeState.HELD]
-    chosen = _with_needs(connection, _at(connection, held, wanted), _goes_before)
+    chosen = [row for row in _with_needs(connection, _at(connection, held, wanted), _goes_before) if _waits(row)]
     holding.approve(connection, chosen)
     return [Reviewed(path=paths.of_change(connection, row), aspect=row.aspect) for row in chosen]
 
@@ -42,8 +42,8 @@ def approve(connection: sqlite3.Connection, wanted: Sequence[str]) -> list[Revie
 def reject(absorber: Absorber, wanted: Sequence[str]) -> list[Reviewed]:
     """Undo the held and parked changes at or below these paths: the remote's state is shown again."""
     connection = absorber.connection
-    rows = [row for row in journal.all_changes(connection) if _rejectable(row)]
-    chosen = _with_needs(connection, _at(connection, rows, wanted), _place_to_return_to)
+    rows = [row for row in journal.all_changes(connection) if _waits(row)]
+    chosen = _with_needs(connection, _at(connection, rows, wanted), _goes_along)
     told = [_set_aside(absorber, row) for row in chosen]
     for aspect, undo in _UNDO:
         same = [row for row in chosen if row.aspect is aspect]
@@ -52,7 +52,7 @@ def reject(absorber: Absorber, wanted: Sequence[str]) -> list[Reviewed]:
     return told
 
 
-def _rejectable(row: LocalChange) -> bool:
+def _waits(row: LocalChange) -> bool:
     return row.state in {ChangeState.HELD, ChangeState.PARKED}
 
 
@@ -80,7 +80,7 @@ def _with_needs(
     chosen, queue = {row.seq: row for row in rows}, list(rows)
     while queue:
         for other in needs(connection, queue.pop()):
-            if other is not None and _rejectable(other) and other.seq not in chosen:
+            if other is not None and other.seq not in chosen:
                 chosen[other.seq] = other
                 queue.append(other)
     return [chosen[seq] for seq in sorted(chosen)]
@@ -122,10 +122,15 @@ def _leaves_the_name(
     return None if occupant is None or occupant.item_id == node.item_id else push.leaving(connection, occupant)
 
 
-def _place_to_return_to(connection: sqlite3.Connection, row: LocalChange) -> Iterator[LocalChange | None]:
-    """The removal of the folder that something goes back into."""
+def _goes_along(connection: sqlite3.Connection, row: LocalChange) -> Iterator[LocalChange | None]:
+    """The removal of the folder that something goes back into; what is in a folder that was never made, approved or
+    not."""
     if row.aspect in {Aspect.REMOVE, Aspect.PLACE} and row.base_parent_id is not None:
         yield journal.removal_of(connection, row.base_parent_id)
+    if row.aspect is Aspect.CREATE:
+        for child in tree.children(connection, row.ino):
+            yield journal.get(connection, child.ino, Aspect.CREATE)
+            yield journal.get(connection, child.ino, Aspect.PLACE)
 
 
 # Undoing ---------------------------------------------------------------------------------------------------------

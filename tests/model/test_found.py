@@ -7,6 +7,13 @@ import pytest
 from tests.model.history import History, Step, told
 
 FOUND = {
+    "what was approved goes with the new folder that it is in when that is rejected": [
+        Step("program", {"who": 0, "kind": "symlink", "picks": (8, 6, 6, 7)}),
+        Step("review", {"who": 0, "wanted": True}),
+        Step("decide", {"who": 0, "what": "approve", "which": 4}),
+        Step("program", {"who": 0, "kind": "wrap", "picks": (11, 7, 4, 10)}),
+        Step("decide", {"who": 0, "what": "reject", "which": 3}),
+    ],
     "the removal of our own creation, its answer lost, is not one of what others wrote into it since": [
         Step("pull", {"who": 0}),
         Step("program", {"who": 0, "kind": "create", "picks": (5, 10, 6, 10)}),

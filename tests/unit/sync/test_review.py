@@ -344,3 +344,19 @@ async def test_approving_a_move_takes_along_what_may_hold_its_name(desk: Desk) -
     await desk.rename("/f", "/n")
     await desk.machine.engine.steering.approve(["/n"])
     assert (await desk.meet())["/n"] == b"old"
+
+
+async def test_what_was_approved_is_rejected_with_the_new_folder_that_it_is_in(desk: Desk) -> None:
+    await desk.machine.create("/new", b"new")
+    await desk.rename("/g", "/moved")
+    await desk.machine.engine.steering.approve([])
+    await desk.mkdir("/n")
+    await desk.rename("/new", "/n/new")
+    await desk.rename("/moved", "/n/moved")
+    told = await desk.machine.engine.steering.reject(["/n"])
+    assert [(each.path, each.aspect) for each in told] == [
+        ("/n/new", Aspect.CREATE), ("/n/moved", Aspect.PLACE), ("/n", Aspect.CREATE),
+    ]  # fmt: skip
+    assert kept(desk) == {"new": b"new"}
+    assert desk.machine.outbox() == []
+    assert await desk.meet() == BEFORE
