@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from sync.remote import Conflict
+from sync.remote import Conflict, Unreachable
 from tests.fakes.faults import Fault
 from tests.model.desk import at_work
 from vfs.attributes import AttributeChange
@@ -180,6 +180,20 @@ async def test_the_echo_of_a_folder_is_put_into_that_folder(machine: Machine) ->
     """No folder lies in itself: the place on the server stays."""
     await changed_meanwhile(machine, renaming(machine, ("/m", "/n/k")), folder=True)
     assert machine.tree() == {"/f": b"old", "/d": None, "/m": None}
+
+
+@pytest.mark.parametrize("inside", ["/m", "/m/x"])
+async def test_the_folder_is_put_into_its_echo(machine: Machine, inside: str) -> None:
+    """It has that one's place at once, also where nobody can be asked: no folder hangs in itself."""
+
+    async def act() -> None:
+        await machine.filesystem.mkdir(*machine.place("/m/x"), 0o755)
+        await renaming(machine, ("/n", f"{inside}/n"))()
+        await machine.create(f"{inside}/n/in", b"in")
+        machine.remote.inject(Fault(operation="get_many", before=Unreachable()))
+
+    await changed_meanwhile(machine, act, folder=True)
+    assert machine.tree() == {"/f": b"old", "/d": None, "/m": None, "/m/x": None, "/m/in": b"in"}
 
 
 @pytest.mark.parametrize(("gone", "stays"), [("/m", "/n"), ("/n", "/m")])
