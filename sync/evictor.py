@@ -7,6 +7,7 @@ looked at and had to stay is not looked at again for a while: the cost is that o
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import trio
 
 from cache import contents, uses
 from cache.ballast import Ballast
-from cache.errors import NotPermitted
+from cache.errors import NoSpaceLeft, NotPermitted
 from cache.evict import DEFAULT_FLOOR_BYTES, Candidate, Victim, victims
 from cache.model import ContentId, Ino, NodeChanged
 
@@ -91,12 +92,14 @@ class Evictor:
         """Somebody met a full disk: give back what may go; whether there is more room now.
 
         Where nothing may go before it is sent, the catalog can say that it was: its log begins anew in the room it has.
+        Where even that has no room there may be some when something has gone.
         """
         before = self._store.blobs.free_bytes()
         self._ballast.throw_off()
         try:
             self._store.db.full = False
-            await self._store.db.checkpoint()
+            with suppress(NoSpaceLeft):
+                await self._store.db.checkpoint()
             await self.make_room(FULL_DISK_BYTES, self._store.clock().now_s + 1)
         finally:
             self._ballast.take_on()

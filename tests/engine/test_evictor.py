@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cache import contents, evict, fsck, ranges, tree, uses
-from cache.errors import NotPermitted
+from cache.errors import NoSpaceLeft, NotPermitted
 from sync import evictor as eviction
 from tests.engine.machine import Machine, file_of, flat, machine, until
 from tests.fakes.drive import FakeDrive
@@ -94,6 +94,21 @@ async def test_a_full_disk_is_given_room_though_the_clock_was_set_back(tmp_path:
         await here.store.db.write(lambda connection: uses.note(connection, [content_id], used_s))
         here.engine.evictor.limit_bytes = 0
         await here.engine.evictor.disk_is_full()
+        assert held(here, [ino]) == [False]
+
+
+async def test_a_full_disk_is_given_room_though_the_catalog_cannot_be_folded_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_room() -> None:
+        raise NoSpaceLeft("no room for the catalog")
+
+    async with machine(tmp_path, flat(1)) as here:
+        (ino,) = await here_in_order(here, ["many/f00000"])
+        here.engine.evictor.limit_bytes = 0
+        with monkeypatch.context() as full:
+            full.setattr(here.store.db, "checkpoint", no_room)
+            await here.engine.evictor.disk_is_full()
         assert held(here, [ino]) == [False]
 
 
