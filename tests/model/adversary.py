@@ -13,6 +13,7 @@ from cache.model import ChangeState, PushMode
 from sync.planner import Conflicts
 from sync.remote import BadDigest, Denied, QuotaFull, Unknown, Unreachable
 from tests.fakes.faults import Fault
+from tests.model.ledger import Beside
 from tests.model.overlapping import overlapped
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Adversary:
     time: VirtualTime
     machines: list[Machine]
     _alone: bool
-    _one_side_wins: bool
+    _elsewhere: set[Beside]
     _touched: set[str]
     _machine: Callable[[int], Machine]
     step: Callable[[int, Callable[[], Awaitable[object]]], None]
@@ -68,7 +69,8 @@ class Adversary:
     def choose(self, who: int, conflicts: str) -> None:
         """A machine is mounted anew with another policy; what loses is set aside, or in the server's history."""
         self._machine(who).choose(Conflicts(conflicts))
-        self._one_side_wins |= conflicts != Conflicts.COPY
+        wins = {Conflicts.SERVER_WINS: Beside.SET_ASIDE, Conflicts.CLIENT_WINS: Beside.HISTORY}
+        self._elsewhere.update(wins[each] for each in wins if each == conflicts)
 
     def back_up(self) -> None:
         """The server is backed up."""
@@ -157,7 +159,7 @@ class Adversary:
         row = held[which % len(held)]
         wanted = [] if which % 3 == 0 else [paths.of_change(machine.store.db.reader, row)]
         if what == "reject" and not self._alone:
-            self._one_side_wins = True
+            self._elsewhere.add(Beside.SET_ASIDE)
             self.step(who, lambda: machine.engine.steering.reject(wanted))
         else:
             self.step(who, lambda: machine.engine.steering.approve(wanted))

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from enum import Enum, auto
+
+
+class Beside(Enum):
+    """Where accepted bytes may be in the end, other than in the tree, after something that is said to do that."""
+
+    SET_ASIDE = auto()  # the server's side won on a machine, or a person rejected them
+    HISTORY = auto()  # the client's side won over them, or a person did
+    RESCUED = auto()  # a machine lost its power before they were synced, or its catalog
 
 
 class Ledger:

@@ -92,11 +92,14 @@ class Lively:
             self.ledger.replaced(None, old + bytes(3))
 
     async def _fsync(self, pick: Picker) -> None:
-        async with self._opened(pick.file()) as (fh, _):
+        async with self._opened(pick.file()) as (fh, ino):
             old, data = await self._all_of(fh), self.ledger.fresh()
             await self.do.write(fh, len(old), data)
             self.ledger.replaced(old, old + data)
             await self.do.fsync(fh, datasync=False)
+            node = tree.by_ino(self.machine.store.db.reader, ino)
+            if node is not None and node.parent is not None and self.machine.body(node) == old + data:
+                self.machine.synced.add(node.content_id)
 
     async def _see(self, pick: Picker) -> None:
         async with self._opened(pick.file(), os.O_RDONLY) as (fh, _):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from cache.model import Anchor, LocalChange
+    from cache.model import Anchor, ContentId, LocalChange
     from tests.fakes.drive import FakeDrive
     from tests.model.ground import Ground
 
@@ -45,6 +45,7 @@ class Machine:
         self.name, self.drive, self.directory, self._seed = name, drive, directory, seed
         self.remote = FakeRemote(drive, page=3)
         self.handles: dict[int, Ino] = {}
+        self.synced: set[ContentId | None] = {None}  # contents that were on the disk once: no power cut takes them away
         self.removed: set[Ino] = set()  # whose name a program here took away
         self.skew_s = 0.0
         self.anchors: list[Anchor] = []  # how far it was told, from pull to pull

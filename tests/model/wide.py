@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -21,18 +20,16 @@ from sync.remote import QuotaFull, RemoteError
 from tests.model import server_side
 from tests.model.adversary import FAULTS, Adversary
 from tests.model.clock import SKEW_S
+from tests.model.disks import damaged, failing
 from tests.model.ground import WideDrive
+from tests.model.ledger import Beside
 from tests.model.lively import KINDS, Lively
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable
 
-    from cache.db import Database
     from tests.model.machine import Machine
 
-T = TypeVar("T")
 PAUSES_S = (0.0, 0.001, 0.03, 0.3, 2.5)
 ROOM_BYTES = 1 << 40
 
@@ -40,17 +37,17 @@ ROOM_BYTES = 1 << 40
 class Wide(Adversary):
     """The part of a World that only wide histories use."""
 
-    def no_longer_alone(self, *, lossy: bool = False) -> None:
-        """From here on the dictionary of one machine tells nothing; `lossy`: bytes may end beside the tree."""
+    def no_longer_alone(self, *beside: Beside) -> None:
+        """From here on the dictionary of one machine tells nothing; `beside`: where bytes may end but in the tree."""
         self._alone = False
-        self._one_side_wins |= lossy
+        self._elsewhere.update(beside)
 
     # One machine -------------------------------------------------------------------------------------------------
 
     def live(self, who: int, *, kind: str, second: str, beside: str, picks: tuple[int, ...], dies: int) -> None:
         """The whole engine runs, as in a mount, while two programs and somebody else do things; then it ends."""
         machine = self._machine(who)
-        self.no_longer_alone(lossy=bool(machine.engine.steering.conflicts()))
+        self.no_longer_alone(*([Beside.SET_ASIDE, Beside.HISTORY] if machine.engine.steering.conflicts() else []))
         self._remember_what_is_shown()
         self.step_outside(who, lambda: self._live(machine, (kind, second), beside, picks))
         machine.remote._faults.clear()
@@ -128,8 +125,11 @@ class Wide(Adversary):
         machine.remote._faults.clear()
 
     def tidy(self, who: int) -> None:
-        """What the janitor does."""
-        self.step(who, self._machine(who).tidy)
+        """What the janitor does: what nobody has open is on the disk after it."""
+        machine = self._machine(who)
+        self.step(who, machine.tidy)
+        if not machine.handles:
+            machine.synced.update(node.content_id for node in machine.nodes())
 
     def restart(self, who: int) -> None:
         """An orderly end, and another start."""
@@ -150,21 +150,30 @@ class Wide(Adversary):
     def power(self, who: int) -> None:
         """The machine, not only the process, goes down: what was not synced is not believed."""
         machine = self._machine(who)
-        self.no_longer_alone(lossy=True)
+        self.no_longer_alone(Beside.RESCUED)
+        before = machine.tree()
+        synced = {path for path in before if machine.at(path).content_id in machine.synced}
         machine.store.db.write_now(lambda connection: set_meta(connection, "boot_id", "another"))
         machine.crash()
         self._begin_again(machine)
+        after, rescued = machine.tree(), machine.rescued()
+        for path, what in before.items():
+            torn = path not in synced and (what == b"" or what in rescued)
+            assert after.get(path) == what or torn, f"{path} was {what!r}, is {after.get(path)!r}"
 
     def damage(self, who: int, how: str) -> None:
         """The catalog is lost while nobody looks: what was not sent is rescued, and nothing else changes anywhere."""
         machine = self._machine(who)
-        self.no_longer_alone(lossy=True)
-        before = self.drive.seq
-        machine.crash(lambda: _damage(machine.directory / "state.db", how))
+        self.no_longer_alone(Beside.RESCUED)
+        before, unsent = self.drive.seq, machine.unsent_bodies() - {b""}
+        machine.crash(lambda: damaged(machine.directory / "state.db", how))
         machine.removed.clear()  # numbers begin anew
+        machine.synced = {None}
         machine.remote.online = True  # a drive that nobody knows is not mounted without its server
         self._begin_again(machine)
         assert self.drive.seq == before
+        assert machine.outbox() == []
+        assert unsent <= machine.rescued(), f"not rescued: {unsent - machine.rescued()}"
 
     def failing_disk(self, who: int, *, what: str, kind: str, after: int, full: bool, picks: tuple[int, ...]) -> None:
         """From some transaction on the disk takes nothing, for some more of them."""
@@ -194,7 +203,7 @@ class Wide(Adversary):
     def reviewed(self, who: int, *, kind: str, second: str, news: bool, which: int, picks: tuple[int, ...]) -> None:
         """Programs do some things that wait for approval; somebody changes the server; they are rejected."""
         machine = self._machine(who)
-        self.no_longer_alone(lossy=True)
+        self.no_longer_alone(Beside.SET_ASIDE)
         self.review(who, wanted=True)
         for turn, each in enumerate((kind, second)):
             self.step(who, lambda each=each, turn=turn: self._program(who, each, picks[turn:] + picks[:turn]))  # type: ignore[misc]
@@ -262,34 +271,5 @@ class Wide(Adversary):
             self.time.run(machine.begin)
 
 
-@contextmanager
-def failing(db: Database, refused: range, error: Exception) -> Iterator[None]:
-    """The transactions of these numbers are refused; who tries again comes through in the end."""
-    before, numbers = db.write_now, itertools.count()
-
-    def write_now(change: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> T:
-        if next(numbers) in refused:
-            raise error
-        return before(change, durable=durable)
-
-    db.write_now = write_now  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        db.write_now = before  # type: ignore[method-assign]
-
-
 def _another(kind: str, number: int) -> str:
     return KINDS[(KINDS.index(kind) + number) % len(KINDS)]
-
-
-def _damage(catalog: Path, how: str) -> None:
-    """Gone, overwritten from its beginning, or cut in half."""
-    if how == "gone":
-        for path in catalog.parent.glob("state.db*"):
-            path.unlink()
-    elif how == "cut":
-        os.truncate(catalog, catalog.stat().st_size // 2)
-    else:
-        with catalog.open("r+b") as file:
-            file.write(b"no catalog" * 100)

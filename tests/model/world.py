@@ -30,7 +30,7 @@ from tests.fakes.drive import FakeDrive
 from tests.model import server_side, traits
 from tests.model.clock import VirtualTime, one_order
 from tests.model.ground import NARROW, PIECES, WideDrive
-from tests.model.ledger import Ledger
+from tests.model.ledger import Beside, Ledger
 from tests.model.machine import Machine, Tree
 from tests.model.operations import Program
 from tests.model.scenes import Scenes
@@ -87,7 +87,7 @@ class World(Scenes):
         for machine in self.machines:
             machine.remote.page_order = random.Random(seed)
         self._alone = machines == 1 and not ground.folds
-        self._one_side_wins = False
+        self._elsewhere: set[Beside] = set()
         self._left: Tree = {}  # what the programs of one machine alone have made: nobody else may change it
         self._labels: Attributes = {}  # the same of extended attributes
         self._touched: set[str] = set()
@@ -187,11 +187,16 @@ class World(Scenes):
         assert not self._alone or told == self._left, f"not what the programs made: {told.items() ^ self._left.items()}"
         for machine, path in self._expected:
             assert path in machine.tree(), f"{path} is gone"
-        lost = self.ledger.alive - set(told.values())
-        if self._one_side_wins:
-            lost -= set(self.drive.bodies.values())
-            lost -= {body for machine in self.machines for body in machine.set_aside() | machine.rescued()}
+        lost = self.ledger.alive - set(told.values()) - self._kept_beside()
         assert not lost, f"lost: {lost}"
+
+    def _kept_beside(self) -> set[bytes]:
+        """What is where something that happened may have put it; nothing else may be anywhere but in the tree."""
+        kept: set[bytes] = set(self.drive.bodies.values()) if Beside.HISTORY in self._elsewhere else set()
+        for machine in self.machines:
+            kept |= machine.set_aside() if Beside.SET_ASIDE in self._elsewhere else set()
+            kept |= machine.rescued() if Beside.RESCUED in self._elsewhere else set()
+        return kept
 
     def fingerprint(self) -> str:
         """A digest of all that can be seen: the same history ends with the same one."""
