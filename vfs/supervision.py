@@ -28,17 +28,21 @@ class ServiceManager:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
+        self._untold: dict[str, str] = {}  # by their names
         self.watchdog_s = _watchdog_s(environment)
 
     def tell(self, *facts: str) -> None:
-        """`READY=1`, `STATUS=…` and their like; a manager that does not listen is no reason to fail, or to wait."""
+        """`READY=1`, `STATUS=…` and their like; a manager that does not listen is no reason to fail, or to wait: it is
+        told with what comes next."""
         if not self._address.startswith(("/", "@")):
             return
+        self._untold |= {fact.partition("=")[0]: fact for fact in facts}
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         with socket.socket(socket.AF_UNIX, kind) as connection:
             try:
-                connection.sendto("\n".join(facts).encode(), address)
+                connection.sendto("\n".join(self._untold.values()).encode(), address)
+                self._untold.clear()
             except OSError as error:
                 log.debug("the service manager does not listen: %s", error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,6 +61,24 @@ def test_a_manager_that_takes_nothing_in_holds_up_nobody(manager: tuple[socket.s
     full.start()
     full.join(DEADLINE_S)
     assert not full.is_alive()
+
+
+def test_what_the_manager_had_no_room_for_is_told_with_what_comes_next(
+    manager: tuple[socket.socket, dict[str, str]],
+) -> None:
+    """A unit of Type=notify that never hears that it is ready is ended."""
+    listening, environment = manager
+    service = ServiceManager(environment)
+    for _ in range(_MORE_THAN_WAIT):
+        service.tell("WATCHDOG=1")
+    service.tell("READY=1", "STATUS=x")
+    with suppress(BlockingIOError):
+        while listening.recv(4096):
+            pass
+    service.tell("STATUS=y")
+    assert set(listening.recv(4096).split(b"\n")) == {b"READY=1", b"WATCHDOG=1", b"STATUS=y"}
+    service.tell("WATCHDOG=1")
+    assert listening.recv(4096) == b"WATCHDOG=1"
 
 
 async def test_the_watchdog_hears_us_twice_as_often_as_it_asks(
