@@ -29,7 +29,7 @@ def test_the_manager_hears_of_ready_of_life_and_of_the_end(new_mount: NewMount, 
         heard: list[bytes] = []
 
         def listen() -> None:
-            """A manager reads at all times: ten datagrams wait at most, and what comes then is lost."""
+            """A manager reads at all times: ten datagrams wait at most, and what comes then is told later."""
             while told := listening.recv(4096):
                 heard.extend(told.splitlines())
 
