@@ -21,9 +21,11 @@ from sync.remotes.address import parse_address
 from vfs.config import ConfigError, state_home
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import ModuleType
 
 SERVICE = "anchorfs"
+_VARIABLES = frozenset({"ANCHORFS_TOKEN", "ANCHORFS_PASSWORD"})
 
 
 class Bearer(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="bearer"):
@@ -34,6 +36,11 @@ class Bearer(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="b
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     credentials: dict[str, Bearer] = {}
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables for a process that needs no credential of ours, or is told it in another way."""
+    return {name: value for name, value in environment.items() if name not in _VARIABLES}
 
 
 def find_token(url: str, token_file: str | None, environment: dict[str, str]) -> str | None:

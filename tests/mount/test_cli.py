@@ -141,6 +141,7 @@ def test_daemon_status_sync_and_unmount(idle: Mount, server: ServerProcess) -> N
 
 
 def test_the_daemon_shows_its_token_to_nobody(idle: Mount) -> None:
+    idle.environment["ANCHORFS_PASSWORD"] = "a s3cret"
     started = idle.command("mount", idle.url, str(idle.path), "--daemon", "--log-level", "debug", "--json")
     assert started.returncode == 0, started.stderr
     facts = json.loads(started.stdout)
@@ -148,7 +149,9 @@ def test_the_daemon_shows_its_token_to_nobody(idle: Mount) -> None:
     process, log = facts["pid"], facts["log_file"]
     try:
         with open(f"/proc/{process}/cmdline", "rb") as words, open(f"/proc/{process}/environ", "rb") as names:  # noqa: PTH123
-            assert token not in words.read() + names.read()
+            shown = words.read() + names.read()
+        assert token not in shown
+        assert b"a s3cret" not in shown
         with open(log, "rb") as lines:  # noqa: PTH123
             assert token not in lines.read()
         assert os.stat(log).st_mode & 0o077 == 0  # noqa: PTH116
@@ -262,10 +265,12 @@ def _run(idle: Mount, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_run_gives_the_command_a_mount_and_its_status_back(idle: Mount, server: ServerProcess) -> None:
-    done = _run(idle, "sh", "-c", "pwd; echo made > made.txt; cat made.txt; exit 3")
+    idle.environment["ANCHORFS_PASSWORD"] = "s3cret"
+    told = "${ANCHORFS_TOKEN-none} ${ANCHORFS_PASSWORD-none}"
+    done = _run(idle, "sh", "-c", f"pwd; echo made > made.txt; cat made.txt; echo {told}; exit 3")
     assert done.returncode == 3, done.stderr
-    folder, content = done.stdout.split()
-    assert content == "made"
+    folder, content, *secrets = done.stdout.split()
+    assert (content, secrets) == ("made", ["none", "none"])
     assert (server.root / "made.txt").read_text() == "made\n"
     assert not os.path.exists(folder)  # noqa: PTH110
 

@@ -19,6 +19,7 @@ from vfs.cli.asking import ask, registry
 from vfs.cli.leaving import wait_for_end
 from vfs.cli.mount import say_left
 from vfs.cli.printing import Json, err, print_json, reporting
+from vfs.credentials import without_secrets
 from vfs.failure import ExitStatus, Failure
 from vfs.requests import Request, Verb
 
@@ -108,8 +109,7 @@ def _folder(mountpoint: str | None) -> Iterator[str]:
 
 
 def _command(command: list[str], folder: str, *, out: int | None) -> int:
-    environment = {**os.environ, "PWD": folder, "ANCHORFS_MOUNTPOINT": folder}
-    environment.pop("ANCHORFS_TOKEN", None)  # the command works with files and needs no credential
+    environment = {**without_secrets(os.environ), "PWD": folder, "ANCHORFS_MOUNTPOINT": folder}
     with Forwarding() as forwarding:
         try:
             child = subprocess.Popen(command, cwd=folder, env=environment, stdout=out)  # noqa: S603 - what the user asked for

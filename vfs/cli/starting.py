@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
+from vfs.credentials import without_secrets
 from vfs.errand import Errand, Report
 from vfs.failure import Failure
 from vfs.logs import private_file_handler
@@ -32,7 +33,7 @@ def start(config: MountConfig, log_file: Path, *, lifeline: bool) -> subprocess.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={name: value for name, value in os.environ.items() if name != "ANCHORFS_TOKEN"},
+            env=without_secrets(os.environ),
             start_new_session=True,
             pass_fds=() if config.fuse_fd is None else (config.fuse_fd,),
         )
