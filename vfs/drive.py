@@ -134,7 +134,7 @@ def _patient(direct: Remote, config: DriveConfig, presence: Presence) -> Remote:
 def _check_same_drive(store: LocalStore, config: DriveConfig) -> None:
     url = get_meta(store.db.reader, "url")
     if url is not None and url != config.url:
-        raise StateUnusable(f"this cache directory belongs to {url}", path=str(config.cache_dir))
+        raise StateUnusable(f"this cache directory belongs to {url}", cache_dir=str(config.cache_dir))
 
 
 async def _begin(store: LocalStore, direct: Direct, engine: Engine, config: DriveConfig) -> None:
@@ -143,7 +143,7 @@ async def _begin(store: LocalStore, direct: Direct, engine: Engine, config: Driv
         with trio.move_on_after(SIGN_IN_S if known is None else SIGN_IN_S / 5) as signing_in:
             root = await direct.root()  # no patience here: the person at the keyboard is told at once
             if known is not None and known.item_id is not None and known.item_id != root.item_id:
-                raise StateUnusable("the server shows another drive than before", path=str(config.cache_dir))
+                raise StateUnusable("the server shows another drive than before", cache_dir=str(config.cache_dir))
             await engine.puller.begin(root)
             await engine.puller.ensure_listed(ROOT_INO)  # so that files can be made there without the server too
         if signing_in.cancelled_caught:

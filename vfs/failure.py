@@ -125,6 +125,9 @@ def _of_local(error: LocalError, kind: str, about: str) -> Failure:
                 hint="give a mount point, a drive's address, or its folder (what --cache-dir said)",
                 status=ExitStatus.CONFIGURATION,
             )
+        case StateUnusable() if "cache_dir" in error.facts:
+            hint = f"what was not sent stays in {error.facts['cache_dir']}: give another --cache-dir for this drive"
+            return Failure(kind, str(error), hint=hint, status=ExitStatus.CONFIGURATION)
         case StateUnusable():
             hint = "see `anchorfs doctor`" if "version" in error.facts else _DAMAGED
             return Failure(kind, str(error), hint=hint, status=ExitStatus.CONFIGURATION)

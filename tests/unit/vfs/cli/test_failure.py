@@ -43,6 +43,12 @@ def test_a_refusal_tells_the_command_that_mends_it() -> None:
     assert describe(NoDriveHere("none", path="/c"), about="x").told.message == "no drive is kept there: /c"
 
 
+def test_the_cache_of_another_drive_is_not_told_as_a_damaged_one() -> None:
+    told = describe(StateUnusable("of another drive", cache_dir="/c"), about="http://h").told
+    assert (told.kind, told.exit_status) == ("state-unusable", 78)
+    assert told.hint == "what was not sent stays in /c: give another --cache-dir for this drive"
+
+
 def test_a_lone_error_in_nested_groups_is_told_as_itself() -> None:
     grouped = ExceptionGroup("outer", [ExceptionGroup("inner", [Unreachable("refused")])])
     assert describe(grouped, about="http://h").told.exit_status == 75
