@@ -41,7 +41,10 @@ def parting(draw: st.DrawFn) -> Apart:
 @given(apart=parting(), order=st.integers(2, 1000), watched=st.booleans())
 def test_what_only_one_side_made_is_there_for_both(apart: Apart, order: int, watched: bool) -> None:
     first, second = met(apart, 1, watched=watched), met(apart, order)
-    assert first == second
+    if apart.folds and clashing(first.here):  # which of two made here gets the name, the first there decides
+        assert sorted(bodies(first.left)) == sorted(bodies(second.left))
+    else:
+        assert first == second
     shown, left = set(bodies(first.here)) | set(bodies(first.there)), bodies(first.left)
     for side in (first.here, first.there):
         made = set(bodies(side)) - set(bodies(first.common))
