@@ -99,7 +99,7 @@ class Lively:
             await self.do.fsync(fh, datasync=False)
             node = tree.by_ino(self.machine.store.db.reader, ino)
             if node is not None and node.parent is not None and self.machine.body(node) == old + data:
-                self.machine.synced.add(node.content_id)
+                self.machine.now_synced(node)
 
     async def _see(self, pick: Picker) -> None:
         async with self._opened(pick.file(), os.O_RDONLY) as (fh, _):

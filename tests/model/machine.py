@@ -45,7 +45,7 @@ class Machine:
         self.name, self.drive, self.directory, self._seed = name, drive, directory, seed
         self.remote = FakeRemote(drive, page=3)
         self.handles: dict[int, Ino] = {}
-        self.synced: set[ContentId | None] = {None}  # contents that were on the disk once: no power cut takes them away
+        self.synced: dict[ContentId, bytes] = {}  # what was on the disk once: no power cut takes it away
         self.removed: set[Ino] = set()  # whose name a program here took away
         self.skew_s = 0.0
         self.anchors: list[Anchor] = []  # how far it was told, from pull to pull
@@ -145,6 +145,15 @@ class Machine:
         reader = self.store.db.reader
         rows = reader.execute("SELECT ino FROM node WHERE parent IS NOT NULL ORDER BY ino").fetchall()
         return [node for (ino,) in rows if (node := tree.by_ino(reader, ino)) is not None]
+
+    def now_synced(self, *nodes: Node) -> None:
+        """What these files hold is on the disk."""
+        self.synced |= {node.content_id: self.body(node) for node in nodes if node.content_id is not None}
+
+    def is_synced(self, path: str) -> bool:
+        """Whether what a path shows was on the disk once, or lies at the server only."""
+        node = self.at(path)
+        return node.content_id is None or self.synced.get(node.content_id) == self.body(node)
 
     def forget_news(self) -> None:
         """Nobody here listens."""

@@ -129,7 +129,7 @@ class Wide(Adversary):
         machine = self._machine(who)
         self.step(who, machine.tidy)
         if not machine.handles:
-            machine.synced.update(node.content_id for node in machine.nodes())
+            machine.now_synced(*machine.nodes())
 
     def restart(self, who: int) -> None:
         """An orderly end, and another start."""
@@ -152,7 +152,7 @@ class Wide(Adversary):
         machine = self._machine(who)
         self.no_longer_alone(Beside.RESCUED)
         before = machine.tree()
-        synced = {path for path in before if machine.at(path).content_id in machine.synced}
+        synced = set(filter(machine.is_synced, before))
         machine.store.db.write_now(lambda connection: set_meta(connection, "boot_id", "another"))
         machine.crash()
         self._begin_again(machine)
@@ -168,7 +168,7 @@ class Wide(Adversary):
         before, unsent = self.drive.seq, machine.unsent_bodies() - {b""}
         machine.crash(lambda: damaged(machine.directory / "state.db", how))
         machine.removed.clear()  # numbers begin anew
-        machine.synced = {None}
+        machine.synced.clear()
         machine.remote.online = True  # a drive that nobody knows is not mounted without its server
         self._begin_again(machine)
         assert self.drive.seq == before
