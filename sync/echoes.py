@@ -4,7 +4,7 @@ Somebody renamed on the server what was just made here: until the answer tells t
 its own, under its new name. Then the two are one, and what was changed of the echo is a change of what made it. The
 place at which the feed told it is newer than the answer's: a rename of the echo is one from there. A folder put into
 its own echo has that one's place. Of two names that one thing has here for a while a program may take away one: it
-keeps the other.
+keeps the other, unless that removal was carried out before the answer came: then the file is in the server's trash.
 """
 
 from __future__ import annotations
