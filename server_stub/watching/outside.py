@@ -19,6 +19,7 @@ from server_stub.watching.fanotify import FanotifySource
 from server_stub.watching.inotify import InotifySource
 from server_stub.watching.samba import AuditLog
 from server_stub.watching.status import WatchMode, WatchStatus
+from server_stub.watching.unsigned import SIGN_WITHIN_S, Unsigned
 from server_stub.watching.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SIGN_EVERY_S: Final = 1.0
-_SIGN_WITHIN_S: Final = 15.0  # after which a change stays unsigned
-_UNSIGNED_MAX: Final = 10_000
 _ENTRIES_AT_ONCE: Final = 5_000  # in one transaction
 
 
@@ -47,7 +46,7 @@ class Outside:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._audit: AuditLog | None = None
-        self._unsigned: dict[FolderNames, float] = {}  # changes whose author may still be told, since when
+        self._unsigned = Unsigned()
         self._unread: dict[Spot, Certainty] = {}  # files that are read when there is time, so that nothing waits
         self._reading = asyncio.Event()
         self._watcher: Watcher | None = None
@@ -148,33 +147,27 @@ class Outside:
     async def _note(self, told: list[Told], actors: Mapping[FolderNames, Actor]) -> None:
         now_ns = time.time_ns()
         entries = [entry_of(each, each.actor or actors.get(each.names), now_ns) for each in told]
-        if self._audit is not None and len(self._unsigned) < _UNSIGNED_MAX:
-            unsigned = (each.names for each, entry in zip(told, entries, strict=True) if entry.user is None)
-            self._unsigned |= dict.fromkeys(unsigned, time.monotonic())
-
         for start in range(0, len(entries), _ENTRIES_AT_ONCE):
             await self._service.store.write(partial(_note, entries[start : start + _ENTRIES_AT_ONCE]))
+        if self._audit is not None:  # only now: a line that tells who it was finds what it signs
+            unsigned = (each.names for each, entry in zip(told, entries, strict=True) if entry.user is None)
+            self._unsigned.add(unsigned, time.monotonic())
 
     async def _sign_for_ever(self) -> None:
         """Lines that came after the change was looked at."""
         while True:
             await asyncio.sleep(_SIGN_EVERY_S)
             try:
-                if self._unsigned:
-                    await self._sign()
+                await self._sign()
             except OSError as error:  # a full disk, a state that is locked: it passes
                 log.warning("who changed what cannot be noted just now: %s", error)
 
     async def _sign(self) -> None:
-        late = await self._actors(self._unsigned)
+        asked = self._unsigned.asked()
+        late = await self._actors(asked) if asked else {}
         if late:
             await self._service.store.write(partial(_sign, late))
-        now_s = time.monotonic()
-        self._unsigned = {
-            names: since_s
-            for names, since_s in self._unsigned.items()
-            if names not in late and now_s - since_s < _SIGN_WITHIN_S
-        }
+        self._unsigned.answered(asked, late, time.monotonic())
 
 
 def _note(entries: list[Entry], ledger: Ledger) -> None:
@@ -183,7 +176,7 @@ def _note(entries: list[Entry], ledger: Ledger) -> None:
 
 
 def _sign(late: Mapping[FolderNames, Actor], ledger: Ledger) -> None:
-    since_ns = time.time_ns() - int(2 * _SIGN_WITHIN_S) * NANOS
+    since_ns = time.time_ns() - int(2 * SIGN_WITHIN_S) * NANOS
     with ledger.transaction() as tx:
         for names, actor in late.items():
             tx.sign_activity("/".join(names), actor, since_ns=since_ns)

@@ -206,9 +206,9 @@ def test_the_control_a_moment_that_a_run_does_not_come_to_does_not_count(benches
 
 
 def test_the_control_a_broken_promise_is_found(benches: list[Bench], recorded: list[str]) -> None:
-    """Who says "done" too early is killed while a file gets its name."""
-    moment = next(moment for moment in recorded if moment.startswith("link "))
-    with pytest.raises(AssertionError, match="after 1 steps"):
+    """Who says "done" too early is killed with the first bytes of a program."""
+    moment = next(moment for moment in recorded if moment.startswith("pwrite blobs/"))
+    with pytest.raises(AssertionError, match=f"after {len(SCRIPT)} steps"):
         kill_at(benches[0], moment, "liar")
 
 
