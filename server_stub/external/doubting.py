@@ -64,8 +64,10 @@ class Doubter:
         paths = sorted(told, key=lambda names: (len(names), names))
         waiting: dict[str, None] = {}
         strays: dict[Spot, None] = {}
+        met: dict[Spot, None] = {}
         for _ in range(_ROUNDS_MAX):
             places = await self._places(paths)
+            met |= places.spots
             outcomes = await self._look_at(list(places.spots), places.reached, report)
             paths, strays = places.blocked, strays | places.strays
             if strays and not (outcomes.told and paths):  # what lay above them may have been found by now
@@ -82,6 +84,7 @@ class Doubter:
                 if certainty is Certainty.WHOLE and not may_go_on:
                     break
                 await self._follow(settled.folders, total, report)
+        await self._follow(await self._store.read(partial(_unlisted_at, list(met))), total, report)
         report.unread = total.unread
         report.told = [replace(each, actor=doubts.actors.get(each.names)) for each in total.told]
         return report.end()
@@ -210,3 +213,9 @@ def _folders_at(spots: Sequence[Spot], view: View) -> list[str]:
     """Those of the spots at which a folder is; the name of the root is nothing."""
     items = (view.child(*spot) if spot[1] else view.item(spot[0]) for spot in spots)
     return [item.item_id for item in items if item is not None and item.is_folder]
+
+
+def _unlisted_at(spots: Sequence[Spot], view: View) -> list[str]:
+    """Folders at the spots that nobody looked into: a request found them, between two steps of this look."""
+    items = (view.child(*spot) for spot in spots)
+    return [item.item_id for item in items if item is not None and item.is_folder and not item.trace.listed]
