@@ -16,6 +16,7 @@ from tusclient.exceptions import TusUploadFailed
 
 from tests.harness.server import ServerProcess
 from tests.harness.tus import Tus
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +129,8 @@ def test_aiotus_through_a_server_that_dies(tmp_path: Path) -> None:
                 return super().read(size)
 
         async def run() -> yarl.URL | None:
-            config = aiotus.RetryConfiguration(retry_attempts=30, max_retry_period_seconds=0.5)
+            tries = int(2 * DEADLINE_S)  # twice a second while the server starts, however slowly it does
+            config = aiotus.RetryConfiguration(retry_attempts=tries, max_retry_period_seconds=0.5)
             endpoint = yarl.URL(f"{server.url}/v1/uploads")
             metadata = {"filename": b"survivor"}
             return await aiotus.upload(
@@ -137,7 +139,7 @@ def test_aiotus_through_a_server_that_dies(tmp_path: Path) -> None:
 
         async def both() -> yarl.URL | None:
             task = asyncio.create_task(run())
-            assert await asyncio.to_thread(reached.wait, 20)
+            assert await asyncio.to_thread(reached.wait, DEADLINE_S)
             server.kill()
             await asyncio.to_thread(server.start)
             return await task

@@ -77,8 +77,9 @@ def test_a_time_is_kept_there_in_whole_seconds(sides: Sides, account: Account) -
 
 
 def test_what_may_not_be_written_is_read_only(sides: Sides, account: Account) -> None:
-    sides.there.write("shared", b"theirs")
-    account.at(f"{sides.there.folder}/shared").permissions = "SG"
+    with account.lock:  # nobody sees it with other permissions
+        sides.there.write("shared", b"theirs")
+        account.at(f"{sides.there.folder}/shared").permissions = "SG"
     until((sides.here / "shared").exists, "the shared file")
     assert (sides.here / "shared").read_bytes() == b"theirs"
     with pytest.raises(PermissionError):

@@ -105,7 +105,7 @@ def test_a_big_copy_arrives_whole(shared: Shared, machine: Path, tmp_path: Path)
     until(lambda: (machine / "big").stat().st_size == BIG_BYTES, "the whole size")
     want = hashlib.sha256(content).digest()
     until(lambda: hashlib.sha256((machine / "big").read_bytes()).digest() == want, "the whole content")
-    until(lambda: shared.who("big")[0][1:] == (USER, "smb"), "the author")
+    until(lambda: [line[1:] for line in shared.who("big")[:1]] == [(USER, "smb")], "the author")
 
 
 def test_a_change_on_the_server_itself_has_no_author(shared: Shared, machine: Path) -> None:

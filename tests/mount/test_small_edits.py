@@ -55,10 +55,11 @@ class Far:
     def save_with_a_new_beginning(self) -> None:
         """As an editor does: the whole file anew, under another name, then that over the first."""
         saved = self.path.with_name(".large.new")
-        with saved.open("wb") as to, self.path.open("rb") as source:
-            to.write(self._chance.randbytes(EDIT_BYTES))
-            shutil.copyfileobj(source, to, MIB)
-        saved.rename(self.path)
+        with self.mount.paused():  # else it may be sent whole, by its other name, before it is renamed
+            with saved.open("wb") as to, self.path.open("rb") as source:
+                to.write(self._chance.randbytes(EDIT_BYTES))
+                shutil.copyfileobj(source, to, MIB)
+            saved.rename(self.path)
 
     def remount_with_nothing_held(self) -> None:
         """Nothing of the file is in this machine's memory or cache: neither the bytes nor what was known of them."""
