@@ -69,11 +69,13 @@ def test_top_shows_the_mount_and_leaves_by_q(first: Mount, one: Path) -> None:
     assert f"{one.name}/sent" in once
     keyboard, screen = pty.openpty()
     words = [sys.executable, "-m", "vfs.cli", "top", "--interval", "0.1"]
-    with subprocess.Popen(words, stdin=screen, stdout=screen, stderr=screen, env=first.environment) as top:
+    wide = {**first.environment, "COLUMNS": "500", "LINES": "50"}  # the mount point fits, wherever the tests are run
+    with subprocess.Popen(words, stdin=screen, stdout=screen, stderr=screen, env=wide) as top:
         try:
             os.close(screen)
             shown, deadline = b"", time.monotonic() + DEADLINE_S
-            while str(first.path).encode() not in shown and time.monotonic() < deadline:
+            while str(first.path).encode() not in shown:
+                assert time.monotonic() < deadline, shown
                 shown += os.read(keyboard, 65536)
             os.write(keyboard, b"q")
             while top.poll() is None and time.monotonic() < deadline:
