@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 from trio.testing import MockClock
 
 from tests.model.clock import threads_in_place, virtually
@@ -36,7 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _examples(*, always_the_same: bool) -> None:
-    """What a property is tried on depends on no dice, and how it ends on no clock; --long looks for new examples."""
+    """What a property is tried on depends on no dice, and how it ends on no clock; --long looks for new examples.
+
+    Nor on what is imported by then: hypothesis mixes in the constants of all modules of ours, and which of them another
+    file's tests have brought in is a matter of who was faster.
+    """
+    providers._get_local_constants = Constants
     settings.register_profile(
         "anchorfs", deadline=None, derandomize=always_the_same, suppress_health_check=[HealthCheck.too_slow]
     )

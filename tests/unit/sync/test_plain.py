@@ -78,7 +78,7 @@ async def played(machine: Machine, drive: FakeDrive, history: Iterable[tuple[int
     await machine.list_all()
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=16))
 def test_many_at_once_are_taken_in_as_one_by_one(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[int, int, int]]

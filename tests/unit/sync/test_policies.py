@@ -63,8 +63,8 @@ def client_wins(desk: Desk) -> Desk:
 
 
 def kept(desk: Desk) -> list[bytes]:
-    """What was put aside on this machine."""
-    return [each.read_bytes() for each in desk.machine.store.aside.root.rglob("*") if each.is_file()]
+    """What was put aside on this machine, in the order of its bytes."""
+    return sorted(each.read_bytes() for each in desk.machine.store.aside.root.rglob("*") if each.is_file())
 
 
 def history(desk: Desk) -> set[bytes]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sync.remote import Unknown
 from sync.steering import Keep
 from tests.fakes.faults import Fault
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.model.desk import Desk
+
+pytestmark = pytest.mark.virtual_time
 
 
 async def in_conflict(desk: Desk) -> str:

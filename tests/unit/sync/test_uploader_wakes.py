@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 
 from cache.changing import Clock
 from sync import uploader
 from sync.remote import Busy
 from sync.rounds import LOOK_ON_S
+from sync.slots import BUSY_S
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
 from tests.model.machine import Machine
@@ -17,7 +19,6 @@ from tests.model.machine import Machine
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
     from trio.testing import MockClock
 
 STEP_MS = 40
@@ -29,6 +30,7 @@ def virtual(delay_s: float | None = None) -> Clock:
     return Clock(now_ns=now_ms * 1_000_000, push_after_ms=now_ms + int((delay_s or 0) * 1000))
 
 
+@pytest.mark.virtual_time
 async def test_a_row_that_becomes_due_during_the_look_is_pushed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,6 +40,7 @@ async def test_a_row_that_becomes_due_during_the_look_is_pushed(
         await machine.begin()
         await machine.list_all()
         await machine.create("/n", b"mine")
+        await trio.sleep(BUSY_S)  # a program that has just worked would have it look again soon
         (row,) = machine.outbox()
         now_ms = start_ms = row.not_before_ms + 1_000_000
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.waiting import DEADLINE_S
+from tests.harness.waiting import DEADLINE_S, PAUSE_S, until
 from vfs.answers import CACHE_DIR, KEEP_CACHE, Answers, flagged
 from vfs.failure import Failure
 from vfs.notifications import Notifications
@@ -182,8 +182,13 @@ def test_the_way_is_closed_when_the_last_call_has_ended(channel: tuple[int, sock
     thread.start()
     assert full.wait(DEADLINE_S)
     notifications.close()
-    while thread.is_alive():
-        kernel.recv(1 << 20)
-        thread.join(0.01)
+    kernel.settimeout(PAUSE_S)  # what was sent may all be read before the thread has come to its end
+
+    def ended() -> bool:
+        with suppress(TimeoutError):
+            kernel.recv(1 << 20)
+        return not thread.is_alive()
+
+    until(ended, "the end of the last call")
     assert sent[0] > 0
     assert notifications._fd is None

@@ -131,7 +131,7 @@ async def test_the_scheduler_is_let_in_however_many_requests_come(
     monkeypatch.setattr(module, "STRETCH_S", 0.01)
     channel, passes = Channel(), Passes()
     trio.lowlevel.add_instrument(passes)
-    deadline_s = trio.current_time() + 5
+    deadline_s = trio.current_time() + DEADLINE_S
     while not passes.count and trio.current_time() < deadline_s:
         await channel.wait_readable(receive)
     trio.lowlevel.remove_instrument(passes)

@@ -45,6 +45,7 @@ def test_only_what_is_new_is_told(before: Standing, now: Standing, told: list[st
 
 async def test_a_program_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notices, "LOOK_INTERVAL_S", 0.01)
+    monkeypatch.setattr(notices, "SHOW_S", DEADLINE_S)
     shown, program, numbers = tmp_path / "shown", tmp_path / "show", Numbers()
     program.write_text(f'#!/bin/sh\nprintf "%s|" "$@" > {shown}.new && mv {shown}.new {shown}\n')
     program.chmod(0o700)
@@ -69,6 +70,7 @@ async def test_a_catalog_that_cannot_be_read_is_told_and_ends_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notices, "LOOK_INTERVAL_S", 0.0)
+    monkeypatch.setattr(notices, "SHOW_S", DEADLINE_S)
     shown, program, looks = tmp_path / "shown", tmp_path / "show", iter([Numbers()])
 
     def look() -> Numbers:

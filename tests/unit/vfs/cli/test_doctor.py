@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.waiting import DEADLINE_S
+from vfs.cli import doctor
 from vfs.cli.doctor import clock
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ class Clock(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def url() -> Iterator[str]:
+def url(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(doctor, "ANSWER_S", DEADLINE_S)
     with http.server.HTTPServer(("127.0.0.1", 0), Clock) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

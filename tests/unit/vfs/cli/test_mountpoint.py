@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.harness.waiting import DEADLINE_S
 from vfs import mountpoint as table
 
 if TYPE_CHECKING:
@@ -54,4 +55,4 @@ def test_a_path_belongs_to_the_innermost_mount_and_to_none_by_a_common_prefix(
 
 
 def test_a_living_folder_is_alive() -> None:
-    assert table.probe("/") is table.Health.ALIVE
+    assert table.probe("/", DEADLINE_S) is table.Health.ALIVE

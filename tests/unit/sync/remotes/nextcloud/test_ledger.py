@@ -19,6 +19,7 @@ from sync.remotes.nextcloud import ledger as ledger_module
 from sync.remotes.nextcloud.entries import Seen
 from sync.remotes.nextcloud.ledger import HERE_MAX_ROWS, Ledger
 from tests.harness.steps import Steps
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,7 +149,7 @@ async def test_beside_it_the_tree_is_read_as_before_and_who_writes_waits(
 
     def held(*args: object) -> object:
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(DEADLINE_S)
         return real(*args)  # type: ignore[arg-type]
 
     async def list_again() -> None:
@@ -162,7 +163,7 @@ async def test_beside_it_the_tree_is_read_as_before_and_who_writes_waits(
     async with trio.open_nursery() as nursery:
         monkeypatch.setattr(ledger_module, "told_anew", held)
         nursery.start_soon(list_again)
-        assert await trio.to_thread.run_sync(begun.wait, 30)
+        assert await trio.to_thread.run_sync(begun.wait, DEADLINE_S)
         assert told(ledger) == before
         nursery.start_soon(keep)
         with ledger.looking() as look:  # asks the server now, after the listing was answered: its answer is newer
