@@ -34,23 +34,15 @@ def _change(row: tuple[object, ...]) -> LocalChange:
     return LocalChange(**values)  # type: ignore[arg-type]  # the STRICT schema guarantees the types of the row
 
 
-def _select(connection: sqlite3.Connection, where: str, arguments: Iterable[object] = ()) -> list[LocalChange]:
+def select(connection: sqlite3.Connection, where: str, arguments: Iterable[object] = ()) -> list[LocalChange]:
+    """Rows by a condition on the table."""
     rows = connection.execute(f"SELECT {_COLUMNS} FROM journal WHERE {where}", tuple(arguments))  # noqa: S608
     return [_change(row) for row in rows.fetchall()]
 
 
 def all_changes(connection: sqlite3.Connection, limit: int = -1) -> list[LocalChange]:
     """The whole outbox in order."""
-    return _select(connection, "1 ORDER BY seq LIMIT ?", (limit,))
-
-
-def due(connection: sqlite3.Connection, now_ms: int, limit: int, *, after_seq: int = -1) -> list[LocalChange]:
-    """Rows beyond `after_seq` that may be tried now, oldest first."""
-    return _select(
-        connection,
-        "state = 'pending' AND +not_before_ms <= ? AND seq > ? ORDER BY seq LIMIT ?",  # +: in order of seq
-        (now_ms, after_seq, limit),
-    )
+    return select(connection, "1 ORDER BY seq LIMIT ?", (limit,))
 
 
 def next_due_ms(connection: sqlite3.Connection, now_ms: int) -> int | None:
@@ -70,24 +62,24 @@ def count(connection: sqlite3.Connection, state: ChangeState | None = None) -> i
 
 def get(connection: sqlite3.Connection, ino: Ino, aspect: Aspect) -> LocalChange | None:
     """The row of a node's aspect."""
-    rows = _select(connection, "ino = ? AND aspect = ?", (ino, aspect))
+    rows = select(connection, "ino = ? AND aspect = ?", (ino, aspect))
     return rows[0] if rows else None
 
 
 def of_node(connection: sqlite3.Connection, ino: Ino) -> dict[Aspect, LocalChange]:
     """All rows of a node."""
-    return {change.aspect: change for change in _select(connection, "ino = ?", (ino,))}
+    return {change.aspect: change for change in select(connection, "ino = ?", (ino,))}
 
 
 def removal_of(connection: sqlite3.Connection, item_id: ItemId) -> LocalChange | None:
     """The pending removal of an item, which has no node any more."""
-    rows = _select(connection, "item_id = ? AND aspect = 'remove'", (item_id,))
+    rows = select(connection, "item_id = ? AND aspect = 'remove'", (item_id,))
     return rows[0] if rows else None
 
 
 def unanswered_removals(connection: sqlite3.Connection, parent_id: ItemId | None, name: str) -> list[LocalChange]:
     """Removals of what a creation without a known answer may have made under that name."""
-    return _select(
+    return select(
         connection,
         "aspect = 'remove' AND item_id IS NULL AND base_parent_id = ? AND base_name = ?",
         (parent_id, name),
@@ -98,7 +90,7 @@ def unanswered_at(
     connection: sqlite3.Connection, parent_id: ItemId | None, name: str, ino: Ino
 ) -> list[LocalChange]:  # fmt: skip
     """Creations that other rows sent to that place, and that may still turn out to have happened."""
-    return _select(
+    return select(
         connection,
         """(base_parent_id = ?1 AND base_name = ?2 AND aspect = 'remove' AND item_id IS NULL)
            OR (sent_parent_id = ?1 AND sent_name = ?2 AND aspect = 'create' AND sent_generation >= 0
@@ -109,7 +101,7 @@ def unanswered_at(
 
 def creations_sent_to(connection: sqlite3.Connection, parent_id: ItemId | None, name: str) -> list[LocalChange]:
     """Creations whose answer is not known, by where they were sent: what appears there may be their own doing."""
-    return _select(
+    return select(
         connection,
         "sent_parent_id = ? AND sent_name = ? AND aspect = 'create' AND sent_generation >= 0",
         (parent_id, name),
@@ -119,7 +111,7 @@ def creations_sent_to(connection: sqlite3.Connection, parent_id: ItemId | None, 
 def leaving(connection: sqlite3.Connection, parent_id: ItemId, limit: int = -1) -> list[LocalChange]:
     """Removals of what a folder of the remote holds, or may hold by a request without a known answer, and moves out of
     it."""
-    return _select(
+    return select(
         connection,
         """(base_parent_id = ?1 AND aspect IN ('remove', 'place'))
            OR (sent_parent_id = ?1 AND aspect = 'create' AND sent_generation >= 0)

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 LOOK_ON_S = 0.02  # until the next page, when nothing happens before
 
 
+def through(page: Callable[[int], int | None], last: int | None, is_enough: Callable[[], bool]) -> int | None:
+    """Page after page behind a number, until it is enough; tells the last one looked at, or None: that was all."""
+    while last is not None and not is_enough():
+        last = page(last)
+    return last
+
+
 class Rounds:
     """How far the look round has come."""
 
@@ -30,9 +37,8 @@ class Rounds:
         """`page(after)` looks at the rows behind a number and tells the last one, or None: no more need be looked at
         now. `changed`: since the last call, so that what was looked at before counts no more."""
         self._again |= changed and self._further is not None
-        first = last = page(-1)
-        while last is not None and not is_busy():
-            last = page(last)
+        first = page(-1)
+        last = through(page, first, is_busy)
         if first is None or last is None:
             self._further, self._again = None, False
             return

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import journal, pacing
+from cache import due, journal, pacing
 from cache.errors import LocalError
 from cache.model import ChangeState, Ino, LocalChange
 from sync import push, requests
 from sync.file_sending import FileSender
 from sync.leftovers import Leftovers
 from sync.remote import Remote, RemoteError
-from sync.rounds import LOOK_ON_S, Rounds
+from sync.rounds import LOOK_ON_S, Rounds, through
 from sync.sending import Sender
 from sync.setbacks import DISK_RETRY_S, PushStatistics, Setbacks
 from sync.slots import Slots
@@ -28,15 +28,12 @@ from sync.transfers import Transfers
 
 if TYPE_CHECKING:
     import random
-    import sqlite3
-    from collections.abc import Iterator
 
     from cache.store import LocalStore
     from sync.applying import Applier, Heard
 
 log = logging.getLogger(__name__)
 
-PASS_ROWS = 64
 NEVER_MS = (1 << 63) - 1  # by then everything is due
 
 
@@ -109,14 +106,16 @@ class Uploader:
 
     def _start_page(self, nursery: trio.Nursery, now_ms: int, after: int) -> int | None:
         """Start what may be sent now. No await: nothing changes between the plan and the mark in `_busy`."""
+        if self._slots.all_taken():
+            return None
         reader = self._store.db.reader
-        rows = [] if self._slots.all_taken() else journal.due(reader, now_ms, PASS_ROWS, after_seq=after)
-        for change in rows:
+        page = due.page(reader, now_ms, after)
+        for change in page.rows:
             if self._slots.all_taken():
                 return None
             if change.ino not in self._busy and self._takes_slot(change.ino, push.plan(reader, change)):
                 nursery.start_soon(self._push, change)
-        return rows[-1].seq if len(rows) == PASS_ROWS else None
+        return page.last
 
     def _takes_slot(self, ino: Ino, action: requests.Push) -> bool:
         if isinstance(action, requests.Wait):
@@ -155,7 +154,15 @@ class Uploader:
         reader = self._store.db.reader
         if not journal.count(reader, ChangeState.PARKED) + journal.count(reader, ChangeState.HELD):
             return False
-        return all(isinstance(push.plan(reader, row), requests.Wait) for row in _pending(reader))
+        free: list[LocalChange] = []
+
+        def look(after: int) -> int | None:
+            page = due.page(reader, NEVER_MS, after)
+            free.extend(row for row in page.rows if not isinstance(push.plan(reader, row), requests.Wait))
+            return page.last
+
+        through(look, -1, lambda: bool(free))
+        return not free
 
     # One row -----------------------------------------------------------------------------------------------------
 
@@ -188,11 +195,3 @@ class Uploader:
             await trio.lowlevel.checkpoint()
         except RemoteError as error:
             await self._setbacks.failed(change, planned, error, heard)
-
-
-def _pending(reader: sqlite3.Connection) -> Iterator[LocalChange]:
-    """Rows that are sent now or later, oldest first; no more of them are read than are looked at."""
-    after = -1
-    while rows := journal.due(reader, NEVER_MS, PASS_ROWS, after_seq=after):
-        yield from rows
-        after = rows[-1].seq

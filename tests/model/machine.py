@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cache import contents, fsck, items, journal, tree
+from cache import contents, due, fsck, items, journal, tree
 from cache.db import inline
 from cache.errors import NotFound
-from cache.model import ROOT_INO, Ino, Kind, Node
+from cache.model import ROOT_INO, ChangeState, Ino, Kind, Node
 from cache.store import LocalStore
-from sync import push, requests
+from sync import push, requests, uploader
 from sync.engine import Engine
 from sync.planner import Conflicts
+from sync.rounds import through
 from tests.fakes.remote import FakeRemote
 from tests.model.clock import SKEW_S
 from tests.model.ground import NARROW
@@ -200,6 +201,24 @@ class Machine:
         """What is not pushed."""
         return journal.all_changes(self.store.db.reader)
 
+    def due(self) -> list[LocalChange]:
+        """What is looked at for it, as soon as no delay is left."""
+        found: list[LocalChange] = []
+
+        def look(after: int) -> int | None:
+            page = due.page(self.store.db.reader, uploader.NEVER_MS, after)
+            found.extend(page.rows)
+            return page.last
+
+        through(look, -1, lambda: False)
+        return found
+
+    def overlooked(self) -> list[LocalChange]:
+        """What could be sent, and is not looked at: nothing."""
+        reader, looked_at = self.store.db.reader, {row.seq for row in self.due()}
+        pending = [row for row in self.outbox() if row.state is ChangeState.PENDING and row.seq not in looked_at]
+        return [row for row in pending if not isinstance(push.plan(reader, row), requests.Wait)]
+
     # What the engine does ----------------------------------------------------------------------------------------
 
     async def pull(self) -> None:
@@ -209,13 +228,13 @@ class Machine:
 
     async def push_one(self, which: int) -> None:
         """Send one of the rows that may be sent now."""
-        reader, uploader = self.store.db.reader, self.engine.uploader
-        rows = [row for row in journal.due(reader, 1 << 62, 100) if row.ino not in uploader._busy]
+        reader, sends = self.store.db.reader, self.engine.uploader
+        rows = [row for row in self.due() if row.ino not in sends._busy]
         rows = [row for row in rows if not isinstance(push.plan(reader, row), requests.Wait)]
-        if rows and not uploader.paused:
+        if rows and not sends.paused:
             row = rows[which % len(rows)]
-            uploader._busy.add(row.ino)
-            await uploader._push(row)
+            sends._busy.add(row.ino)
+            await sends._push(row)
 
     async def push_all(self, deadline_s: float = 3000.0) -> bool:
         """Run the uploader until nothing is pending, or until the (virtual) time is up."""

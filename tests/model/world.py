@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Self
 
 import cache.ballast
 import cache.blobs
+import cache.due
 import cache.journal
 import cache.store
 import sync.delta
 import sync.transfers
 import sync.upload_source
-import sync.uploader
 from cache import holding
 from cache.model import PushMode
 from sync.remote import RemoteError
@@ -52,7 +52,8 @@ SMALL: dict[tuple[ModuleType, str], object] = {  # what the program does with fi
     (sync.transfers, "DELTA_WORTH"): 100.0,  # the numbers in a delta alone are longer than these files
     (sync.delta, "BLOCK_MIN_BYTES"): 2,
     (sync.upload_source, "CHUNK_BYTES"): 3,
-    (sync.uploader, "PASS_ROWS"): 2,
+    (cache.due, "PAGE_ROWS"): 2,
+    (cache.due, "SEEN_ROWS"): 3,
 }
 NAMES = ("ann", "bob", "cyd")
 ROUNDS = 40
@@ -138,6 +139,7 @@ class World(Scenes):
         for machine in self.machines:
             if machine.name in self._touched and (broken := machine.faults()):
                 raise AssertionError(f"{machine.name}: {'; '.join(map(str, broken))}")
+            assert machine.overlooked() == []
         self._touched.clear()
         if self._alone:
             shown = self.machines[0].tree()

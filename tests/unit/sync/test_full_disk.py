@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import pytest
 import trio
 
-from cache import journal
+from cache import due
 from cache.errors import NoSpaceLeft
 from cache.model import ChangeState, Kind
 from tests.fakes.drive import FakeDrive
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cache.db import Database
-    from cache.model import LocalChange
 
 pytestmark = pytest.mark.virtual_time
 
@@ -126,19 +125,19 @@ async def test_what_was_under_way_when_the_uploader_failed_is_sent_again(
     """Else its row would count as being sent until the next start, and a barrier would wait for it for ever."""
     await machine.write(machine.at("/f").ino, 0, b"mine", os.O_RDWR | os.O_TRUNC)
     under_way = machine.remote.inject(Fault(operation="put", gate=trio.Event()))
-    due, failed = journal.due, trio.Event()
+    page, failed = due.page, trio.Event()
 
-    def failing(*arguments: object, **named: int) -> list[LocalChange]:
+    def failing(*arguments: object, **named: int) -> due.Page:
         if under_way.reached.is_set() and not failed.is_set():
             failed.set()
             raise error
-        return due(*arguments, **named)  # type: ignore[arg-type]
+        return page(*arguments, **named)  # type: ignore[arg-type]
 
     async with trio.open_nursery() as nursery:
         await nursery.start(machine.engine.run)
         with trio.fail_after(10):
             await under_way.reached.wait()
-            monkeypatch.setattr(journal, "due", failing)
+            monkeypatch.setattr(due, "page", failing)
             machine.engine.uploader.wake()
             await failed.wait()
             assert await machine.engine.settle()

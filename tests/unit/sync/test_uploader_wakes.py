@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from cache import due, journal
 from cache.changing import Clock
-from sync import uploader
 from sync.remote import Busy
 from sync.rounds import LOOK_ON_S
 from sync.slots import BUSY_S
 from tests.fakes.drive import FakeDrive
 from tests.fakes.faults import Fault
+from tests.model.desk import at_work
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ def virtual(delay_s: float | None = None) -> Clock:
     """A store's clock, of the time that the test sets."""
     now_ms = int(trio.current_time() * 1000)
     return Clock(now_ns=now_ms * 1_000_000, push_after_ms=now_ms + int((delay_s or 0) * 1000))
+
+
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few rows are a wall."""
+    monkeypatch.setattr(due, "PAGE_ROWS", 2)
+    monkeypatch.setattr(due, "SEEN_ROWS", 2)
 
 
 @pytest.mark.virtual_time
@@ -69,7 +76,7 @@ async def test_a_row_that_becomes_due_behind_a_look_that_goes_on_is_pushed(
     del autojump_clock
     drive = FakeDrive()
     machine = Machine("ann", drive, tmp_path / "ann")
-    monkeypatch.setattr(uploader, "PASS_ROWS", 2)
+    small_pages(monkeypatch)
 
     try:
         await machine.begin()
@@ -107,7 +114,7 @@ async def test_a_barrier_waits_for_what_is_put_off_and_not_for_what_a_person_dec
     del autojump_clock
     drive = FakeDrive()
     machine = Machine("ann", drive, tmp_path / "ann")
-    monkeypatch.setattr(uploader, "PASS_ROWS", 2)
+    small_pages(monkeypatch)
     try:
         await machine.begin()
         await machine.list_all()
@@ -125,3 +132,25 @@ async def test_a_barrier_waits_for_what_is_put_off_and_not_for_what_a_person_dec
         assert drive.tree() == {"/late": None}
     finally:
         machine.remove()
+
+
+async def test_what_is_behind_a_folder_that_waits_for_a_person_is_not_planned_one_by_one(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    del autojump_clock
+    files = [f"/parked/inner/{number}" for number in range(200)]
+    async with at_work(tmp_path, {"/known": b"old"}) as desk:
+        for path in ("/parked", "/parked/inner", *files):
+            await desk.mkdir(path)
+        await desk.rename("/known", "/parked/inner/known")
+        (first, *_) = desk.machine.outbox()
+        db, asked = desk.machine.store.db, list[str]()
+        await db.write(lambda c: journal.park(c, first, "so that somebody decides"))
+        db.reader.set_trace_callback(asked.append)
+        assert not await desk.machine.push_all()
+        db.reader.set_trace_callback(None)
+        assert len(asked) < len(files), asked
+        assert desk.drive.tree() == {"/known": b"old"}
+        await db.write(journal.retry_parked)
+        assert await desk.machine.push_all()
+        assert desk.drive.tree().keys() == {"/parked", "/parked/inner", "/parked/inner/known", *files}
