@@ -42,7 +42,7 @@ async def repair(directory: Path, *, deep: bool = False) -> list[Finding]:
     try:
         store.search.due = True  # also after an orderly end: what came from outside is nowhere else looked for
         while store.search.due:
-            store.tidy(await store.db.write(store.search.step))
+            store.tidy(await store.search.go_on())
         await _mend(store, [each.content_id for each in found if each.law in _OF_BYTES and each.content_id is not None])
     finally:
         await store.aclose()

@@ -72,9 +72,9 @@ class LocalStore:
         self._work, self._saving = trio.Event(), trio.Lock()
         self._deleted: list[ContentId] = []  # blobs that are gone, which the catalog was not told of yet
         self.durability = Durability(self.db, self.blobs, self.opened, self.untold.overruled)
-        self.search = Sweep(self.db.reader, self.blobs, self._rescue, self.opened)
+        self.search = Sweep(self.db, self.blobs, self._rescue, self.opened)
         if self.search.due:
-            self._loose.update(self.db.write_now(self.search.step))
+            self._loose.update(self.search.begin())
         self._rescue.report()
 
     def clock(self, delay_s: float | None = None) -> Clock:
@@ -206,7 +206,7 @@ class LocalStore:
                 await self._work.wait()
             self._work = trio.Event()
             if self.search.due:
-                self.tidy(await self.db.write(self.search.step))
+                self.tidy(await self.search.go_on())
             await self._write_down()
             await self.unsettled.settle_all()
             self._deleted += await self.durability.sync_due()

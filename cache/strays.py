@@ -6,10 +6,10 @@ told decides. A damaged log can make the catalog an older one: then blobs bear n
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cache import contents, items, tree
-from cache.digest import digest_of_file
 
 if TYPE_CHECKING:
     import sqlite3
@@ -42,16 +42,33 @@ def clear_all(blobs: Blobs, rescue: Rescue, wreck: Wreck) -> None:
         rescue.tell(["", "Changes that had not been sent, as far as they could be read:", *unsent])
 
 
-def compare(connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, content_id: ContentId) -> None:
-    """A marked blob whose row may say clean: sent just now, or a lost record of a change? Part of a transaction."""
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A clean content whose blob is marked: sent just now, or a lost record of a change?"""
+
+    content: Content
+    told: str | None  # the digest that the remote has of it
+
+
+def suspect(connection: sqlite3.Connection, blobs: Blobs, content_id: ContentId) -> Suspect | None:
+    """Whether a marked blob's row says clean."""
     content = contents.get(connection, content_id)
-    if content is None or content.dirty or not blobs.length(content_id) or not blobs.is_marked(content_id):
-        return
+    if content is None or content.dirty or not blobs.length(content_id):
+        return None
     node = tree.by_ino(connection, content.ino)
     item = None if node is None or node.item_id is None else items.get(connection, node.item_id)
-    told = item.digest if item is not None and content.version == item.content_version else None
-    if told is not None and told == digest_of_file(blobs.path(content_id)):
-        blobs.unmark(content_id)
+    return Suspect(content, item.digest if item is not None and content.version == item.content_version else None)
+
+
+def judge(
+    connection: sqlite3.Connection, blobs: Blobs, rescue: Rescue, suspect: Suspect, digest: str
+) -> None:  # fmt: skip
+    """By the digest of its bytes, as they were read before this transaction: nothing, if they may be others by now."""
+    before, content = suspect.content, contents.get(connection, suspect.content.content_id)
+    if content is None or content.dirty or (content.version, content.resident) != (before.version, before.resident):
+        return
+    if digest == suspect.told:
+        blobs.unmark(content.content_id)
     else:
         rescue_row(connection, blobs, rescue, content, "its bytes are not those that the server has")
 

@@ -16,6 +16,7 @@ from cache import contents, fsck
 from cache.db import inline
 from cache.errors import CacheInUse
 from cache.model import ContentId
+from cache.rescue import kept_files
 from cache.store import LocalStore
 from tests.harness.waiting import DEADLINE_S
 
@@ -121,6 +122,43 @@ async def test_the_search_goes_on_behind_the_start(tmp_path: Path, monkeypatch: 
     assert sum(1 for _ in store.blobs.ids()) == 28
     await store.aclose()
     assert not {each.law for each in fsck.check(tmp_path)} & {"blob-has-row", "clean-has-node", "usage"}
+
+
+@pytest.mark.parametrize("edited", [False, True])
+async def test_nobody_waits_while_what_was_left_is_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, edited: bool
+) -> None:
+    """Bytes without a witness are rescued; those that a program changed while they were hashed are that program's."""
+    hashing, go_on = trio.Event(), trio.Event()
+
+    async def digest_of(fd: int) -> tuple[int, str]:
+        hashing.set()
+        await go_on.wait()
+        return os.fstat(fd).st_size, "sha-256:of what was there"
+
+    fill(tmp_path, 10)
+    monkeypatch.setattr(cache.sweep, "PIECE", 3)
+    monkeypatch.setattr(cache.sweep, "digest_of", digest_of)
+    store, left = LocalStore(tmp_path, runner=inline), ContentId(5)
+    store.blobs.create(left, 4096, unsent=True)  # its row says clean
+    with trio.fail_after(DEADLINE_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(search_all, store)
+            await hashing.wait()
+            await store.db.write(lambda connection: contents.set_dirty(connection, left) if edited else None)
+            go_on.set()
+    assert store.blobs.path(left).exists() == edited
+    assert (contents.get(store.db.reader, left) is not None) == edited
+    assert kept_files(tmp_path / "rescued") == int(not edited)
+    assert ("were moved to" in caplog.text) != edited
+    caplog.clear()
+    await store.aclose()
+
+
+async def search_all(store: LocalStore) -> None:
+    """As the janitor does, without its pauses."""
+    while store.search.due:
+        store.tidy(await store.search.go_on())
 
 
 def test_blobs_of_creations_that_never_were_go_at_once(tmp_path: Path) -> None:
