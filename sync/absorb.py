@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cache import bulk, contents, folder_ids, items, journal, paths, sent_moves, tree, xattrs
+from cache import bulk, contents, items, journal, paths, sent_moves, tree, xattrs
 from cache.activity import What, Who
 from cache.model import (
     ROOT_INO,
@@ -28,7 +28,7 @@ from cache.model import (
 )
 from cache.names import shown
 from cache.placeholders import is_own_creation, materialise, removal_of_unanswered
-from sync import first_listing, settle, sides
+from sync import first_listing, root, settle, sides
 from sync.plain import Plain
 from sync.planner import Decision, Merge, merge, removal_stands
 from sync.remote import Tombstone
@@ -134,14 +134,8 @@ class Absorber(Showing):
         return tree.by_ino(self.connection, node.ino) or node, told
 
     def root(self, told: Item) -> None:
-        """The item that the mount point shows, whatever its id; the node is made at the first contact."""
-        node = tree.by_ino(self.connection, ROOT_INO)
-        if node is None:
-            materialise(self.connection, None, told)
-        elif node.item_id is not None and node.item_id != told.item_id:
-            folder_ids.change(self.connection, node.item_id, told.item_id)
-        tree.set_item(self.connection, ROOT_INO, told.item_id)
-        items.put(self.connection, told)
+        """The item that the mount point shows, whatever its id. Raises ProtocolViolation for that of a folder below."""
+        root.take(self.connection, told)
 
     def listing(self, folder: Ino, told: Iterable[Item], overtaken: AbstractSet[ItemId] = frozenset()) -> None:
         """All children of a folder; a known item that is missing here, shown or hidden by a local name, is asked about,

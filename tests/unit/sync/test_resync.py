@@ -126,6 +126,31 @@ async def test_the_root_is_the_root_whatever_its_id(tmp_path: Path) -> None:
         assert await desk.meet() == wanted
 
 
+async def test_a_server_that_shows_a_folder_of_the_drive_as_all_of_it_is_not_followed(desk: Desk) -> None:
+    """[S2.8] Somebody exports another folder: nothing is taken for deleted, and all goes on when that is put right."""
+    machine = desk.machine
+    await desk.write("/b/f/gone", b"mine")
+    shown, all_of_it = machine.tree(), desk.drive.root_id
+    desk.drive.root_id = desk.drive.at("/b").item_id
+    engine = machine.engine
+    async with trio.open_nursery() as nursery:
+        await nursery.start(engine.run)
+        with trio.fail_after(600):
+            while engine.statistics().last_error is None:  # noqa: ASYNC110  # nothing tells of it
+                await trio.sleep(1)
+        asked_for = machine.remote.requests.count("root")
+        await trio.sleep(600)
+        assert machine.remote.requests.count("root") - asked_for <= 600 / 10
+        assert "a folder of this drive as all of it" in str(engine.statistics().last_error)
+        assert machine.tree() == shown
+        assert machine.faults() == []
+        desk.drive.root_id = all_of_it
+        engine.puller.nudge()
+        assert await engine.settle()
+        nursery.cancel_scope.cancel()
+    assert await desk.meet() == {"/a": None, "/b": None, "/b/f": None, "/b/f/gone": b"mine", "/b/f/new": b"2"}
+
+
 def root_of_another_id(drive: FakeDrive) -> None:
     """The index is lost: what is in it is known again, the root itself is not."""
     old, drive.root_id = drive.root_id, ItemId("root-again")
