@@ -44,7 +44,7 @@ class What(StrEnum):
     SERVER_PLACE_WINS = "server-place-wins"
     CYCLE_UNDONE = "cycle-undone"
     FOLDER_KEPT = "folder-kept"  # it holds a child that this machine had not seen
-    SET_ASIDE = "set-aside"  # the remote no longer knows it: the bytes held here are kept
+    SET_ASIDE = "set-aside"  # the remote lost it, or this version of it: the bytes held here are kept
     APPROVED = "approved"
     REJECTED = "rejected"
     RESOLVED = "resolved"  # a person chose what becomes of a conflict copy

@@ -42,6 +42,12 @@ class Epochs(msgspec.Struct, frozen=True):
         ends = zip(self.begun, self._ends(newest), strict=True)
         return next((end for (text, _), end in ends if text == epoch.hex()), -1)
 
+    def lacks(self, epoch: bytes, seq: int, newest: int) -> bool:
+        """Whether an anchor is of a change that this state does not have, so that it cannot be merely old: what it
+        forgot of its epochs ended before the oldest that it knows."""
+        end = self.reached(epoch, newest)
+        return seq > (end if end >= 0 else self.begun[0][1])
+
     def _ends(self, newest: int) -> list[int]:
         return [*(seq for _, seq in self.begun[1:]), newest] if self.begun else []
 

@@ -51,6 +51,12 @@ def position(text: str, *, epochs: Epochs, floor: int, newest: int) -> int | Non
     return decoded[1]
 
 
+def is_lost(text: str, *, epochs: Epochs, newest: int) -> bool:
+    """Whether an anchor was told by a state that went on from here to something else, or by another one."""
+    decoded = decode_anchor(text)
+    return decoded is not None and epochs.lacks(*decoded, newest)
+
+
 def read_page(
     view: View, principal: Principal, after: int, limit: int, scope: Scope | None = None, *, examine: int = 0
 ) -> Page:

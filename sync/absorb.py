@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cache import bulk, contents, items, journal, paths, sent_moves, tree, xattrs
+from cache import bulk, items, journal, paths, sent_moves, tree, xattrs
 from cache.activity import What, Who
 from cache.model import (
     ROOT_INO,
@@ -28,7 +28,7 @@ from cache.model import (
 )
 from cache.names import shown
 from cache.placeholders import is_own_creation, materialise, removal_of_unanswered
-from sync import first_listing, root, settle, sides
+from sync import first_listing, root, settle
 from sync.plain import Plain
 from sync.planner import Decision, Merge, merge, removal_stands
 from sync.remote import Tombstone
@@ -45,14 +45,14 @@ class Absorber(Showing):
 
     def items(self, told: Sequence[Item], *, unlisted_parent: bool = False) -> None:
         """Many at once, as a page or a listing tells them."""
-        outbox = bulk.outbox(self.connection)
+        outbox = self.outbox()
         plain = None if outbox is None else Plain(self, outbox, listing=unlisted_parent)
         for each in told if plain is None else plain.take(told):
             self.item(each, unlisted_parent=unlisted_parent)
 
     def all_gone(self, told: Sequence[Tombstone]) -> None:
         """Many tombstones at once."""
-        outbox = bulk.outbox(self.connection)
+        outbox = self.outbox()
         for each in told if outbox is None else Plain(self, outbox).bury(told):
             self.gone(each)
 
@@ -77,8 +77,8 @@ class Absorber(Showing):
             path = paths.in_folder(self.connection, told.parent_id, shown(told.name))
             self.note(parent.ino, What.CREATED, who=Who.SERVER, path=path)
 
-    def gone(self, told: Tombstone) -> None:
-        """Proof that an item is gone for us."""
+    def gone(self, told: Tombstone, *, kept: bool = False) -> None:
+        """Proof that an item is gone for us. `kept`: what was held of it was put aside."""
         self.after.touched[told.item_id] = told.parent_id
         self.after.doubts.discard(told.item_id)
         node = tree.by_item(self.connection, told.item_id)
@@ -93,7 +93,7 @@ class Absorber(Showing):
         if node.kind is Kind.FOLDER and self._has_unsettled_children(node):
             return
         known = items.get(self.connection, told.item_id)
-        kept = xattrs.keep(self.connection, node, known)
+        labelled = xattrs.keep(self.connection, node, known)
         items.delete(self.connection, told.item_id)
         self.after.doubts.update(items.below(self.connection, told.item_id))  # what a name here hides goes with it
         self.clear_of_local_kinds(node)
@@ -103,10 +103,12 @@ class Absorber(Showing):
             tree.set_item(self.connection, node.ino, None)
             journal.drop(self.connection, node.ino)
             journal.record(self.connection, node.ino, Aspect.CREATE, None, self.clock.now_s, held=held or None)
-            if kept:
+            if labelled:
                 xattrs.record(self.connection, node.ino, None, self.clock, held=held or None)
             self.note(node.ino, What.EDIT_WINS, "deleted on the server, changed here: uploaded again")
             return
+        if not kept:
+            self.keep_forgotten(node)
         self.note(node.ino, What.REMOVED, told.reason, who=Who.SERVER)
         settle.remember_place(self.connection, node, known)
         self.take_out(node)
@@ -118,11 +120,9 @@ class Absorber(Showing):
         """The remote answers that it knows no such item. That is no proof of a deletion (it may have been restored from
         a backup), and these may be the last bytes of it: they are kept."""
         node = tree.by_item(self.connection, item_id)
-        held = None if node is None or node.content_id is None else contents.get(self.connection, node.content_id)
-        if node is not None and held is not None and held.whole and not held.dirty:
-            where = sides.put_aside(self, node)
-            self.note(node.ino, What.SET_ASIDE, f"the server does not know it any more: kept in {where}")
-        self.gone(Tombstone(item_id=item_id, parent_id=None, reason="not_visible"))
+        if node is not None:
+            self.keep_whole(node, "the server does not know it any more")
+        self.gone(Tombstone(item_id=item_id, parent_id=None, reason="not_visible"), kept=node is not None)
 
     def overwritten(self, node: Node, told: Item) -> tuple[Node, Item]:
         """The answer to new content: its place is news like any other. Returns the node, and the item as far as its

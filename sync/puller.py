@@ -1,4 +1,4 @@
-"""Keeps the local tree fresh: the change feed, folder listings, and resync when the feed does not reach back.
+"""Keeps the local tree fresh: the change feed, folder listings, and comparison when the feed does not reach back.
 
 The anchor is stored in the transaction that applies its page. A hint (server-sent event) only wakes the puller;
 polling stands behind it. A listing marks its folder as listed only when no other news of it arrived meanwhile.
@@ -7,18 +7,18 @@ Nothing is ever deleted because it was missing from an answer.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 import trio
 
 from cache import items, tree
-from cache.activity import What, note
 from cache.db import get_meta, set_meta
 from cache.errors import NotFound
 from cache.failpoints import reached
-from cache.model import ROOT_INO, Anchor, Ino, Item, ItemId
+from cache.model import Anchor, Ino, Item, ItemId
 from sync.remote import AnchorExpired, ChangePage, Gone, Listing, ProtocolViolation, Remote, RemoteError, Tombstone
+from sync.resync import Comparison
 
 if TYPE_CHECKING:
     import random
@@ -51,6 +51,7 @@ class Puller:
         self._wake = trio.Event()
         self._failures, self._listening = 0, trio.CancelScope()
         self._listings: dict[Ino, trio.Lock] = {}
+        self._comparison = Comparison(store, remote, applier, self._list)
 
     @property
     def anchor(self) -> Anchor | None:
@@ -129,12 +130,12 @@ class Puller:
                 while request is not None:
                     request = await self._take(request)
             except AnchorExpired as error:
-                await self._resync(error.fresh)
-                return
+                await self._comparison.run(error)
             finally:
                 if request is not None:
                     request.close()
             await self._applier.resolve_doubts()
+            await self._comparison.end()
 
     async def _take(self, request: _Request) -> _Request | None:
         """Apply a page, while the next one, if there is one, is already on its way; returns that one."""
@@ -233,29 +234,6 @@ class Puller:
             return True
 
         return await self._applier.apply(change)
-
-    async def _resync(self, fresh: Anchor | None) -> None:
-        """The feed does not reach back: compare every listed folder, and ask for what is known in others; local changes
-        and cached bytes stay."""
-        anchor, root = fresh or await self._remote.newest_anchor(), await self._remote.root()
-        await self._applier.apply(lambda absorber: absorber.root(root))  # another id, if the remote lost its index
-        compared: set[Ino] = set()
-        while ahead := [ino for ino in tree.listed_folders(self._store.db.reader) if ino not in compared]:
-            for ino in ahead:  # wherever it is by now, or if it has no place
-                node = tree.by_ino(self._store.db.reader, ino)
-                if node is not None and node.listed and node.item_id is not None:
-                    with suppress(NotFound):
-                        await self._list(ino, node.item_id)
-            compared.update(ahead)
-
-        def change(connection: sqlite3.Connection) -> None:
-            set_meta(connection, "anchor", anchor)
-            items.doubt_uncompared(connection)
-            note(connection, self._store.clock().now_s, ROOT_INO, What.RESYNC, "the change feed did not reach back")
-
-        await self._store.db.write(change)
-        self._applier.resynced()
-        await self._applier.resolve_doubts()
 
 
 class _Request:

@@ -119,11 +119,13 @@ class QuotaFull(Permanent):
 
 
 class AnchorExpired(Permanent):
-    """The feed no longer reaches back to this anchor; a resync starts from `fresh`."""
+    """The feed no longer reaches back to this anchor; a resync starts from `fresh`. `lost`: the anchor stands for
+    changes that the remote told and does not have any more (restored from a backup)."""
 
-    def __init__(self, message: str = "", *, fresh: Anchor | None = None) -> None:
+    def __init__(self, message: str = "", *, fresh: Anchor | None = None, lost: bool = False) -> None:
         super().__init__(message)
         self.fresh = fresh
+        self.lost = lost
 
 
 class BadDigest(Permanent):

@@ -76,8 +76,9 @@ PROBLEM: Final = record(
         "current": {"anyOf": [ref("Item"), ref("Trashed"), {"type": "null"}]},
         "existing_id": _TEXT,
         "anchor": _TEXT,
+        "lost": {"type": "boolean"},
     },
-    optional=("item", "current", "existing_id", "anchor"),
+    optional=("item", "current", "existing_id", "anchor", "lost"),
 )
 CHANGE: Final[Json] = {
     "oneOf": [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from server_stub.events import EventStream
-from server_stub.feed import Page, Scope, position, read_page
+from server_stub.feed import Page, Scope, is_lost, position, read_page
 from server_stub.plans.common import require_folder
 from server_stub.problems import Problem
 from server_stub.routes.http import endpoint, integer, is_welcome, json_response
@@ -75,7 +75,9 @@ def require_position(service: Service, view: View, text: str) -> int:
     newest = view.newest_seq()
     after = position(text, epochs=service.epochs, floor=view.floor_seq(), newest=newest)
     if after is None:
-        raise Problem("anchor_expired", "the feed does not reach back to this anchor", anchor=service.anchor(newest))
+        lost = is_lost(text, epochs=service.epochs, newest=newest)
+        why = "the feed does not reach back to this anchor"
+        raise Problem("anchor_expired", why, anchor=service.anchor(newest), lost=lost)
     return after
 
 

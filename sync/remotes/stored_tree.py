@@ -114,7 +114,8 @@ class StoredTree:
         epoch, _, number = anchor.rpartition(".")
         fits = epoch == self.epoch and number.isascii() and number.isdigit() and int(number[:18]) <= self.seq
         if not fits or int(number) < int(self.fact("floor") or "0"):
-            raise AnchorExpired("an anchor of another stored tree", fresh=self.newest())
+            lost = bool(epoch) and epoch == self.fact("lost_epoch")
+            raise AnchorExpired("an anchor of another stored tree", fresh=self.newest(), lost=lost)
         return int(number)
 
     def to_prune(self) -> int | None:

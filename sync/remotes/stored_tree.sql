@@ -2,7 +2,7 @@
 
 CREATE TABLE fact (
     name TEXT PRIMARY KEY,  -- epoch: of this file, in every anchor · seq: the newest number · floor: the oldest that is served
-    value TEXT NOT NULL     -- and whatever else an adapter found out
+    value TEXT NOT NULL     -- lost_epoch: of data that the server lost · and whatever else an adapter found out
 ) STRICT;
 
 CREATE TABLE sent (

@@ -166,11 +166,11 @@ async def test_a_conflict_with_a_malformed_current_tells_none() -> None:
 
 
 async def test_an_expired_anchor_with_a_malformed_fresh_one_tells_none() -> None:
-    problem = {"code": "anchor_expired", "anchor": "a b\n"}
+    problem = {"code": "anchor_expired", "anchor": "a b\n", "lost": "true"}
     async with client_of(says(told(problem, "410 Gone"))) as (remote, _):
         with pytest.raises(AnchorExpired) as caught:
             await remote.changes(Anchor("a"))
-        assert caught.value.fresh is None
+        assert (caught.value.fresh, caught.value.lost) == (None, False)
 
 
 @pytest.mark.parametrize(("header", "expected"), [("7", 7.0), ("99999999999", 3600.0), ("-1", None), ("soon", None)])

@@ -116,7 +116,7 @@ class DriveState:
         """Newest states after `anchor`, in feed order; AnchorExpired."""
         epoch, _, told = anchor.partition(".")
         if epoch != str(self.epoch) or not told.isdigit() or not self.floor <= int(told) <= self.seq:
-            raise AnchorExpired(fresh=self.newest())
+            raise AnchorExpired(fresh=self.newest(), lost=told.isdigit() and epoch != str(self.epoch))
         rows = [(item_id, seq) for item_id, seq in self.seqs.items() if seq > int(told)]
         page = rows[:limit]
         more = len(rows) > len(page)

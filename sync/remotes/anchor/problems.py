@@ -78,10 +78,11 @@ def _deleted(refusal: Refusal) -> RemoteError:
 
 
 def _anchor_expired(refusal: Refusal) -> RemoteError:
+    lost = bytes(refusal.problem.lost) == b"true"
     try:
-        return AnchorExpired(str(refusal), fresh=anchor_of(refusal.problem.anchor))
+        return AnchorExpired(str(refusal), fresh=anchor_of(refusal.problem.anchor), lost=lost)
     except ProtocolViolation:
-        return AnchorExpired(str(refusal))
+        return AnchorExpired(str(refusal), lost=lost)
 
 
 def _version_gone(refusal: Refusal) -> RemoteError:

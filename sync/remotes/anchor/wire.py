@@ -142,6 +142,7 @@ class WireProblem(msgspec.Struct, frozen=True):
     current: msgspec.Raw = msgspec.Raw(b"null")
     item: msgspec.Raw = msgspec.Raw(b"null")
     anchor: msgspec.Raw = msgspec.Raw(b"null")
+    lost: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _T = TypeVar("_T")

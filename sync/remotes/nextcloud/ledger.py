@@ -195,10 +195,11 @@ class Ledger(StoredTree):
 
     async def begin_epoch(self, fingerprint: str) -> None:
         """The server's data are other data: every anchor is foreign from here on, and every folder to be listed."""
-        epoch = secrets.token_hex(6)
+        epoch, before = secrets.token_hex(6), self.epoch
 
         def change() -> None:
             self.set_fact("epoch", epoch)
+            self.set_fact("lost_epoch", before)
             self.set_fact("fingerprint", fingerprint)
             self._db.execute("UPDATE entry SET listed_etag = '' WHERE listed_etag IS NOT NULL")
 

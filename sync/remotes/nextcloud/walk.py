@@ -43,7 +43,7 @@ async def walk(places: Places) -> None:
     epoch = places.ledger.epoch
     root = await root_of(places)
     if places.ledger.epoch != epoch:
-        raise AnchorExpired("the server's data were restored from a backup", fresh=places.ledger.newest())
+        raise AnchorExpired("the server's data were restored from a backup", fresh=places.ledger.newest(), lost=True)
     level = [root.item_id] if is_changed(root) else []
     while level:
         level = await _listed(places, level)

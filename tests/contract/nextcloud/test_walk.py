@@ -145,6 +145,10 @@ async def test_data_from_a_backup_make_every_anchor_foreign(cloud: Cloud) -> Non
     with pytest.raises(AnchorExpired) as caught:
         await cloud.client.changes(anchor)
     assert caught.value.fresh is not None
+    assert caught.value.lost
+    with pytest.raises(AnchorExpired) as again:  # as after a restart that looked at the root first
+        await cloud.another(cloud.state).changes(anchor)
+    assert again.value.lost
     cloud.account.clock.ahead_s += 10
     assert await cloud.news(caught.value.fresh) == []
 
@@ -160,8 +164,9 @@ async def test_a_page_can_be_told_again_after_a_restart(cloud: Cloud) -> None:
 
 async def test_a_ledger_that_was_lost_makes_every_anchor_foreign(cloud: Cloud) -> None:
     anchor = await cloud.client.newest_anchor()
-    with pytest.raises(AnchorExpired):
+    with pytest.raises(AnchorExpired) as caught:
         await cloud.another(cloud.state / "other").changes(anchor)
+    assert not caught.value.lost
     for nonsense in ("", "x", f"{anchor}0", "1.2"):
         with pytest.raises(AnchorExpired):
             await cloud.client.changes(Anchor(nonsense))

@@ -66,6 +66,7 @@ def test_anchors_that_cannot_be_served(api: Api, server: ServerProcess) -> None:
     for anchor in (foreign, "nonsense", ""):
         answer = api.http.get("/v1/changes", params={"anchor": anchor})
         assert (answer.status_code, answer.json()["code"]) == (410, "anchor_expired")
+        assert answer.json()["lost"] is (anchor == foreign)
         assert api.changes(answer.json()["anchor"])["changes"] == []
     assert api.get("/v1/changes").status_code == 400
     assert api.get("/v1/changes?limit=x").status_code == 400
@@ -114,6 +115,7 @@ def test_what_was_told_after_a_backup_is_refused_by_what_is_restored_from_it(
     with server.client() as client:
         refused = client.get("/v1/changes", params={"anchor": after})
         assert (refused.status_code, refused.json()["code"]) == (410, "anchor_expired")
+        assert refused.json()["lost"] is True
         changes = client.get("/v1/changes", params={"anchor": before}).json()["changes"]
     assert [each["item"]["name"] for each in changes] == ["one", "two", "three"]
 

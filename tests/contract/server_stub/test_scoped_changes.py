@@ -203,12 +203,12 @@ def test_a_tokens_root_is_its_scope(pair: tuple[Api, Api]) -> None:
     assert told(whole.changes(anchor, scope=sub["item_id"])) == [(item["item_id"], "deleted")]
 
 
-def expired(api: Api, anchor: str, path: str = "/v1/changes") -> bool:
+def expired(api: Api, anchor: str, path: str = "/v1/changes", *, lost: bool = False) -> bool:
     with api.http.stream("GET", path, params={"anchor": anchor}) as answer:
         if answer.status_code != 410:
             return False
         answer.read()
-        assert answer.json()["code"] == "anchor_expired"
+        assert (answer.json()["code"], answer.json()["lost"]) == ("anchor_expired", lost)
         assert api.changes(answer.json()["anchor"])["changes"] == []
         return True
 
@@ -263,4 +263,4 @@ def test_an_anchor_ahead_of_a_restored_state_is_refused(server: ServerProcess) -
     (server.root / "late").rmdir()
     server.start()
     with server.client() as client:
-        assert expired(Api(client), ahead)
+        assert expired(Api(client), ahead, lost=True)

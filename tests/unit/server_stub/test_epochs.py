@@ -26,6 +26,7 @@ def test_what_was_told_in_any_epoch_holds(growth: list[int]) -> None:
     assert all(seq <= known.reached(epoch, newest) for epoch, seq in told)
     assert all(known.of(seq) == epoch for epoch, seq in told), "an anchor is the same after each start"
     assert known.reached(b"foreign!", newest) == -1
+    assert not any(known.lacks(epoch, seq, newest) for epoch, seq in told)
 
 
 @given(GROWTH, st.integers(0, 11), st.integers(0, 5), st.integers(0, 60))
@@ -45,11 +46,17 @@ def test_of_what_a_copy_lost_nothing_holds_however_far_it_goes_on(
     restored = started(copy, copied, start=1)
     for epoch, seq in told:
         assert (seq <= restored.reached(epoch, copied + since)) == (seq <= copied)
+        assert restored.lacks(epoch, seq, copied + since) == (seq > copied)
 
 
 def test_epochs_that_no_anchor_reaches_back_to_go() -> None:
-    known = Epochs()
+    """An anchor of theirs is merely old."""
+    known, told = Epochs(), list[tuple[bytes, int]]()
     for number in range(epochs.KEPT + 5):
-        known = started(known, number)
+        known = started(known, number, start=number)
+        told.append((known.of(number + 1), number + 1))
     assert len(known.begun) == epochs.KEPT
-    assert len(started(known, epochs.KEPT + 5, floor=epochs.KEPT + 5).begun) == 2
+    left = started(known, epochs.KEPT + 5, floor=epochs.KEPT + 5)
+    assert len(left.begun) == 2
+    for each in (known, left):
+        assert not any(each.lacks(epoch, seq, epochs.KEPT + 5) for epoch, seq in told)
