@@ -97,6 +97,7 @@ class Absorber(Showing):
         items.delete(self.connection, told.item_id)
         self.after.doubts.update(items.below(self.connection, told.item_id))  # what a name here hides goes with it
         self.clear_of_local_kinds(node)
+        settle.unite(self, node, known)
         if self._survives(node):
             self.after.news += settle.put_back(self.connection, node, known, self.clock, self.host)
             held = any(row.state is ChangeState.HELD for row in journal.of_node(self.connection, node.ino).values())
@@ -177,8 +178,7 @@ class Absorber(Showing):
         self.note(removal.ino, What.EDIT_WINS, "removed here, edited on the server: it is back", path=path)
 
     def _unanswered_removal(self, told: Item) -> LocalChange | None:
-        """Our own creation, whose answer was lost and which was deleted here before we heard of it, or before we heard
-        that others moved it."""
+        """Of our own creation, its answer lost, that was deleted here before we heard of it or of its new place."""
         for made in (told, items.get(self.connection, told.item_id)):
             row = None if made is None else removal_of_unanswered(self.connection, made)
             if made is not None and row is not None:

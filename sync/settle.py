@@ -222,9 +222,18 @@ def take_over(placing: Placing, ino: Ino, told: Item) -> None:
     placing.after.nameless.add(other.ino)
 
 
+def unite(placing: Placing, gone: Node, known: Item | None) -> None:
+    """What is left in a folder that is gone, and whose name another folder has by now, is in that one."""
+    home = None if known is None or known.parent_id is None else tree.by_item(placing.connection, known.parent_id)
+    other = None if home is None or gone.parent is not None else tree.child(placing.connection, home.ino, gone.name)
+    if other is not None and {gone.kind, other.kind} == {Kind.FOLDER}:
+        for child in tree.children(placing.connection, gone.ino):
+            _go_over(placing, child, other.ino)
+
+
 def _go_over(placing: Placing, child: Node, folder: Ino) -> None:
-    """Into another folder that is the same item; where its name is taken an item is asked for again, and what is only
-    here takes a conflict name."""
+    """Into another folder that is the same item, or has its name; where the child's name is taken there an item is
+    asked for again, and what is only here takes a conflict name."""
     connection, name = placing.connection, child.name
     if tree.child(connection, folder, name) is not None:
         if child.item_id is not None:

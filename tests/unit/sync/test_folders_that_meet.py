@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sync.remote import Tombstone
 from tests.fakes.drive import FakeDrive
 from tests.model.desk import Desk, at_work
 from tests.model.machine import Machine
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sync.absorb import Absorber
 
 pytestmark = pytest.mark.virtual_time
 
@@ -46,3 +49,23 @@ async def test_a_folder_that_is_gone_before_it_was_looked_into_stays_for_what_is
         desk.deleted("/n")
         await desk.machine.create("/n/more", b"2")
         assert await desk.meet() == {"/n": None, "/n/mine": b"1", "/n/more": b"2"}
+
+
+@pytest.mark.parametrize("order", ["gone first", "new first"])
+async def test_what_is_left_in_a_folder_that_others_made_anew_is_in_the_new_one(tmp_path: Path, order: str) -> None:
+    """However a page of the feed puts it."""
+    async with at_work(tmp_path, {"/n": None, "/n/f": b"before"}) as desk:
+        await desk.write("/n/f", b"mine")
+        before = [desk.drive.at(path) for path in ("/n/f", "/n")]
+        gone = [Tombstone(item_id=each.item_id, parent_id=each.parent_id) for each in before]
+        desk.deleted("/n/f")
+        desk.deleted("/n")
+        new = [desk.there("/n"), desk.there("/n/theirs", b"theirs")]
+        told = [*gone, *new] if order == "gone first" else [*new, *gone]
+
+        def take_in(absorber: Absorber) -> None:
+            for each in told:
+                absorber.gone(each) if isinstance(each, Tombstone) else absorber.item(each)
+
+        await desk.machine.engine.applier.apply(take_in)
+        assert await desk.meet() == {"/n": None, "/n/f": b"mine", "/n/theirs": b"theirs"}
