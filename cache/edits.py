@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from cache import contents, holding, items, journal, names, tree, xattrs
+from cache import contents, heirs, holding, items, journal, names, tree, xattrs
 from cache.changing import Clock, existing, permit
 from cache.content_edits import journal_content
 from cache.errors import Exists, IsAFolder, NotAFolder, NotEmpty, NotFound, WouldCycle
@@ -230,6 +230,7 @@ def _adopt(connection: sqlite3.Connection, node: Node, target: Node, clock: Cloc
     theirs = set() if item is None else xattrs.names(connection, target.ino, item)
     xattrs.keep(connection, target, item)
     tree.take_out(connection, target.ino, clock.now_ns)
+    heirs.take_row(connection, target.ino, node.ino, Aspect.PLACE)  # with where it was sent without an answer
     journal.drop(connection, target.ino)
     held = any(row.state is ChangeState.HELD for row in journal.of_node(connection, node.ino).values())
     journal.drop(connection, node.ino, Aspect.CREATE, Aspect.XATTRS)

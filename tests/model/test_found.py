@@ -7,6 +7,24 @@ import pytest
 from tests.model.history import History, Step, told
 
 FOUND = {
+    "a save over a file whose move was sent without an answer knows where it was sent": [
+        Step("program", {"who": 0, "kind": "create", "picks": (5, 9, 7, 11)}),
+        Step("push_with_fault", {"who": 0, "which": 0, "at": "*", "fault": "lost"}),
+        Step("program", {"who": 0, "kind": "create", "picks": (9, 8, 10, 0)}),
+        Step("push_with_fault", {"who": 0, "which": 1, "at": "*", "fault": "lost-then-gone"}),
+        Step("program", {"who": 0, "kind": "exchange", "picks": (6, 7, 8, 1)}),
+        Step("pull", {"who": 0}),
+        Step("push_with_fault", {"who": 0, "which": 3, "at": "*", "fault": "full"}),
+        Step("push_with_fault", {"who": 0, "which": 5, "at": "*", "fault": "lost-then-gone"}),
+        Step("push_with_fault", {"who": 0, "which": 5, "at": "*", "fault": "lost"}),
+        Step(
+            "overlap",
+            {
+                "who": 0, "engine": "push", "which": 2, "late": False, "beside": "program", "kind": "save",
+                "picks": (6, 9, 11, 9), "dies": 2,
+            },
+        ),
+    ],
     "what was approved goes with the new folder that it is in when that is rejected": [
         Step("program", {"who": 0, "kind": "symlink", "picks": (8, 6, 6, 7)}),
         Step("review", {"who": 0, "wanted": True}),
@@ -336,6 +354,7 @@ FOUND = {
     ],
 }  # fmt: skip
 ALONE = {
+    "a save over a file whose move was sent without an answer knows where it was sent",
     "a folder is not removed before what it holds has left, also when that was tried without a server",
     "a move whose answer was lost, moved on since and tried again without a server, is our own",
     "what was made before the right to make it was lost is still our own",
