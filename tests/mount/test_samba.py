@@ -94,8 +94,8 @@ def test_create_edit_rename_move_delete(shared: Shared, machine: Path, tmp_path:
     shared.samba.do("del moved/c", "rmdir moved", "rmdir from")
     until(lambda: not (machine / "moved").exists(), "the folder to go")
     # the author's line may be written after the change was looked at; a folder takes along what lay below it
-    until(lambda: shared.who("moved")[0] == ("removed", USER, "smb"), "the author of the removal")
-    until(lambda: shared.who("from/b")[0] == ("moved", USER, "smb"), "the author of the move")
+    until(lambda: shared.who("moved")[:1] == [("removed", USER, "smb")], "the author of the removal")
+    until(lambda: shared.who("from/b")[:1] == [("moved", USER, "smb")], "the author of the move")
     until(lambda: ("changed", USER, "smb") in shared.who("from/a"), "the author of the edit")
 
 
