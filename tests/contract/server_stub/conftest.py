@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import httpx
 
 Json = dict[str, Any]
+LONG_POLL_S = "50"  # longer than a busy machine stands still, shorter than the client waits
 
 
 class Api:

@@ -12,6 +12,8 @@ import httpx
 
 from tests.harness.waiting import DEADLINE_S
 
+from .conftest import LONG_POLL_S
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -124,7 +126,7 @@ def test_long_poll_is_answered_by_the_change(api: Api, home: Json) -> None:
     anchor = api.anchor()
     timer = threading.Timer(0.2, lambda: api.create(home["item_id"], "d"))
     timer.start()
-    page = api.changes(anchor, wait="15")
+    page = api.changes(anchor, wait=LONG_POLL_S)
     timer.join()
     assert [change["item"]["name"] for change in page["changes"]] == ["d"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.harness.server import ServerProcess
 
-from .conftest import Api
+from .conftest import LONG_POLL_S, Api
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_timer_scans_by_itself(tmp_path: Path) -> None:
         api = Api(client)
         anchor = api.anchor()
         (server.root / "new").write_text("x")
-        page = api.changes(anchor, wait="8")
+        page = api.changes(anchor, wait=LONG_POLL_S)
         assert [change["item"]["name"] for change in page["changes"]] == ["new"]
 
 

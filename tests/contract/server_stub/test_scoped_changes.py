@@ -11,7 +11,7 @@ from server_stub.auth import create_token
 from tests.harness.server import ServerProcess
 from tests.harness.waiting import DEADLINE_S, until
 
-from .conftest import Api
+from .conftest import LONG_POLL_S, Api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,7 +161,7 @@ def test_the_long_poll_of_a_scope_waits_for_its_own_news(api: Api, tree: Home, s
         with shared_server.client(timeout_s=DEADLINE_S) as client:
             answers.append(
                 client.get(
-                    "/v1/changes", params={"anchor": anchor, "scope": tree.inside["item_id"], "wait": "15"}
+                    "/v1/changes", params={"anchor": anchor, "scope": tree.inside["item_id"], "wait": LONG_POLL_S}
                 ).json()
             )
 

@@ -42,7 +42,7 @@ def test_a_content_that_nobody_waits_for_is_closed(tmp_path: Path, monkeypatch: 
 
     async def give_up() -> None:
         asking = asyncio.create_task(contents._open(cast("Service", None), cast("Content", None)))
-        await asyncio.to_thread(slow.begun.wait, 10)
+        assert await asyncio.to_thread(slow.begun.wait, DEADLINE_S)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
