@@ -321,6 +321,8 @@ async def test_programs_wait_for_no_sync_while_contents_of_a_bundle_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who writes to the catalog waits for a durable commit of others: the rooms of many go with one, when it is due."""
+    for interval in ("SYNC_INTERVAL_S", "DIRTY_SYNC_INTERVAL_S"):  # due at once, and not again while this runs
+        monkeypatch.setattr(durability, interval, 3600.0)
     async with machine(tmp_path, flat(FILES)) as here:
         inos = await gathered(here)
         many = await here.ino("many")

@@ -142,9 +142,9 @@ async def test_pinned_bytes_are_never_evicted(tmp_path: Path) -> None:
 async def test_more_pinned_than_fits_is_said(tmp_path: Path) -> None:
     docs = Docs()
     async with keeping_machine(tmp_path, docs, cache_bytes=int(2.2 * SIZE)) as here:
-        for name in ("a", "b"):
+        for name, so_far in (("a", "a"), ("b", "ab")):  # one by one: together with the third they would be refused
             await here.engine.keeper.put(await here.ino(f"docs/{name}"), PinState.PINNED)
-            await until(lambda: quiet(here))
+            await until(lambda so_far=so_far: those_here(here, docs) == so_far and quiet(here))  # type: ignore[misc]
         await here.engine.keeper.put(await here.ino("docs/sub/c"), PinState.PINNED)
         await until(lambda: here.engine.statistics().pins.too_many_bytes == SIZE)
         assert those_here(here, docs) == "ab"

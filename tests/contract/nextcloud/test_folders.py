@@ -44,6 +44,7 @@ async def test_a_full_folder_is_not_even_asked_to_go(cloud: Cloud) -> None:
 
 
 async def test_an_empty_folder_goes_and_needs_no_look_at_the_whole_trash(cloud: Cloud) -> None:
+    cloud.account.clock.frozen_s = 2e9  # its name there is guessed from the second of the last look
     folder = await cloud.make_folder("d")
     cloud.asked()
     await cloud.client.remove(folder.item_id, folder.metadata_version, key=cloud.key())

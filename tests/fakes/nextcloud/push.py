@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
+from wsproto.utilities import LocalProtocolError
 
 if TYPE_CHECKING:
     import socket
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.fakes.nextcloud.account import Account
     from tests.fakes.nextcloud.accounts import SignIn
+
+_GONE = (OSError, LocalProtocolError)  # the client went away, or has said that it is about to
 
 
 def serve_push(connection: socket.socket, headers: Message, account: Account, sign_in: SignIn) -> None:
@@ -40,7 +43,7 @@ def serve_push(connection: socket.socket, headers: Message, account: Account, si
     ended = threading.Event()
     teller = threading.Thread(target=_tell, args=(connection, ws, changed, ended, lock), daemon=True)
     teller.start()
-    with suppress(OSError):
+    with suppress(*_GONE):
         while said.text(lock) is not None:
             continue
     account.listeners.remove(changed)
@@ -54,7 +57,7 @@ def _tell(
 ) -> None:
     while changed.wait() and not ended.is_set():
         changed.clear()
-        with suppress(OSError), lock:
+        with suppress(*_GONE), lock:
             connection.sendall(ws.send(TextMessage(data="notify_file")))
 
 
