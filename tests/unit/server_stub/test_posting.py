@@ -26,7 +26,7 @@ def answering(answer: bytes) -> Handler:
     return handle
 
 
-async def call(handler: Handler, *, timeout_s: float = 5.0, allow_private: bool = True) -> Reply:
+async def call(handler: Handler, *, timeout_s: float = DEADLINE_S, allow_private: bool = True) -> Reply:
     done = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -15,6 +15,7 @@ from server_stub.migrations import StateUnusable
 from server_stub.sqlite_store import Connection, SqliteStore, _prepare
 from server_stub.uploads.values import Target, Upload, UploadState, new_upload_id
 from server_stub.values import Item, Kept, Kind, new_id, new_version
+from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     import sqlite3
@@ -121,7 +122,7 @@ def test_readers_never_skip_a_change_while_writers_race(on_store: OnStore) -> No
                 seen.extend(item.seq for item in page)
                 after = page[-1].seq if page else after
 
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
             group.create_task(pager())
             for number in range(4):
                 group.create_task(writer(number))
