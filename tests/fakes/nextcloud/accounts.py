@@ -52,9 +52,9 @@ class SignIn:
             poll = {"token": token, "endpoint": f"{call.base_url}/index.php/login/v2/poll"}
             return as_json({"poll": poll, "login": f"{call.base_url}/index.php/login/v2/flow/{token[:16]}"})
         token = parse_qs(call.body.decode()).get("token", [""])[0]
-        if call.path != "/index.php/login/v2/poll" or not self.flows.pop(token, False) or call.method != "POST":
-            self.flows.setdefault(token, False)
+        if call.path != "/index.php/login/v2/poll" or not self.flows.get(token, False) or call.method != "POST":
             return as_json([], 404)
+        del self.flows[token]  # not before: the person may click at this very moment
         return as_json({"server": call.base_url, "loginName": self.user, "appPassword": self.new_app_password()})
 
     def grant(self) -> None:
