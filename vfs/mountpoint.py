@@ -149,11 +149,18 @@ def users_of(path: str) -> Iterator[str]:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             links = [process / "cwd", process / "root", *(process / "fd").iterdir()]
-            held = any((str(link.readlink()) + "/").startswith(prefix) for link in links if link.is_symlink())
-            if held:
+            if any(f"{_target(link)}/".startswith(prefix) for link in links):
                 yield f"{(process / 'comm').read_text().strip()} ({process.name})"
         except OSError:
             continue  # it ended while we looked, or is not ours to look at
+
+
+def _target(link: Path) -> str:
+    """Where it leads to; "" for a descriptor that was closed meanwhile."""
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
 
 
 def raise_read_ahead(path: str, kib: int) -> bool:

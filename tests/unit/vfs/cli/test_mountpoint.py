@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.harness.waiting import DEADLINE_S
@@ -56,3 +58,21 @@ def test_a_path_belongs_to_the_innermost_mount_and_to_none_by_a_common_prefix(
 
 def test_a_living_folder_is_alive() -> None:
     assert table.probe("/", DEADLINE_S) is table.Health.ALIVE
+
+
+def test_who_closes_a_file_while_we_look_is_still_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One descriptor that is gone says nothing of the others."""
+    path = tmp_path / "held"
+    path.write_bytes(b"")
+    readlink = Path.readlink
+
+    def only_the_held_one(link: Path) -> Path:
+        target = readlink(link)
+        if target != path:
+            raise FileNotFoundError(str(link))
+        return target
+
+    monkeypatch.setattr(Path, "readlink", only_the_held_one)
+    with path.open("rb"):
+        users = list(table.users_of(str(tmp_path)))
+    assert [user for user in users if f"({os.getpid()})" in user]
