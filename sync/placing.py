@@ -142,10 +142,19 @@ class Placing:
             items.delete(self.connection, told.item_id)
 
     def show_hidden(self, folder: ItemId | None, name: str) -> None:
-        """What was hidden at a place, as long as it might have been our own, is shown if it is still there."""
+        """What was hidden at a place, as long as it might have been our own, is shown if it is still there; in a folder
+        that is not shown itself it is known no more."""
         parent = None if folder is None else tree.by_item(self.connection, folder)
+        item = None if folder is None else items.at_place(self.connection, folder, shown(name))
         if parent is not None:
             self.freed.append((parent.ino, shown(name)))
+        elif item is not None and not self._is_placed(item):
+            self.leave_unshown(item)
+
+    def _is_placed(self, item: Item) -> bool:
+        """Whether an item has a node, or had one that is removed here."""
+        removal = journal.removal_of(self.connection, item.item_id)
+        return removal is not None or tree.by_item(self.connection, item.item_id) is not None
 
     def take_out(self, node: Node) -> None:
         """Take a node's name away."""

@@ -352,6 +352,25 @@ FOUND = {
         Step("program", {"who": 0, "kind": "rename", "picks": (0, 0, 2, 0)}),
         *[Step("push_with_fault", {"who": 0, "fault": "unreachable", "which": 0})] * 2,
     ],
+    "what was hidden as our own, in a folder that is removed here, is known no more when it is not": [
+        Step("program", {"who": 0, "kind": "create", "picks": (9, 0, 5, 5)}),
+        Step("program_with_fault", {"who": 0, "fault": "lost", "kind": "wrap", "picks": (0, 11, 6, 11)}),
+        Step(
+            "overlap",
+            {"who": 2, "engine": "push", "which": 2, "late": True, "beside": "pull", "kind": "setxattr",
+             "picks": (5, 2, 8, 6), "dies": 2},
+        ),
+        Step("push_with_fault", {"who": 0, "fault": "lost", "which": 2, "at": "*"}),
+        Step("program", {"who": 0, "kind": "write", "picks": (4, 5, 8, 4)}),
+        Step("program", {"who": 0, "kind": "unwrap", "picks": (7, 4, 5, 11)}),
+        Step("on_the_server", {"kind": "overwrite", "picks": (1, 11, 3, 5)}),
+        Step(
+            "overlap",
+            {"who": 0, "engine": "push", "which": 3, "late": True, "beside": "pull", "kind": "truncate",
+             "picks": (1, 7, 5, 11), "dies": 4},
+        ),
+        Step("push_with_fault", {"who": 2, "fault": "unreachable", "which": 0, "at": "commit"}),
+    ],
 }  # fmt: skip
 ALONE = {
     "a save over a file whose move was sent without an answer knows where it was sent",
