@@ -30,6 +30,7 @@ def test_a_shell_on_the_server_is_seen_in_a_mount_and_a_mount_by_the_shell(tmp_p
         item_id = attribute(mount.path / "folder" / "file", "item_id")
         (server.root / "folder" / "file").rename(server.root / "moved")
         until(lambda: not (mount.path / "folder" / "file").exists(), "the old name to go")
+        seen(mount.path / "moved", b"from the server")
         assert attribute(mount.path / "moved", "item_id") == item_id
         (mount.path / "moved").write_bytes(b"from the mount")
         seen(server.root / "moved", b"from the mount")

@@ -330,7 +330,6 @@ def synchronising(work: Work) -> None:
         work.do("O_SYNC", lambda: os.write(descriptor, b"x"))
     with work.opened("s", os.O_WRONLY | os.O_DSYNC) as descriptor:
         work.do("O_DSYNC", lambda: os.write(descriptor, b"x"))
-    os.sync()
 
 
 @CASES.case()

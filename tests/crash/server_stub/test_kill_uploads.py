@@ -241,8 +241,8 @@ def test_random_kills(tmp_path: Path) -> None:
 
 
 def _kill(pid: int, killed: threading.Event) -> None:
-    killed.set()
     os.kill(pid, signal.SIGKILL)
+    killed.set()
 
 
 def _send_rest(tus: Tus, url: str, acknowledged: list[int], killed: threading.Event) -> None:
