@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from typing import TYPE_CHECKING
 
@@ -203,11 +204,14 @@ def test_s5_8_nobody_waits_for_the_server_in_vain_a_second_time(one: Path, drive
     try:
         with pytest.raises(OSError, match="route to host"):
             (place / names[0]).read_bytes()
-        began_s = time.monotonic()
+        took_s = []
         for name in names[1:]:
+            began_s = time.monotonic()
             with pytest.raises(OSError, match="route to host"):
                 (place / name).read_bytes()
-        assert time.monotonic() - began_s < len(names[1:]) * RETRY_S / 2
+            took_s.append(time.monotonic() - began_s)
+        assert statistics.median(took_s) < RETRY_S / 2
     finally:
         link.mend()
-    assert [(place / name).read_bytes() for name in names] == [pattern(10_000)] * len(names)
+    for name in names:
+        seen(place / name, pattern(10_000))
