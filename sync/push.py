@@ -164,12 +164,11 @@ def _sent_place(connection: sqlite3.Connection, change: LocalChange) -> tuple[It
 
 
 def occupant_of(connection: sqlite3.Connection, change: LocalChange, parent_id: ItemId, name: str) -> Item | None:
-    """What has a name at the remote; or another that the remote takes for it, until a local move took it away."""
+    """What has a name at the remote; or another that the remote takes for it, until a local change took it away."""
     if (found := items.at_place(connection, parent_id, name)) is not None:
         return found
     found = folded.occupant(connection, change, parent_id, name)
-    goes = None if found is None else leaving(connection, found)
-    return None if goes is None or goes.aspect is not Aspect.PLACE else found
+    return None if found is None or leaving(connection, found) is None else found
 
 
 def _is_shown(connection: sqlite3.Connection, item: Item) -> bool:
@@ -234,8 +233,9 @@ def _replacing(
 
 
 def _replaceable(node: Node, occupant: Item) -> bool:
-    """Whether one rename may put `node` in the occupant's place: a folder only over a folder (rename(2))."""
-    return (node.kind is Kind.FOLDER) is (occupant.kind is Kind.FOLDER)
+    """Whether one rename may put `node` in the occupant's place: a folder only over a folder (rename(2)), and only what
+    has the very name, not one that the remote takes for it."""
+    return (node.kind is Kind.FOLDER) is (occupant.kind is Kind.FOLDER) and node.name == occupant.name
 
 
 def remote_below(connection: sqlite3.Connection, folder: ItemId, ancestor: ItemId) -> bool:

@@ -112,6 +112,18 @@ async def test_a_name_that_is_free_once_the_other_one_was_removed(desk: Desk, fi
     assert "/README" not in tree
 
 
+@pytest.mark.parametrize("kind", ["file", "folder", "created"])
+async def test_what_takes_the_name_of_its_own_folder_in_another_case(desk: Desk, kind: str) -> None:
+    """It goes first by a passing name: the folder is not removed before it has left."""
+    await desk.mkdir("/d/in") if kind == "folder" else await desk.machine.create("/d/in", b"moved")
+    if kind != "created":
+        await desk.meet()
+    await desk.rename("/d/in", "/D")
+    await desk.rmdir("/d")
+    assert await desk.meet() == {"/README": b"old", "/D": None if kind == "folder" else b"moved"}
+    assert desk.copies() == {}
+
+
 async def test_twins_by_unicode_form_keep_their_bytes(desk: Desk) -> None:
     await desk.machine.create(NFC, b"composed")
     await desk.machine.create(NFD, b"decomposed")
