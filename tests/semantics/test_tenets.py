@@ -95,13 +95,10 @@ def test_s2_1_a_placeholder_tells_its_size_and_takes_no_room(one: Path, two: Pat
 
 def test_s2_2_attributes_tell_the_facts(one: Path, drive: Drive) -> None:
     """[S2.2] … tell the facts as plain text. What the server has not seen has no id and no versions."""
-    drive.server.stop()
-    try:
+    with drive.mounts["one"].paused():
         (one / "file").write_bytes(b"x")
         assert attribute(one / "file", "sync") == "pending"
         assert "user.anchorfs.item_id" not in os.listxattr(one / "file")
-    finally:
-        drive.server.start()
     drive.mounts["one"].sync()
     assert attribute(one / "file", "sync") == "synced"
     for name in ("item_id", "content_version", "metadata_version"):
@@ -187,7 +184,7 @@ def test_s5_7_what_cannot_be_had_is_an_error_never_absence(one: Path, drive: Dri
     with pytest.raises(OSError, match=r"route to host|timed out|Input/output"):
         path.read_bytes()
     link.rule = None
-    assert path.read_bytes() == pattern(10_000)
+    seen(path, pattern(10_000))
 
 
 def test_s5_8_nobody_waits_for_the_server_in_vain_a_second_time(one: Path, drive: Drive) -> None:
