@@ -20,6 +20,7 @@ from cache import tree
 from cache.model import ROOT_INO, Ino, Kind
 from tests.crash.client.actor import DEADLINE_S, TLS, Actor
 from tests.crash.client.script import SCRIPT, Step, Tree
+from tests.harness.waiting import PAUSE_S
 from vfs.attributes import AttributeChange
 
 if TYPE_CHECKING:
@@ -145,6 +146,12 @@ async def shown(actor: Actor, top: Ino) -> Tree:
     return found
 
 
+async def spares_are_ready(actor: Actor) -> None:
+    """From here on new files are not made, but given a name, as in a mount: in every run, not by chance."""
+    while not actor.store.blobs.spares.ready:  # noqa: ASYNC110  # it tells no event
+        await trio.sleep(PAUSE_S)
+
+
 async def main(url: str, state: str, name: str, folder_id: str = "", liar: str = "") -> None:
     """See the module."""
     actor = Actor(url, Path(state))
@@ -156,6 +163,7 @@ async def main(url: str, state: str, name: str, folder_id: str = "", liar: str =
             await nursery.start(actor.engine.run)
             folder = (await actor.filesystem.lookup(ROOT_INO, name)).ino
             if folder_id:
+                await spares_are_ready(actor)
                 await Performer(actor, folder, others, folder_id).perform(liar=bool(liar))
             assert await actor.engine.settle()
             print(json.dumps(await shown(actor, folder)), flush=True)  # noqa: T201
