@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import inspect
 import os
 import signal
@@ -35,6 +36,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for a job in a script's background; children inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     _mounts_of_its_own()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Who repeats a test for an hour does not have it told as hanging: to tell where it runs may crash it."""
+    if item.config.getoption("--long"):
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _examples(*, always_the_same: bool) -> None:
