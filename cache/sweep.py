@@ -7,8 +7,9 @@ What must be hashed is hashed between transactions, and judged only if nothing h
 
 from __future__ import annotations
 
+import logging
 import os
-from contextlib import suppress
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -18,9 +19,11 @@ import trio
 from cache import bundles, contents, dropped, strays
 from cache.db import get_meta, set_meta
 from cache.digest import digest_of, digest_of_file
+from cache.errors import LocalError
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
 
     from cache.blobs import Blobs
     from cache.db import Database
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from cache.opened import OpenContents
     from cache.rescue import Rescue
     from cache.strays import Suspect
+
+log = logging.getLogger(__name__)
 
 PIECE = 5000  # rows, or blobs, looked at in one transaction: some tens of milliseconds
 
@@ -42,15 +47,18 @@ class Sweep:
         self._files = blobs.census()
         self._bundles = blobs.bundles.ids()
         self._suspects: list[Suspect] = []
+        self._is_whole = True  # else something could not be looked at: that is the next opening's
         self.due = get_meta(db.reader, "sweep") == "due"
 
     def begin(self) -> list[ContentId]:
         """The first piece, before any task runs; returns as `go_on`."""
         loose = self._db.write_now(self._look)
         for each in self._taken():
-            with suppress(FileNotFoundError):
+            with self._passing_over():
                 digest = digest_of_file(self._blobs.path(each.content.content_id))
                 self._db.write_now(partial(self._judge, each, digest))
+        if self._is_whole and not self.due:
+            self._db.write_now(_note_end)
         return loose
 
     async def go_on(self) -> list[ContentId]:
@@ -59,12 +67,29 @@ class Sweep:
         Nobody waits while bytes are hashed. Not cancelled: what is not compared must keep its mark.
         """
         with trio.CancelScope(shield=True):
-            loose = await self._db.write(self._look)
+            try:
+                loose = await self._db.write(self._look)
+            except (LocalError, OSError):
+                self._is_whole = False
+                raise
             for each in self._taken():
-                with suppress(FileNotFoundError):
+                with self._passing_over():
                     digest = await self._digest(each.content.content_id)
                     await self._db.write(partial(self._judge, each, digest))
+            if self._is_whole and not self.due:
+                await self._db.write(_note_end)
         return loose
+
+    @contextmanager
+    def _passing_over(self) -> Iterator[None]:
+        """What cannot be read, or put aside, keeps its mark and holds up nothing else."""
+        try:
+            yield
+        except FileNotFoundError:
+            pass  # deleted meanwhile
+        except (LocalError, OSError) as error:
+            self._is_whole = False
+            log.warning("bytes that may not have been sent cannot be looked at: %s", error)
 
     def _taken(self) -> list[Suspect]:
         taken, self._suspects = self._suspects, []
@@ -88,7 +113,6 @@ class Sweep:
         if self._after is not None:
             loose, self._after = contents.orphans(connection, self._after, PIECE)
         if self._after is None and self._look_at_blobs(connection) and self._look_at_bundles(connection):
-            set_meta(connection, "sweep", "done")
             self.due = False
         self._rescue.report()
         return loose
@@ -117,3 +141,7 @@ class Sweep:
             self._blobs.delete(content_id)
         else:
             strays.clear(self._blobs, self._rescue, content_id)
+
+
+def _note_end(connection: sqlite3.Connection) -> None:
+    set_meta(connection, "sweep", "done")

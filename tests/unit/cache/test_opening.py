@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,16 +23,17 @@ from cache.store import LocalStore
 from tests.harness.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from cache.blobs import Blobs
 
 STEPS = 1000  # of SQLite's machine between two looks
 _INTO_NODE = """INSERT INTO node (ino, parent, name, kind, size, mode, mtime_ns, ctime_ns, item_id, content_id,
     symlink_target, listed, writable)"""
 
 
-def fill(directory: Path, count: int) -> None:
+def fill(directory: Path, count: int) -> Blobs:
     """A catalog of so many files in one folder, each with its content, left by a process that was killed."""
-    leave(LocalStore(directory, runner=inline))
+    store = LocalStore(directory, runner=inline)
+    leave(store)
     with closing(sqlite3.connect(directory / "state.db")) as connection, connection:
         connection.execute(f"{_INTO_NODE} VALUES (1, NULL, '', 'folder', 0, 493, 0, 0, 'root', NULL, NULL, 1, 1)")
         numbers = range(2, count + 2)
@@ -43,6 +46,7 @@ def fill(directory: Path, count: int) -> None:
             [(each, f"f{each}", f"item{each}", each) for each in numbers],
         )
         connection.execute("UPDATE meta SET value = '0' WHERE key = 'clean'")
+    return store.blobs
 
 
 def leave(store: LocalStore) -> None:
@@ -153,6 +157,39 @@ async def test_nobody_waits_while_what_was_left_is_hashed(
     assert ("were moved to" in caplog.text) != edited
     caplog.clear()
     await store.aclose()
+
+
+@pytest.mark.parametrize("piece", [3, 100])
+async def test_what_cannot_be_read_is_the_next_openings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    """Behind the start and at it: nothing else is held up, and an orderly end does not make it what was sent."""
+    unreadable, left = ContentId(5), ContentId(6)
+
+    def digest_of_file(path: Path) -> str:
+        if path == blobs.path(unreadable):
+            raise OSError(errno.EIO, "a bad sector")
+        return "sha-256:of what was there"
+
+    async def digest_of(fd: int) -> tuple[int, str]:
+        return os.fstat(fd).st_size, digest_of_file(Path(os.readlink(f"/proc/self/fd/{fd}")))  # noqa: PTH115  # no disk is waited for
+
+    blobs = fill(tmp_path, 10)
+    for content_id in (unreadable, left):
+        blobs.create(content_id, 4096, unsent=True)  # their rows say clean
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.sweep, "PIECE", piece)
+        patch.setattr(cache.sweep, "digest_of", digest_of)
+        patch.setattr(cache.sweep, "digest_of_file", digest_of_file)
+        store = LocalStore(tmp_path, runner=inline)
+        await search_all(store)
+        await store.aclose()
+    assert (blobs.path(unreadable).exists(), blobs.path(left).exists()) == (True, False)
+    store = LocalStore(tmp_path, runner=inline)
+    await search_all(store)
+    await store.aclose()
+    assert not blobs.path(unreadable).exists()
+    assert kept_files(tmp_path / "rescued") == 2
 
 
 async def search_all(store: LocalStore) -> None:
