@@ -15,7 +15,7 @@ import trio
 from cache import content_edits, contents, items, tree
 from cache.failpoints import reached
 from cache.model import ContentId, Ino, Item, ItemId, News, NodeChanged
-from sync import settle
+from sync import forgotten, settle
 from sync.absorb import Absorber
 from sync.deciding import got_child
 from sync.planner import Conflicts
@@ -204,6 +204,7 @@ class Applier:
             told = await self._remote.get_many(asked)
             if None in told.values():
                 await self._store.save()  # what is held of these is looked at
+            await self.ask_before(told.values())
 
             def change(absorber: Absorber) -> set[ItemId]:
                 items.settle_doubts(absorber.connection, told)
@@ -219,6 +220,10 @@ class Applier:
                 return absorber.after.wanted_parents
 
             self._needed |= await self.apply(change)
+
+    async def ask_before(self, told: Iterable[Item | Tombstone | None]) -> None:
+        """Before an answer is taken in for which bytes would go: did the remote lose changes? Raises RemoteError."""
+        await forgotten.ask_before(self._store, self._remote, told)
 
     async def _know_parents(self) -> None:
         """Bring in folders that hold known items but were never listed, or are removed here, from the first known

@@ -35,7 +35,7 @@ BACKOFF_MAX_S = 60.0
 
 
 class Puller:
-    """The only one that reads the feed."""
+    """The only one that takes in the feed."""
 
     def __init__(  # noqa: PLR0917
         self, store: LocalStore, remote: Remote, applier: Applier, poll_interval_s: float,

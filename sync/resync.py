@@ -41,8 +41,7 @@ class Comparison:
     async def run(self, expired: AnchorExpired) -> None:
         """All but what is in doubt after it; raises RemoteError."""
         if expired.lost:
-            await self._store.db.write(forgotten.begin)
-            await self._store.save()  # what is held of each file is looked at
+            await forgotten.begin(self._store)
         anchor, root = expired.fresh or await self._remote.newest_anchor(), await self._remote.root()
         await self._applier.apply(lambda absorber: absorber.root(root))  # another id, if the remote lost its index
         await self._compare_listed()

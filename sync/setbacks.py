@@ -152,6 +152,7 @@ class Setbacks:
             return
         current = error.current
         if current is not None:
+            await self._applier.ask_before([current])
             await self._applier.apply_answer(
                 [current], heard, lambda absorber: met(absorber, change, current, overtaken=heard.of(current.item_id))
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import trio
+
 from sync.remote import ChangePage
 
 if TYPE_CHECKING:
@@ -28,15 +30,17 @@ class Paging:
     ) -> None:
         self._tree, self._walk, self._since = tree, walk, since
         self._going_on: Anchor | None = None
+        self._turn = trio.Lock()  # who came while a walk was half done would take for old what it has yet to see
 
     async def after(self, anchor: Anchor) -> ChangePage:
         """What changed since; AnchorExpired, also when the walk itself makes the anchor too old."""
-        self._tree.position(anchor)
-        if anchor != self._going_on:
-            await self._walk()
-        newest = self._tree.newest()  # before the rows: what is recorded between the two is told again
-        rows = self._since(self._tree.position(anchor), PAGE + 1)
-        more = len(rows) > PAGE
-        reached = self._tree.anchor(rows[PAGE - 1][0]) if more else newest
-        self._going_on = reached if more else None
-        return ChangePage(changes=[told for _, told in rows[:PAGE]], anchor=reached, has_more=more)
+        async with self._turn:
+            self._tree.position(anchor)
+            if anchor != self._going_on:
+                await self._walk()
+            newest = self._tree.newest()  # before the rows: what is recorded between the two is told again
+            rows = self._since(self._tree.position(anchor), PAGE + 1)
+            more = len(rows) > PAGE
+            reached = self._tree.anchor(rows[PAGE - 1][0]) if more else newest
+            self._going_on = reached if more else None
+            return ChangePage(changes=[told for _, told in rows[:PAGE]], anchor=reached, has_more=more)

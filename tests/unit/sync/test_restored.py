@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
-from cache import tree
+from cache import edits, tree
 from sync.remote import Unreachable
 from tests.fakes.faults import Fault
 from tests.model.desk import Desk, at_work
@@ -137,3 +137,35 @@ async def test_a_comparison_that_breaks_off_forgets_nothing(desk: Desk, operatio
     await machine.begin()
     await machine.pull()
     assert kept(desk) == {"x": b"lost/a/x", "y": b"lost/a/y", "z": b"lost/z"}
+
+
+@pytest.mark.parametrize("change", ["rename", "chmod"])
+async def test_an_answer_that_comes_before_the_feed_is_believed_no_sooner(desk: Desk, change: str) -> None:
+    """What is sent for a file meets the older version before anybody asked what else changed."""
+    machine, backup = desk.machine, administrator(desk)
+    await told(desk, "/z", b"lost")
+    if change == "rename":
+        await desk.rename("/z", "/a/z")
+    else:
+        ino, clock = machine.at("/z").ino, machine.store.clock(0)
+        await machine.store.db.write(lambda connection: edits.set_attributes(connection, ino, clock, mode=0o600))
+    backup.restore()
+    assert await machine.push_all()
+    assert await machine.read(machine.at("/a/z" if change == "rename" else "/z").ino) == b"z"
+    assert kept(desk) == {"z": b"lost"}
+    assert await desk.meet()
+    assert kept(desk) == {"z": b"lost"}
+
+
+async def test_nor_is_one_that_says_that_it_is_gone(desk: Desk) -> None:
+    """It was in the trash when the backup was made, and was brought back since."""
+    item = desk.drive.at("/z")
+    desk.deleted("/z")
+    backup, buried = administrator(desk), desk.drive.tombstones[item.item_id]
+    del desk.drive.tombstones[item.item_id]
+    desk.drive.store(item)
+    await desk.rename("/z", "/a/z")
+    backup.restore()
+    desk.drive.tombstones[item.item_id] = buried
+    assert await desk.machine.push_all()
+    assert kept(desk) == {"z": b"z"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
+import trio.testing
 
 from cache.model import Kind
 from sync.remote import AnchorExpired, Tombstone
@@ -58,3 +60,21 @@ async def test_a_walk_that_forgets_tombstones_expires_the_anchor_that_asked_for_
     with pytest.raises(AnchorExpired) as caught:
         await fed.paging.after(fed.mirror.newest())
     assert caught.value.fresh == fed.mirror.newest()
+
+
+async def test_two_walks_do_not_run_at_once() -> None:
+    """The second would take for old what the first has yet to see, and tell an end of the feed that is none."""
+    walking = 0
+
+    async def walk() -> None:
+        nonlocal walking
+        walking += 1
+        await trio.testing.wait_all_tasks_blocked()
+        assert walking == 1
+        walking -= 1
+
+    fed = Fed(1)
+    both = Paging(fed.mirror, walk, fed.since)
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(both.after, fed.mirror.newest())
