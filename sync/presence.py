@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 PATIENCE_S = 0.5  # for the probe: a line that swallows everything does not answer it
 
 
 class Presence:
-    """Of one remote. `probe`: has the feed asked now, by another task; None: it never counts as away."""
+    """Of one remote. `probe`: has the feed asked now, by another task; None: it never counts as away.
+
+    `greeting`: asked before anything else, until it succeeds; raises Unreachable of one that is not ours.
+    """
 
     def __init__(self) -> None:
         self.probe: Callable[[], None] | None = None
+        self.greeting: Callable[[], Awaitable[None]] | None = None
         self._silent = False
         self._heard = trio.Event()  # set at the end of the next request
 
@@ -28,6 +32,12 @@ class Presence:
     def away(self) -> bool:
         """Whether the last request that ended was given up."""
         return self._silent and self.probe is not None
+
+    async def greet(self) -> None:
+        """Before a request: return when the remote is known to be ours; raises RemoteError."""
+        if self.greeting is not None:
+            await self.greeting()
+            self.greeting = None
 
     def heard(self, *, answered: bool) -> None:
         """A request ended: by an answer, a refusal too; or was given up without."""

@@ -102,6 +102,7 @@ class Retrying:
         attempt, unknown = 0, False
         while True:
             try:
+                await self._presence.greet()
                 return await call()
             except self._again as error:
                 unknown |= isinstance(error, Unknown)

@@ -12,6 +12,7 @@ import os
 import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -38,11 +39,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from cache.model import Item, Node
     from sync.archive import Archive
 
 log = logging.getLogger(__name__)
 
 SIGN_IN_S = 15.0
+ANOTHER_DRIVE = "the server shows another drive than before"
 RETRY_S = 4.0  # a call that nobody answers fails after this long; who can wait longer tries again itself
 
 
@@ -100,7 +103,8 @@ async def open_drive(config: DriveConfig) -> AsyncIterator[Drive]:
         )  # fmt: skip
         engine.applier.conflicts = config.conflicts
         presence.probe = engine.puller.nudge
-        await _begin(store, direct, engine, config)
+        if not await _begin(store, direct, engine, config):
+            presence.greeting = partial(_greet, store, direct)
 
         async def on_another_way(*, moved: bool) -> None:
             await direct.renew(drop=moved)
@@ -137,13 +141,14 @@ def _check_same_drive(store: LocalStore, config: DriveConfig) -> None:
         raise StateUnusable(f"this cache directory belongs to {url}", cache_dir=str(config.cache_dir))
 
 
-async def _begin(store: LocalStore, direct: Direct, engine: Engine, config: DriveConfig) -> None:
-    known = tree.by_ino(store.db.reader, ROOT_INO)
+async def _begin(store: LocalStore, direct: Direct, engine: Engine, config: DriveConfig) -> bool:
+    """False: without its server, which is to be greeted when it answers."""
+    known, answered = tree.by_ino(store.db.reader, ROOT_INO), True
     try:
         with trio.move_on_after(SIGN_IN_S if known is None else SIGN_IN_S / 5) as signing_in:
             root = await direct.root()  # no patience here: the person at the keyboard is told at once
-            if known is not None and known.item_id is not None and known.item_id != root.item_id:
-                raise StateUnusable("the server shows another drive than before", cache_dir=str(config.cache_dir))
+            if _is_another(known, root):
+                raise StateUnusable(ANOTHER_DRIVE, cache_dir=str(config.cache_dir))
             await engine.puller.begin(root)
             await engine.puller.ensure_listed(ROOT_INO)  # so that files can be made there without the server too
         if signing_in.cancelled_caught:
@@ -152,4 +157,17 @@ async def _begin(store: LocalStore, direct: Direct, engine: Engine, config: Driv
         if known is None:
             raise
         log.info("the server does not answer: working offline")
+        answered = False
     await store.db.write(lambda connection: set_meta(connection, "url", config.url))
+    return answered
+
+
+async def _greet(store: LocalStore, direct: Direct) -> None:
+    """The first contact of a mount that began without its server; raises RemoteError. What is kept of one drive is
+    neither taken for another's nor sent there."""
+    if _is_another(tree.by_ino(store.db.reader, ROOT_INO), await direct.root()):
+        raise Unreachable(ANOTHER_DRIVE)
+
+
+def _is_another(known: Node | None, root: Item) -> bool:
+    return known is not None and known.item_id is not None and known.item_id != root.item_id

@@ -429,3 +429,23 @@ async def test_an_answer_to_a_change_ends_that_even_if_it_is_a_refusal() -> None
             await new_file(absent.remote, absent.fake)
         await absent.remote.children(absent.fake.drive.root_id)
         assert absent.asked == 0
+
+
+@virtual_time
+async def test_one_that_is_to_be_greeted_is_asked_nothing_before_and_greeted_once() -> None:
+    fake, presence, refusals, met = FakeRemote(FakeDrive()), Presence(), [Unreachable("another")] * 2, list[int]()
+
+    async def greeting() -> None:
+        await trio.lowlevel.checkpoint()
+        if refusals:
+            raise refusals.pop()
+        met.append(len(fake.requests))
+
+    presence.greeting = greeting
+    remote = Retrying(fake, random=Random(0), backoff=Backoff(deadline_s=0), presence=presence)
+    for _ in range(2):
+        with pytest.raises(Unreachable, match="another"):
+            await remote.children(fake.drive.root_id)
+    for _ in range(2):
+        await remote.children(fake.drive.root_id)
+    assert (met, fake.requests) == ([0], ["children"] * 2)
