@@ -100,6 +100,11 @@ class Ledger(StoredTree):
         """What left its folder for an unknown place."""
         return [ItemId(row["item_id"]) for row in self._reader.execute(f"{_LIVE} missing").fetchall()]
 
+    def changed_folders(self) -> list[ItemId]:
+        """What was listed under another ETag than it has, or is to be listed."""
+        rows = self._reader.execute(f"{_LIVE} kind = 'folder' AND listed_etag <> etag AND NOT missing")
+        return [ItemId(row["item_id"]) for row in rows.fetchall()]
+
     def unsettled(self) -> list[Entry]:
         """Files whose ETag does not prove their content yet."""
         return [entry_of(row) for row in self._reader.execute(f"{_LIVE} NOT settled").fetchall()]

@@ -26,6 +26,7 @@ CREATE INDEX entry_place ON entry (parent_id, name) WHERE NOT gone;
 CREATE INDEX entry_seq ON entry (seq);
 CREATE INDEX entry_gone ON entry (seq) WHERE gone = 1;
 CREATE INDEX entry_missing ON entry (missing) WHERE missing;
+CREATE INDEX entry_changed ON entry (listed_etag) WHERE listed_etag <> etag AND NOT gone;
 CREATE INDEX entry_unsettled ON entry (settled) WHERE NOT settled AND NOT gone;
 
 CREATE TABLE upload (

@@ -1,8 +1,10 @@
 """What changed: a walk from the root through the folders whose ETag is not the one they were listed under.
 
 A change gives every folder above it a new ETag in the same request, and a moved folder keeps its own: so an unchanged
-drive costs one request, a change one more per folder above it, and only folders that somebody listed are walked. What
-left a folder is searched for by its id before it is called gone, so no listing alone deletes anything.
+drive costs one request, a change one more per folder above it, and only folders that somebody listed are walked. A
+folder that an earlier walk did not come to, or that another listing told as changed, is walked though nothing above it
+is changed any more. What left a folder is searched for by its id before it is called gone, so no listing alone deletes
+anything.
 """
 
 from __future__ import annotations
@@ -44,9 +46,10 @@ async def walk(places: Places) -> None:
     root = await root_of(places)
     if places.ledger.epoch != epoch:
         raise AnchorExpired("the server's data were restored from a backup", fresh=places.ledger.newest(), lost=True)
-    level = [root.item_id] if is_changed(root) else []
-    while level:
-        level = await _listed(places, level)
+    level, listed = [root.item_id] if is_changed(root) else [], set[ItemId]()
+    while level := level or [each for each in places.ledger.changed_folders() if each not in listed]:
+        listed.update(level)
+        level = [each for each in await _listed(places, level) if each not in listed]
     await _look_again(places)
     await _find_missing(places)
     await places.ledger.forget_oldest()

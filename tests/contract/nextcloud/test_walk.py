@@ -127,6 +127,30 @@ async def test_an_error_deletes_nothing(cloud: Cloud, method: str, status: int) 
     assert f"-{folders[1].item_id}" in names(await cloud.news(anchor)), "it is found out later"
 
 
+@pytest.mark.parametrize("path", ["/a$", "/a/b$", "/a/b/c$"])
+async def test_a_walk_that_broke_off_is_gone_on_with(cloud: Cloud, path: str) -> None:
+    """What it listed by then is not changed any more, and what it did not come to still is."""
+    await deep(cloud)
+    anchor = await cloud.client.newest_anchor()
+    cloud.account.write("a/b/c/new", b"y", checksum="SHA1:1")
+    cloud.server.fault(PROPFIND, path, status=500, times=50)
+    with pytest.raises(RemoteError):
+        await cloud.news(anchor)
+    cloud.server.faults.clear()
+    assert names(await cloud.news(anchor)) == {"new"}
+    cloud.asked()
+    assert await cloud.news(await cloud.client.newest_anchor()) == []
+    assert len(cloud.asked()) == 1
+
+
+async def test_a_listing_of_a_folder_hides_nothing_that_changed_below_it(cloud: Cloud) -> None:
+    await deep(cloud)
+    anchor = await cloud.client.newest_anchor()
+    cloud.account.write("a/b/new", b"y", checksum="SHA1:1")
+    await cloud.client.children(cloud.root)
+    assert names(await cloud.news(anchor)) == {"new"}
+
+
 async def test_maintenance_is_a_pause(cloud: Cloud) -> None:
     await deep(cloud)
     anchor = await cloud.client.newest_anchor()
