@@ -13,6 +13,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import trio
 
@@ -72,6 +73,7 @@ class Filler:
         self.urgent = 0
         self._calm = trio.Event()
         self._calm_since_s = -math.inf
+        self._checks: WeakKeyDictionary[OpenContent, trio.Lock] = WeakKeyDictionary()
 
     async def fill(self, opened: OpenContent, download: Download) -> None:
         """Stream gap after gap of [position, stop); raises RemoteError, LocalError, OSError."""
@@ -173,18 +175,21 @@ class Filler:
 
     async def check_digest(self, opened: OpenContent) -> bool:
         """Compare a whole content with the digest that the remote announced; False: it was not what it should be."""
-        if opened.digest is None or opened.dirty or opened.hashed:
+        if opened.digest is None:
             return True
-        writes = opened.writes
-        _, found = await digest_of(opened.fd, opened.base, opened.base + opened.size)
-        if opened.writes != writes:
-            return True
-        if found == opened.digest:
-            opened.hashed = True
-            return True
-        opened.resident, opened.rejected = (), True
-        self._store.grown(opened)
-        return False
+        async with self._checks.setdefault(opened, trio.Lock()):  # who comes meanwhile waits for its outcome
+            if opened.dirty or opened.hashed or opened.rejected:
+                return not opened.rejected
+            writes = opened.writes
+            _, found = await digest_of(opened.fd, opened.base, opened.base + opened.size)
+            if opened.writes != writes:
+                return True
+            if found == opened.digest:
+                opened.hashed = True
+                return True
+            opened.resident, opened.rejected = (), True
+            self._store.grown(opened)
+            return False
 
 
 def _is_changed(opened: OpenContent, writes: int) -> bool:

@@ -101,8 +101,8 @@ class Hydrator:
         await self._await(opened, start, min(stop, opened.size), NEAR_BYTES)
 
     async def fill(self, opened: OpenContent) -> None:
-        """Return when all of a content is here, brought behind every reader; raises RemoteError, LocalError,
-        OSError."""
+        """Return when all of a content is here, brought behind every reader, and is what was announced; raises
+        RemoteError, LocalError, OSError."""
         while not opened.whole:
             if opened.rejected:
                 raise BadDigest("other bytes arrived than announced")
@@ -112,6 +112,7 @@ class Hydrator:
             failed = next((each.error for each in behind if each.error is not None), None)
             if failed is not None and not opened.whole:
                 raise failed
+        await self.verify(opened)
 
     async def _await(
         self, opened: OpenContent, start: int, stop: int, near: int, patience_s: float = WAIT_DEADLINE_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -190,6 +191,31 @@ async def test_bytes_that_are_not_what_was_announced_are_never_kept(tmp_path: Pa
         with pytest.raises(BadDigest):
             await here.hydrator.ensure(here.opened, 0, size)
         assert not here.opened.holds(0, size)
+
+
+async def test_who_wants_all_of_a_file_is_told_when_it_is_not_what_was_announced(tmp_path: Path) -> None:
+    async with bench(tmp_path, data=DATA[: 3 * MIB]) as here:
+        here.opened.digest = "sha-256:" + "0" * 64
+        with pytest.raises(BadDigest):
+            await here.hydrator.fill(here.opened)
+
+
+async def test_a_file_that_came_is_compared_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its stream does so, and who wants all of it."""
+    compared = []
+
+    async def digest_of(*arguments: int) -> tuple[int, str]:
+        compared.append(arguments)
+        return await digest(*arguments)
+
+    digest = downloads.digest_of
+    monkeypatch.setattr(downloads, "digest_of", digest_of)
+    async with bench(tmp_path) as here:
+        here.opened.digest = f"sha-256:{hashlib.sha256(DATA).hexdigest()}"
+        await here.hydrator.fill(here.opened)
+        await here.quiet()
+        assert len(compared) == 1
+        assert here.opened.hashed
 
 
 async def test_a_reader_of_a_version_that_is_gone_gets_an_error_not_other_bytes(tmp_path: Path) -> None:
