@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from tests.harness.server import ServerProcess
+from tests.harness.waiting import until
 
 from .conftest import LONG_POLL_S, Api
 
@@ -63,6 +64,7 @@ def test_an_emptied_mount_point_deletes_nothing(tmp_path: Path) -> None:
         shutil.move(root, tmp_path / "aside")
         root.mkdir()
         server.start()
+        until(lambda: "scan refused" in server.log_tail(), "the scan to be refused")
         with server.client() as client:
             api = Api(client)
             root_id = api.root()["item_id"]
@@ -78,7 +80,6 @@ def test_an_emptied_mount_point_deletes_nothing(tmp_path: Path) -> None:
                 assert "retry-after" in refused.headers
             assert set(api.children(root_id)) == {"precious"}
         assert list(root.iterdir()) == []
-        assert "scan refused" in server.log_tail()
         server.stop()
         root.rmdir()
         shutil.move(tmp_path / "aside", root)

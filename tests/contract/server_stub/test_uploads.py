@@ -14,7 +14,7 @@ import pytest
 from server_stub.auth import create_token
 from tests.harness.server import ServerProcess
 from tests.harness.tus import MEDIA_TYPE, VERSION, Tus, metadata
-from tests.harness.waiting import until
+from tests.harness.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -286,7 +286,7 @@ def test_an_upload_belongs_to_its_token_and_stays_in_its_root(tmp_path: Path) ->
         assert own.commit(url, "k", target={"parent_id": root_id, "name": "out"}).status_code == 404
         assert aimed(own, b"x", filename="in").status_code == 201
         assert (server.root / "inner" / "in").read_bytes() == b"x"
-        assert httpx.options(f"{server.url}/v1/uploads").status_code == 401
+        assert httpx.options(f"{server.url}/v1/uploads", timeout=DEADLINE_S).status_code == 401
         for client in clients.values():
             client.close()
 
