@@ -68,8 +68,8 @@ def bottoms(api: Api) -> list[bytes]:
 
 def test_depth_is_no_matter(deep: ServerProcess) -> None:
     server = deep
-    server.start(within_s=60)
-    with server.client(timeout_s=60.0) as client:
+    server.start(within_s=240)
+    with server.client(timeout_s=240.0) as client:
         api = Api(client)
         top = api.children(api.root()["item_id"])["top"]
         assert bottoms(api) == [b"deep"]
